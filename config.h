@@ -1,0 +1,118 @@
+/* The configuration: a Lua file, read into one immutable struct.
+ *
+ * config.c has one table with a row per option (name, older names, type, range, default,
+ * help); it drives loading, checking, `-h` and the tests of config.lua and the man page.
+ * A loaded configuration never changes. The published one is replaced whole on reload;
+ * each reader holds a reference to the one it uses. */
+#ifndef LUAFCGID2_CONFIG_H
+#define LUAFCGID2_CONFIG_H
+
+#include "log.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum config_secure { CONFIG_SECURE_NO, CONFIG_SECURE_YES, CONFIG_SECURE_AUTO };
+enum config_same_site {
+    CONFIG_SAME_SITE_NONE, /* SameSite=None */
+    CONFIG_SAME_SITE_LAX,
+    CONFIG_SAME_SITE_STRICT,
+    CONFIG_SAME_SITE_OMIT, /* "": the cookie says nothing about it */
+};
+
+struct config {
+    char *file; /* where it came from, as given; NULL: built-in defaults */
+
+    /* Start only: a reload that changes these says that it needs a restart. */
+    char *listen;                     /* its syntax checked; a relative path as given */
+    int worker_threads;
+    int backlog;                      /* never negative */
+    bool daemonize;
+    char *user, *group;               /* "" keeps the one the daemon was started as */
+    char *listen_owner, *listen_group; /* "" leaves the socket's as created */
+    unsigned listen_mode;             /* permission bits */
+    char *pid_file;                   /* absolute, "" for none */
+    int max_connections;
+    int max_head_size;                /* bytes */
+
+    /* Lua states */
+    int lua_states, lua_max_states, lua_total_states;
+    int lua_max_search_retries;
+    int lua_max_requests;             /* 0: never renewed */
+    int min_file_info_time;           /* milliseconds */
+    bool use_file_checksum;
+    char *startup_script;             /* absolute, "" for none */
+    char *entrypoint;
+    bool entrypoint_set;              /* false: main, then handler */
+    char **allowed_extensions;        /* NULL-terminated; {} (empty) allows every file */
+    char *script_root;                /* resolved directory, "" for none */
+
+    /* Limits. 0 switches one off. */
+    int64_t request_timeout, read_timeout, write_timeout; /* milliseconds */
+    int64_t keep_alive_timeout, watchdog;                 /* milliseconds */
+    int64_t script_memory_limit;                          /* bytes */
+    int64_t max_post_size;                                /* bytes */
+
+    /* Responses */
+    int headers_size, body_size, body_sectors;            /* first buffer sizes, bytes */
+    char *default_headers;             /* "Name: value\r\n" lines, checked */
+    char *default_http_status;         /* "200 OK" */
+    char *default_content_type;
+    bool buffering;
+    bool show_errors;
+
+    /* Log */
+    char *log_file_path;               /* absolute, "" for standard error */
+    enum log_level log_level;
+
+    /* Sessions */
+    char *session_name;
+    int64_t session_time, session_max_age; /* milliseconds; 0: no such limit */
+    int session_key_len;
+    enum config_secure session_cookie_secure; /* YES for a __Host- or __Secure- name */
+    bool session_cookie_http_only;
+    enum config_same_site session_cookie_same_site;
+    char *session_cookie_domain;       /* "" for none */
+    int session_target_score, session_ip_score, session_user_agent_score;
+    int session_language_score;
+    int session_max_count;
+    int64_t session_max_size;          /* bytes; 0: no limit */
+    char *session_file;                /* absolute, "" for none */
+
+    char *app;                         /* the table `Config`, encoded by value.h */
+    size_t app_len;
+};
+
+/* Runs `file` (NULL: defaults only) in a Lua state of its own. NULL on failure, when
+ * `errors` has got one line per mistake: "config.lua: WorkerThreads: expected an integer
+ * from 1 to 1024, got \"four\"". Unknown names close to a known one, and values that are
+ * legal but risky, are warned about in the log. The caller owns the result's one
+ * reference. Main thread only: relative paths count from the directory of the first
+ * call, whatever the daemon's directory is by the time of a reload. */
+struct config *config_load(const char *file, FILE *errors);
+
+/* References are counted atomically; the last release frees. NULL may be released. */
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c);
+
+/* Makes `c` what config_current returns; takes over the caller's reference. */
+void config_publish(struct config *c);
+
+/* A reference to the published configuration, which the caller must release. */
+struct config *config_current(void);
+
+/* Changes with every config_publish: a thread that keeps a reference compares this one
+ * atomic number per request and asks again only when it differs. */
+unsigned config_generation(void);
+
+/* Names of start-only options that differ between the two, ", "-separated, into `text`;
+ * false when there are none. */
+bool config_needs_restart(const struct config *old, const struct config *new_, char *text,
+                          size_t size);
+
+/* Prints every option: name, older name, default, type or range, one line of help; in at
+ * most 80 columns. "*" marks those that need a restart. */
+void config_print_options(FILE *out);
+
+#endif

@@ -1,0 +1,336 @@
+/* Limits of Lua states and deadlines of workers.
+ *
+ * The allocator and the hook run in the thread that owns the state. Watches are a list
+ * under `lock`, walked by the heartbeat; a watch's deadline is atomic. The signal handler
+ * reads only its own thread's `current` and the deadline beside it. */
+#include "limit.h"
+
+#include <lauxlib.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Room that a script over its memory limit gets so that its end can be told: the
+ * message, the traceback, the unwinding. */
+#define HEADROOM (64u * 1024)
+
+/* What one finalizer may do while its state is closed: some tenths of a second. */
+#define CLOSING_INSTRUCTIONS 10000000
+
+#define LIMIT_SIGNAL SIGVTALRM
+
+struct limit_watch {
+    struct limit_watch *next; /* lock */
+    pthread_t thread;         /* immutable */
+    int worker;               /* immutable */
+    atomic_bool timed;        /* there is a deadline; written by the thread */
+    atomic_uint deadline;     /* on limit_clock; written before `timed` */
+    atomic_bool stuck;        /* set by the heartbeat, cleared by the thread */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct limit_watch *watches; /* lock */
+
+static _Thread_local struct limit_watch *watch;      /* this thread's */
+static _Thread_local struct limit *volatile current; /* whose Lua this thread runs */
+
+uint32_t limit_clock(void)
+{
+    struct timespec t;
+#ifdef CLOCK_MONOTONIC_COARSE
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &t);
+#endif
+    return (uint32_t)t.tv_sec * 1000u + (uint32_t)(t.tv_nsec / 1000000);
+}
+
+/* -- The hook -- */
+
+/* What is hooked while no limit is broken: nothing. But ThreadSanitizer holds a signal
+ * back until the thread calls a function that it knows. */
+#ifdef __SANITIZE_THREAD__
+static void on_tick(lua_State *L, lua_Debug *ar)
+{
+    (void)L;
+    (void)ar;
+    usleep(0);
+}
+
+static void unhook(lua_State *L)
+{
+    lua_sethook(L, on_tick, LUA_MASKCOUNT, 10000);
+}
+#else
+static void unhook(lua_State *L)
+{
+    lua_sethook(L, NULL, 0, 0);
+}
+#endif
+
+const char *limit_message(enum limit_kind kind)
+{
+    switch (kind) {
+    case LIMIT_TIME:
+        return "time limit exceeded (RequestTimeout)";
+    case LIMIT_MEMORY:
+        return "memory limit exceeded (ScriptMemoryLimit)";
+    case LIMIT_EXIT:
+        return "os.exit";
+    case LIMIT_NONE:
+        break;
+    }
+    return "";
+}
+
+static struct limit *limit_of(lua_State *L)
+{
+    void *allocator_data;
+    lua_getallocf(L, &allocator_data);
+    return allocator_data;
+}
+
+/* Raises at every instruction. The first time it notes where that was: what the script
+ * catches and goes through afterwards is of no interest to anybody. */
+static void on_instruction(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    struct limit *l = limit_of(L);
+    if (l->kind == LIMIT_NONE) { /* left over from an os.exit in a coroutine */
+        unhook(L);
+        return;
+    }
+    if (l->where == NULL && l->kind != LIMIT_EXIT) {
+        luaL_traceback(L, L, limit_message(limit_broken(l)), 0);
+        l->where = strdup(lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    lua_pushstring(L, limit_message(limit_broken(l)));
+    lua_error(L);
+}
+
+static void set_hooks(struct limit *l)
+{
+    for (struct limit_thread *t = l->running; t != NULL; t = t->below)
+        lua_sethook(t->L, on_instruction, LUA_MASKCOUNT, 1);
+}
+
+void limit_break(struct limit *l, enum limit_kind kind)
+{
+    if (l->kind == LIMIT_NONE)
+        l->kind = (int)kind;
+    set_hooks(l);
+}
+
+void limit_mend(struct limit *l)
+{
+    l->kind = LIMIT_NONE;
+    unhook(l->main.L); /* off others the hook takes itself */
+    free(l->where);
+    l->where = NULL;
+}
+
+/* The order matters: a signal after the push hooks `co` with the others, and one before
+ * it is seen in `kind`. */
+int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
+{
+    struct limit_thread t = {co, l->running};
+    l->running = &t;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (l->kind != LIMIT_NONE)
+        lua_sethook(co, on_instruction, LUA_MASKCOUNT, 1);
+    int status = lua_resume(co, from, nargs);
+    l->running = t.below;
+    return status;
+}
+
+/* -- The allocator -- */
+
+/* Lua collects all garbage when an allocation is denied, then asks for the very same
+ * again. Only when nothing else was granted in between is the script really at its end.
+ */
+static void *deny(struct limit *l, const void *block, size_t size)
+{
+    bool again =
+        l->denied_at == l->grown && l->denied_block == block && l->denied_size == size;
+    l->denied_at = l->grown;
+    l->denied_block = block;
+    l->denied_size = size;
+    if (again && l->main.L != NULL && l->kind == LIMIT_NONE) {
+        l->max = l->max == 0 ? 0 : l->max + HEADROOM;
+        limit_break(l, LIMIT_MEMORY);
+    }
+    return NULL;
+}
+
+static void *allocate(void *data, void *block, size_t old_size, size_t size)
+{
+    struct limit *l = data;
+    size_t old = block == NULL ? 0 : old_size; /* else it is the kind of a new object */
+    if (size == 0) {
+        free(block);
+        l->used -= old;
+        return NULL;
+    }
+    if (size > old && l->max != 0 &&
+        size - old > l->max - (l->used < l->max ? l->used : l->max))
+        return deny(l, block, size);
+    void *p = realloc(block, size);
+    if (p == NULL)
+        return size <= old ? block : deny(l, block, size); /* shrinking must not fail */
+    l->used += size - old;
+    if (size > old)
+        l->grown++;
+    return p;
+}
+
+lua_State *limit_newstate(struct limit *l)
+{
+    lua_State *L = lua_newstate(allocate, l);
+    l->main = (struct limit_thread){L, NULL};
+    l->running = &l->main;
+    l->denied_at = SIZE_MAX;
+    if (L != NULL)
+        unhook(L);
+    return L;
+}
+
+static void on_closing(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    limit_break(limit_of(L), LIMIT_TIME);
+    lua_error(L);
+}
+
+/* Closing may happen in any thread, watched or not, so finalizers are counted, not
+ * timed: coroutines made from here on inherit the hook. */
+void limit_close(struct limit *l)
+{
+    l->closing = true;
+    l->kind = LIMIT_NONE;
+    lua_sethook(l->main.L, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
+    lua_close(l->main.L);
+    free(l->where);
+    l->where = NULL;
+}
+
+/* -- Deadlines -- */
+
+static bool overdue(const struct limit_watch *w, uint32_t now, int64_t grace)
+{
+    if (!atomic_load_explicit(&w->timed, memory_order_acquire))
+        return false;
+    unsigned deadline = atomic_load_explicit(&w->deadline, memory_order_relaxed);
+    return (int32_t)(now - deadline) >= 0 && (int64_t)(uint32_t)(now - deadline) >= grace;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    struct limit *l = current;
+    if (l != NULL && watch != NULL && overdue(watch, limit_clock(), 0))
+        limit_break(l, LIMIT_TIME);
+}
+
+void limit_init(void)
+{
+    /* No SA_RESTART: a system call that the script waits in is to return. */
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(LIMIT_SIGNAL, &action, NULL);
+}
+
+struct limit_watch *limit_watch_create(int worker)
+{
+    struct limit_watch *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return NULL;
+    w->thread = pthread_self();
+    w->worker = worker;
+    watch = w;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, LIMIT_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    pthread_mutex_lock(&lock);
+    w->next = watches;
+    watches = w;
+    pthread_mutex_unlock(&lock);
+    return w;
+}
+
+void limit_watch_destroy(struct limit_watch *w)
+{
+    pthread_mutex_lock(&lock);
+    struct limit_watch **link = &watches;
+    while (*link != w)
+        link = &(*link)->next;
+    *link = w->next;
+    pthread_mutex_unlock(&lock);
+    watch = NULL;
+    free(w);
+}
+
+void limit_watch_begin(struct limit_watch *w, int64_t timeout)
+{
+    if (timeout <= 0)
+        return;
+    atomic_store_explicit(&w->deadline, limit_clock() + (uint32_t)timeout,
+                          memory_order_relaxed);
+    atomic_store_explicit(&w->timed, true, memory_order_release);
+}
+
+void limit_watch_end(struct limit_watch *w)
+{
+    atomic_store_explicit(&w->timed, false, memory_order_release);
+}
+
+int64_t limit_time_left(void)
+{
+    if (watch == NULL || !atomic_load_explicit(&watch->timed, memory_order_relaxed))
+        return -1;
+    unsigned deadline = atomic_load_explicit(&watch->deadline, memory_order_relaxed);
+    int32_t left = (int32_t)(deadline - limit_clock());
+    return left > 0 ? left : 0;
+}
+
+/* A signal that came before `current` was set is lost, but the heartbeat sends another
+ * at its next look. */
+void limit_enter(struct limit *l)
+{
+    current = l;
+}
+
+void limit_leave(struct limit *l)
+{
+    (void)l;
+    current = NULL;
+}
+
+void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, void *arg), void *arg)
+{
+    int workers[64];
+    int count = 0;
+    uint32_t now = limit_clock();
+    pthread_mutex_lock(&lock);
+    for (struct limit_watch *w = watches; w != NULL; w = w->next) {
+        if (!overdue(w, now, 0))
+            continue;
+        pthread_kill(w->thread, LIMIT_SIGNAL); /* it cannot end: it would need the lock */
+        if (watchdog > 0 && overdue(w, now, watchdog) && count < 64 &&
+            !atomic_exchange(&w->stuck, true))
+            workers[count++] = w->worker;
+    }
+    pthread_mutex_unlock(&lock);
+    for (int i = 0; i < count; i++)
+        stuck(workers[i], arg);
+}
+
+bool limit_watch_was_stuck(const struct limit_watch *w)
+{
+    return atomic_load(&w->stuck);
+}

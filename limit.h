@@ -1,0 +1,103 @@
+/* The limits of a Lua state: memory by its allocator, time by a hook that costs nothing
+ * until it is needed.
+ *
+ * A count hook that is always on slows Lua down by a fifth to a half. Here the heartbeat
+ * sends a late worker a signal, and its handler sets the hook, in the worker's own
+ * thread, on every coroutine that is running. From then on the hook fires at every
+ * instruction and raises each time, so no pcall can outlive it. The same hook ends a
+ * script that ran out of memory, and one that called os.exit. */
+#ifndef LUAFCGID2_LIMIT_H
+#define LUAFCGID2_LIMIT_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum limit_kind {
+    LIMIT_NONE,
+    LIMIT_TIME,   /* ran longer than RequestTimeout */
+    LIMIT_MEMORY, /* needed more than ScriptMemoryLimit */
+    LIMIT_EXIT,   /* called os.exit: not a fault, the request ends here */
+};
+
+/* A coroutine on the C stack of the thread that runs it, innermost first. */
+struct limit_thread {
+    lua_State *L;
+    struct limit_thread *below;
+};
+
+/* Part of a script; touched by its owner only, and by a signal handler in its thread. */
+struct limit {
+    size_t used;                   /* bytes that Lua has allocated */
+    size_t max;                    /* bytes; 0: no limit */
+    struct limit_thread main;
+    struct limit_thread *volatile running;
+    volatile int kind;             /* enum limit_kind */
+    bool closing;                  /* lua_close is at work */
+    char *where;                   /* malloc'ed traceback of where it struck, or NULL */
+    size_t grown, denied_at;       /* to tell a denial that a collection could not cure */
+    const void *denied_block;
+    size_t denied_size;
+};
+
+/* A new Lua state under `l`, zeroed by the caller but for `max`. NULL: out of memory. */
+lua_State *limit_newstate(struct limit *l);
+
+/* lua_close, with a bound on what finalizers may do. Frees what `l` holds. */
+void limit_close(struct limit *l);
+
+/* Whether, and by what, the script is to end. */
+static inline enum limit_kind limit_broken(const struct limit *l)
+{
+    return (enum limit_kind)l->kind;
+}
+
+/* Ends the script that runs under `l`: Lua's next instruction raises an error, and every
+ * one after it. The first reason stays. Async-signal-safe. */
+void limit_break(struct limit *l, enum limit_kind kind);
+
+/* Makes a state that ended by LIMIT_EXIT usable again. */
+void limit_mend(struct limit *l);
+
+/* What the broken limit's error says. */
+const char *limit_message(enum limit_kind kind);
+
+/* lua_resume for library.c: `co` joins the running coroutines of `l` meanwhile. */
+int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs);
+
+/* -- Deadlines of worker threads -- */
+
+struct limit_watch; /* one worker thread's */
+
+/* Process-wide, once, before any thread: installs the handler of the signal that
+ * limit_watch_check sends. */
+void limit_init(void);
+
+/* Called by the thread to be watched: unblocks the signal in it. NULL: out of memory. */
+struct limit_watch *limit_watch_create(int worker);
+void limit_watch_destroy(struct limit_watch *w); /* by the thread itself */
+
+/* From here the thread has `timeout` milliseconds (0: for ever) for its request. */
+void limit_watch_begin(struct limit_watch *w, int64_t timeout);
+void limit_watch_end(struct limit_watch *w);
+
+/* Milliseconds left, at least 0; -1 when there is no limit. Of the calling thread, which
+ * need not be watched (-1). */
+int64_t limit_time_left(void);
+
+/* Between these the calling thread runs Lua under `l`; the time limit is its request's. */
+void limit_enter(struct limit *l);
+void limit_leave(struct limit *l);
+
+/* Heartbeat: signals every thread that is over its time. Calls stuck(worker, late, arg)
+ * once for each that has been so for `watchdog` ms or more (0: never). */
+void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, void *arg), void *arg);
+
+/* Whether limit_watch_check reported the calling thread's present request as stuck. */
+bool limit_watch_was_stuck(const struct limit_watch *w);
+
+/* Monotonic milliseconds, coarse, wrapping after 49 days: compare differences only. */
+uint32_t limit_clock(void);
+
+#endif

@@ -1,0 +1,48 @@
+/* The daemon's log: one line per event, from any thread.
+ *
+ *     2026-01-31T12:00:00.123Z error worker 3 /srv/www/hello.lua: message
+ *
+ * A line is at most 8 KiB and goes out in one write(2) to a file opened for appending,
+ * so lines of several threads never mix and no lock is needed. Control characters and
+ * bytes that are not UTF-8 are escaped (\n, \x1b): text that a client chose can neither
+ * end a line nor drive a terminal. A line that is cut ends in "...[cut]". */
+#ifndef LUAFCGID2_LOG_H
+#define LUAFCGID2_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Opens, or replaces atomically while other threads write, the log. An empty path, or
+ * one that cannot be opened (which is then said there), means standard error. Called by
+ * the main thread only. A relative path counts from the directory of this call. Returns
+ * false when a file was asked for and it fell back. */
+bool log_open(const char *path, enum log_level level);
+
+/* Opens the same path again, after a rotation (SIGUSR1). Main thread only. false: it
+ * cannot be, which is said in the log; lines go where they went before. */
+bool log_reopen(void);
+
+/* Hands the log file to the user the daemon is about to become. */
+void log_chown(unsigned uid, unsigned gid);
+
+/* What this thread's lines name from now on. `worker` 0 means none. `script` is borrowed
+ * until the next call; NULL means none. */
+void log_set_worker(int worker);
+void log_set_script(const char *script);
+
+bool log_enabled(enum log_level level);
+
+/* One line. Never fails, never blocks on a lock; errno is left as it was. */
+void log_write(enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The text (a traceback, say) line by line, each a full log line of its own. */
+void log_lines(enum log_level level, const char *text);
+
+#define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...)    log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)   log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif

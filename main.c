@@ -1,0 +1,349 @@
+/* The program: reads the command line and the configuration, starts the threads, then
+ * waits for signals. Every signal is blocked in all threads from before the first one is
+ * made, and taken here by sigwait; so no handler of this file ever interrupts anything.
+ *
+ * The order of the start: what can fail for want of a right or a free address comes
+ * first, with the user's terminal still there to hear of it; then the fork of Daemonize,
+ * then the surrender of privileges, then threads. */
+#include "main.h"
+
+#include "config.h"
+#include "connection.h"
+#include "heartbeat.h"
+#include "limit.h"
+#include "log.h"
+#include "notify.h"
+#include "pidfile.h"
+#include "pool.h"
+#include "session.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#define SHUTDOWN_TIMEOUT 30000 /* milliseconds that running requests have to finish */
+
+struct options {
+    bool check;       /* -t */
+    const char *file; /* as given or found; NULL: built-in defaults */
+};
+
+static _Noreturn void die(const char *message)
+{
+    fprintf(stderr, "luafcgid2: %s\n", message);
+    exit(EXIT_FAILURE);
+}
+
+/* -- The command line -- */
+
+static void print_usage(FILE *out)
+{
+    fputs("usage: luafcgid2 [-t] [-c FILE | FILE]\n"
+          "       luafcgid2 -h | -v\n",
+          out);
+}
+
+static void print_help(void)
+{
+    print_usage(stdout);
+    fputs("\nA FastCGI daemon that runs Lua scripts for web servers.\n\n"
+          "  -c FILE  configuration; without it ./config.lua, then\n"
+          "           " LUAFCGID2_CONFIG_FILE ", then built-in defaults\n"
+          "  -t       check the configuration and exit\n"
+          "  -h       this help\n"
+          "  -v       version\n\n"
+          "Options of the configuration file, see luafcgid2-config(5):\n\n",
+          stdout);
+    config_print_options(stdout);
+}
+
+static const char *default_file(void)
+{
+    static const char *const places[] = {"config.lua", LUAFCGID2_CONFIG_FILE};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (access(places[i], F_OK) == 0)
+            return places[i];
+    return NULL;
+}
+
+static struct options parse_options(int argc, char **argv)
+{
+    struct options options = {0};
+    int c;
+    while ((c = getopt(argc, argv, "tc:hv")) != -1) {
+        switch (c) {
+        case 't':
+            options.check = true;
+            break;
+        case 'c':
+            options.file = optarg;
+            break;
+        case 'h':
+            print_help();
+            exit(EXIT_SUCCESS);
+        case 'v':
+            puts("luafcgid2 " LUAFCGID2_RELEASE);
+            exit(EXIT_SUCCESS);
+        default:
+            print_usage(stderr);
+            exit(EXIT_FAILURE);
+        }
+    }
+    if (argc - optind > (options.file == NULL)) {
+        print_usage(stderr);
+        exit(EXIT_FAILURE);
+    }
+    if (optind < argc)
+        options.file = argv[optind];
+    if (options.file == NULL)
+        options.file = default_file();
+    return options;
+}
+
+static void check(const char *file)
+{
+    struct config *config = config_load(file, stderr);
+    if (config == NULL)
+        exit(EXIT_FAILURE);
+    printf("%s: good: %d workers on %s, log to %s\n",
+           file == NULL ? "built-in defaults" : file, config->worker_threads, config->listen,
+           config->log_file_path[0] == '\0' ? "standard error" : config->log_file_path);
+    config_unref(config);
+    exit(EXIT_SUCCESS);
+}
+
+/* -- Start -- */
+
+/* Descriptors 0 to 2 must be taken, lest a socket become "standard error"; and a script
+ * that reads standard input must not wait for a terminal. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2)
+        ;
+    if (fd >= 0)
+        close(fd);
+    fd = open("/dev/null", O_RDONLY);
+    if (fd >= 0) {
+        dup2(fd, STDIN_FILENO);
+        close(fd);
+    }
+}
+
+static uid_t find_user(const char *name, gid_t *group)
+{
+    char message[256];
+    struct passwd *user = getpwnam(name);
+    if (user == NULL) {
+        snprintf(message, sizeof message, "User: there is no user \"%s\"", name);
+        die(message);
+    }
+    *group = user->pw_gid;
+    return user->pw_uid;
+}
+
+static gid_t find_group(const char *name)
+{
+    char message[256];
+    struct group *group = getgrnam(name);
+    if (group == NULL) {
+        snprintf(message, sizeof message, "Group: there is no group \"%s\"", name);
+        die(message);
+    }
+    return group->gr_gid;
+}
+
+/* Becomes User and Group. What must still be written later is handed over first. */
+static void drop_privileges(const struct config *config)
+{
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    if (config->user[0] != '\0')
+        uid = find_user(config->user, &gid);
+    if (config->group[0] != '\0')
+        gid = find_group(config->group);
+    if (uid == geteuid() && gid == getegid())
+        return;
+    if (geteuid() != 0)
+        die("User and Group: only root can become somebody else");
+    log_chown(uid, gid);
+    pidfile_chown(uid, gid);
+    bool ok = config->user[0] != '\0' ? initgroups(config->user, gid) == 0
+                                      : setgroups(1, &gid) == 0;
+    if (!ok || setgid(gid) < 0 || setuid(uid) < 0)
+        die("User and Group: the change failed");
+}
+
+static void block_signals(sigset_t *handled)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    sigset_t all;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    sigemptyset(handled);
+    sigaddset(handled, SIGTERM);
+    sigaddset(handled, SIGINT);
+    sigaddset(handled, SIGHUP);
+    sigaddset(handled, SIGUSR1);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* if it were ignored, children could not be awaited */
+}
+
+/* -- Reload -- */
+
+static void reload(const char *file)
+{
+    struct config *old = config_current();
+    char *text = NULL;
+    size_t len = 0;
+    FILE *errors = open_memstream(&text, &len);
+    notify_reloading();
+    struct config *config = errors == NULL ? NULL : config_load(file, errors);
+    if (errors != NULL)
+        fclose(errors);
+    if (config == NULL) {
+        log_lines(LOG_LEVEL_ERROR, text != NULL && len > 0 ? text : "out of memory");
+        log_error("the configuration was not reloaded: the old one stays");
+    } else {
+        char names[512];
+        if (config_needs_restart(old, config, names, sizeof names))
+            log_warning("these changes need a restart: %s", names);
+        log_open(config->log_file_path, config->log_level);
+        config_publish(config);
+        heartbeat_wake(); /* idle states of the old one go now */
+        log_info("configuration reloaded");
+    }
+    free(text);
+    config_unref(old);
+    notify_send("READY=1");
+}
+
+/* Returns when it is time to end. */
+static void wait_for_signals(const sigset_t *handled, const char *file)
+{
+    for (;;) {
+        int number;
+        if (sigwait(handled, &number) != 0)
+            continue;
+        switch (number) {
+        case SIGHUP:
+            reload(file);
+            break;
+        case SIGUSR1:
+            log_reopen();
+            log_info("log reopened");
+            break;
+        default:
+            return;
+        }
+    }
+}
+
+/* -- The whole -- */
+
+/* Everything that may be refused, in the user's sight. Returns the listening socket. */
+static int take_resources(const struct config *config)
+{
+    char error[512];
+    log_open(config->log_file_path, config->log_level);
+    if (!pidfile_open(config->pid_file, error, sizeof error))
+        die(error);
+    int listener = connection_listen(config, error, sizeof error);
+    if (listener < 0) {
+        pidfile_remove();
+        die(error);
+    }
+    return listener;
+}
+
+static struct service *start(struct config *config, int listener)
+{
+    static struct service service;
+    service.connections = connections_create(listener, config);
+    service.pool = pool_create();
+    service.sessions = session_store_create(config);
+    config_publish(config_ref(config));
+    if (service.connections == NULL || service.pool == NULL || service.sessions == NULL ||
+        !workers_start(&service, config->worker_threads) || !heartbeat_start(&service)) {
+        connection_unlink();
+        pidfile_remove();
+        die("cannot start: out of memory or threads");
+    }
+    log_info("luafcgid2 " LUAFCGID2_RELEASE " started: %d workers on %s",
+             config->worker_threads, config->listen);
+    return &service;
+}
+
+/* Ends in the order in which things depend on each other. */
+static void stop(struct service *service)
+{
+    log_info("stopping");
+    notify_send("STOPPING=1");
+    connections_stop(service->connections);
+    bool all = workers_wait(SHUTDOWN_TIMEOUT);
+    connection_unlink();
+    heartbeat_stop();
+    struct config *config = config_current();
+    session_store_save(service->sessions, config);
+    config_unref(config);
+    pidfile_remove();
+    if (!all) {
+        log_warning("requests still running after %d s were cut off", SHUTDOWN_TIMEOUT / 1000);
+        _exit(EXIT_SUCCESS); /* their threads still use what would be freed */
+    }
+    pool_destroy(service->pool);
+    connections_destroy(service->connections);
+    session_store_destroy(service->sessions);
+    config_publish(NULL);
+    log_info("stopped");
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = parse_options(argc, argv);
+    if (options.check)
+        check(options.file);
+    open_standard_descriptors();
+    char path[PATH_MAX]; /* absolute, for a reload after the directory has changed */
+    if (options.file != NULL && realpath(options.file, path) == NULL) {
+        fprintf(stderr, "luafcgid2: %s: %s\n", options.file, strerror(errno));
+        return EXIT_FAILURE;
+    }
+    struct config *config = config_load(options.file, stderr);
+    if (config == NULL)
+        return EXIT_FAILURE;
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 2); /* an arena per thread would never give its memory back */
+#endif
+    int listener = take_resources(config);
+    if (config->daemonize && daemon(1, 0) < 0)
+        die(strerror(errno));
+    pidfile_write();
+    notify_start();
+    drop_privileges(config);
+    sigset_t handled;
+    block_signals(&handled);
+    FCGX_Init();
+    limit_init();
+    struct service *service = start(config, listener);
+    config_unref(config);
+    notify_send("READY=1");
+    wait_for_signals(&handled, options.file == NULL ? NULL : path);
+    stop(service);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,602 @@
+/* One HTTP request and its response, between the record layer below (connection.h) and
+ * the scripts above (api.c). Runs in the worker that owns the connection; no locks. */
+#include "request.h"
+
+#include "limit.h"
+#include "log.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Memory that a worker keeps for the next response. */
+#define BODY_KEEP (256 * 1024)
+#define HEAD_KEEP (16 * 1024)
+
+/* A response that streams is sent on when this much has piled up without a Flush. */
+#define STREAM_BYTES (64 * 1024)
+
+/* -- Parameters -- */
+
+/* The parameters that the daemon itself looks at. */
+static const struct {
+    const char *name;
+    size_t len;
+    size_t field; /* offset of a const char * in struct request */
+} known[] = {
+#define KNOWN(name, field)                                                               \
+    {                                                                                    \
+        name, sizeof name - 1, offsetof(struct request, field)                           \
+    }
+    KNOWN("SCRIPT_FILENAME", script_filename),
+    KNOWN("DOCUMENT_ROOT", document_root),
+    KNOWN("SCRIPT_NAME", script_name),
+    KNOWN("REQUEST_METHOD", request_method),
+    KNOWN("SERVER_NAME", server_name),
+    KNOWN("HTTP_COOKIE", cookie),
+    KNOWN("HTTPS", https),
+    KNOWN("REQUEST_SCHEME", request_scheme),
+    KNOWN("REMOTE_ADDR", remote_addr),
+    KNOWN("HTTP_USER_AGENT", user_agent),
+    KNOWN("HTTP_ACCEPT_LANGUAGE", accept_language),
+#undef KNOWN
+};
+
+#define KNOWN_COUNT (sizeof known / sizeof *known)
+
+static bool is_named(const struct request_param *p, const char *name)
+{
+    return strlen(name) == p->name_len && memcmp(name, p->name, p->name_len) == 0;
+}
+
+static struct request_param *add_param(struct request *r)
+{
+    if (r->param_count == r->param_cap) {
+        size_t cap = r->param_cap == 0 ? 64 : r->param_cap * 2;
+        struct request_param *params = realloc(r->params, cap * sizeof *params);
+        if (params == NULL)
+            return NULL;
+        r->params = params;
+        r->param_cap = cap;
+    }
+    return &r->params[r->param_count++];
+}
+
+static void note_known(struct request *r, const struct request_param *p)
+{
+    for (size_t i = 0; i < KNOWN_COUNT; i++)
+        if (known[i].len == p->name_len &&
+            memcmp(known[i].name, p->name, p->name_len) == 0)
+            memcpy((char *)r + known[i].field, &p->value, sizeof p->value);
+}
+
+/* Apache's mod_proxy_fcgi sends "proxy:fcgi://host:port/path" or
+ * "proxy:unix:/socket|fcgi://host/path", with the query behind it when a rewrite made
+ * the address: cuts `value` down to the path. */
+static void strip_proxy(struct request_param *p)
+{
+    if (strncmp(p->value, "proxy:", 6) != 0)
+        return;
+    const char *scheme = strstr(p->value, "fcgi://");
+    const char *path = scheme == NULL ? NULL : strchr(scheme + 7, '/');
+    if (path == NULL)
+        return;
+    size_t len = strcspn(path, "?");
+    char *value = (char *)p->value; /* libfcgi's memory, ours until the request ends */
+    memmove(value, path, len);
+    value[len] = '\0';
+    p->value_len = len;
+}
+
+static int64_t parse_length(const char *text)
+{
+    if (!isdigit((unsigned char)text[0]))
+        return -1; /* absent, or Caddy's -1 for a chunked upload */
+    char *end;
+    long long n = strtoll(text, &end, 10);
+    return *end == '\0' ? (int64_t)n : -1;
+}
+
+/* Keeps what scripts are to see; false: not this one. */
+static bool wanted(struct request *r, struct request_param *p)
+{
+    if (is_named(p, "HTTP_PROXY")) /* the client's Proxy header must not pass for a */
+        return false;              /* setting of libraries that read the environment */
+    if (is_named(p, "CONTENT_LENGTH")) {
+        r->content_length = parse_length(p->value);
+        return r->content_length >= 0;
+    }
+    if (is_named(p, "SCRIPT_FILENAME"))
+        strip_proxy(p);
+    return true;
+}
+
+/* h2o sends no DOCUMENT_ROOT: it is SCRIPT_FILENAME without SCRIPT_NAME at its end. */
+static bool derive_root(struct request *r)
+{
+    size_t file = strlen(r->script_filename), name = strlen(r->script_name);
+    if (name == 0 || name >= file ||
+        strcmp(r->script_filename + file - name, r->script_name) != 0)
+        return true;
+    r->derived_root = strndup(r->script_filename, file - name);
+    struct request_param *p = r->derived_root == NULL ? NULL : add_param(r);
+    if (p == NULL)
+        return false;
+    *p = (struct request_param){"DOCUMENT_ROOT=", r->derived_root, 13, file - name};
+    r->document_root = r->derived_root;
+    return true;
+}
+
+bool request_parse(struct request *r, char **envp)
+{
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        const char *absent = "";
+        memcpy((char *)r + known[i].field, &absent, sizeof absent);
+    }
+    r->param_count = 0;
+    r->content_length = -1;
+    free(r->derived_root);
+    r->derived_root = NULL;
+    for (; *envp != NULL; envp++) {
+        char *equals = strchr(*envp, '=');
+        if (equals == NULL)
+            continue;
+        struct request_param *p = add_param(r);
+        if (p == NULL)
+            return false;
+        *p = (struct request_param){*envp, equals + 1, (size_t)(equals - *envp),
+                                    strlen(equals + 1)};
+        if (wanted(r, p))
+            note_known(r, p);
+        else
+            r->param_count--;
+    }
+    if (r->document_root[0] == '\0')
+        return derive_root(r);
+    size_t len = strlen(r->document_root);
+    if (len > 1 && r->document_root[len - 1] == '/') {
+        r->derived_root = strndup(r->document_root, len - 1);
+        r->document_root = r->derived_root;
+    }
+    return r->document_root != NULL;
+}
+
+static bool extension_allowed(const struct request *r)
+{
+    char **allowed = r->config->allowed_extensions;
+    size_t len = strlen(r->script_filename);
+    for (size_t i = 0; allowed[i] != NULL; i++) {
+        size_t n = strlen(allowed[i]);
+        if (n < len && strcmp(r->script_filename + len - n, allowed[i]) == 0)
+            return true;
+    }
+    return allowed[0] == NULL;
+}
+
+int request_refuse(const struct request *r, const char **why)
+{
+    if (r->script_filename[0] == '\0') {
+        *why = "the web server sent no SCRIPT_FILENAME: add, for nginx, \"fastcgi_param "
+               "SCRIPT_FILENAME $document_root$fastcgi_script_name;\" to its location";
+        return 500;
+    }
+    if (!extension_allowed(r)) {
+        *why = "its extension is not in AllowedExtensions";
+        return 404;
+    }
+    int64_t max = r->config->max_post_size;
+    if (max > 0 && r->content_length > max) {
+        *why = "the body is larger than MaxPostSize";
+        return 413;
+    }
+    return 0;
+}
+
+/* -- Begin -- */
+
+void request_init(struct request *r)
+{
+    FCGX_InitRequest(&r->fcgi, -1, 0);
+}
+
+void request_free(struct request *r)
+{
+    free(r->params);
+    free(r->derived_root);
+    headers_free(&r->headers);
+    headers_free(&r->default_headers);
+    buffer_free(&r->head);
+    buffer_free(&r->body);
+    buffer_free(&r->session_cookie);
+}
+
+/* The defaults of a configuration are parsed once and copied for each request. */
+static bool set_default_headers(struct request *r)
+{
+    const struct config *c = r->config;
+    if (r->defaults_of != c) {
+        headers_reset(&r->default_headers, NULL);
+        r->defaults_of = NULL;
+        if (headers_set(&r->default_headers, "Content-Type", 12, c->default_content_type,
+                        strlen(c->default_content_type)) != HEADERS_OK ||
+            headers_set_lines(&r->default_headers, c->default_headers,
+                              strlen(c->default_headers)) != HEADERS_OK)
+            return false;
+        r->defaults_of = c;
+    }
+    return headers_reset(&r->headers, &r->default_headers);
+}
+
+static bool set_defaults(struct request *r)
+{
+    const char *status = r->config->default_http_status;
+    return request_set_status(r, status, strlen(status)) && set_default_headers(r);
+}
+
+bool request_begin(struct request *r, struct connection *c, struct config *config)
+{
+    r->connection = c;
+    r->config = config;
+    r->received = 0;
+    r->body_ended = r->body_failed = r->body_too_large = false;
+    r->buffering = config->buffering;
+    r->head_sent = r->gone = r->aborted = false;
+    buffer_clear(&r->head, HEAD_KEEP);
+    buffer_clear(&r->body, BODY_KEEP);
+    r->session_cookie.len = 0;
+    bool ok = connection_begin(c, &r->fcgi) && request_parse(r, r->fcgi.envp) &&
+              set_defaults(r) && buffer_reserve(&r->head, (size_t)config->headers_size) &&
+              buffer_reserve(&r->body,
+                             (size_t)config->body_size * (size_t)config->body_sectors);
+    r->aborted = !ok;
+    return ok;
+}
+
+/* -- Body -- */
+
+static int64_t lesser_timeout(int64_t configured)
+{
+    int64_t left = limit_time_left();
+    if (configured <= 0)
+        return left;
+    return left >= 0 && left < configured ? left : configured;
+}
+
+size_t request_read(struct request *r, void *data, size_t size)
+{
+    if (r->body_ended || r->body_failed || r->body_too_large || size == 0)
+        return 0;
+    size_t got = 0;
+    switch (connection_read(r->connection, data, size, &got,
+                            lesser_timeout(r->config->read_timeout))) {
+    case CONNECTION_OK:
+        break;
+    case CONNECTION_END:
+        r->body_ended = true;
+        return 0;
+    case CONNECTION_TIMEOUT:
+        log_warning("the request's body came too slowly (ReadTimeout)");
+        r->body_failed = r->aborted = true;
+        return 0;
+    case CONNECTION_ABORTED:
+        r->body_failed = r->gone = r->aborted = true;
+        return 0;
+    }
+    r->received += (int64_t)got;
+    int64_t max = r->config->max_post_size;
+    if (max > 0 && r->received > max) {
+        r->body_too_large = true;
+        return 0;
+    }
+    return got;
+}
+
+/* -- Status and headers -- */
+
+/* https://www.iana.org/assignments/http-status-codes, as of RFC 9110 */
+static const struct {
+    int code;
+    const char *reason;
+} reasons[] = {
+    {100, "Continue"},
+    {101, "Switching Protocols"},
+    {102, "Processing"},
+    {103, "Early Hints"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {203, "Non-Authoritative Information"},
+    {204, "No Content"},
+    {205, "Reset Content"},
+    {206, "Partial Content"},
+    {207, "Multi-Status"},
+    {208, "Already Reported"},
+    {226, "IM Used"},
+    {300, "Multiple Choices"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {305, "Use Proxy"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {402, "Payment Required"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {407, "Proxy Authentication Required"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {423, "Locked"},
+    {424, "Failed Dependency"},
+    {425, "Too Early"},
+    {426, "Upgrade Required"},
+    {428, "Precondition Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {451, "Unavailable For Legal Reasons"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+    {506, "Variant Also Negotiates"},
+    {507, "Insufficient Storage"},
+    {508, "Loop Detected"},
+    {510, "Not Extended"},
+    {511, "Network Authentication Required"},
+};
+
+#define REASON_COUNT (sizeof reasons / sizeof *reasons)
+
+const char *request_reason(int status)
+{
+    for (size_t i = 0; i < REASON_COUNT; i++)
+        if (reasons[i].code == status)
+            return reasons[i].reason;
+    return NULL;
+}
+
+void request_visit_reasons(void (*visit)(int code, const char *reason, void *arg),
+                           void *arg)
+{
+    for (size_t i = 0; i < REASON_COUNT; i++)
+        visit(reasons[i].code, reasons[i].reason, arg);
+}
+
+bool request_set_status(struct request *r, const char *text, size_t len)
+{
+    if (len < 3 || len >= sizeof r->status || text[0] < '1' || text[0] > '9' ||
+        !isdigit((unsigned char)text[1]) || !isdigit((unsigned char)text[2]) ||
+        (len > 3 && text[3] != ' '))
+        return false;
+    for (size_t i = 3; i < len; i++)
+        if (text[i] == '\r' || text[i] == '\n' || text[i] == '\0')
+            return false;
+    memcpy(r->status, text, len);
+    r->status[len] = '\0';
+    if (len <= 4) {
+        const char *reason = request_reason(atoi(r->status));
+        snprintf(r->status + 3, sizeof r->status - 3, " %s",
+                 reason == NULL ? "Unassigned" : reason);
+    }
+    return true;
+}
+
+enum headers_result request_set_header(struct request *r, const char *name,
+                                       size_t name_len, const char *value,
+                                       size_t value_len)
+{
+    if (name_len != 6 || strncasecmp(name, "Status", 6) != 0)
+        return headers_set(&r->headers, name, name_len, value, value_len);
+    while (value_len > 0 && (*value == ' ' || *value == '\t')) {
+        value++;
+        value_len--;
+    }
+    return request_set_status(r, value, value_len) ? HEADERS_OK : HEADERS_BAD_VALUE;
+}
+
+bool request_set_cookie(struct request *r, const char *value, size_t len)
+{
+    r->session_cookie.len = 0;
+    return buffer_append(&r->session_cookie, value, len);
+}
+
+/* -- Sending -- */
+
+/* HEAD (RFC 9110 section 9.3.2), 204, 304 (15.3.5, 15.4.5): no body. */
+static bool is_bodiless(const struct request *r)
+{
+    return strcmp(r->request_method, "HEAD") == 0 || strncmp(r->status, "204", 3) == 0 ||
+           strncmp(r->status, "304", 3) == 0;
+}
+
+/* RFC 3875 section 6.3. `length` -1: it is not known, the body streams. */
+static bool write_head(struct request *r, int64_t length)
+{
+    struct buffer *head = &r->head;
+    if (length >= 0)
+        headers_remove(&r->headers, "Content-Length");
+    bool ok = buffer_append(head, "Status: ", 8) && buffer_puts(head, r->status) &&
+              buffer_append(head, "\r\n", 2) && headers_write(&r->headers, head);
+    if (ok && length >= 0 && strncmp(r->status, "204", 3) != 0 &&
+        strncmp(r->status, "304", 3) != 0)
+        ok = buffer_printf(head, "Content-Length: %" PRId64 "\r\n", length);
+    if (ok && r->session_cookie.len > 0)
+        ok = buffer_puts(head, "Set-Cookie: ") &&
+             buffer_append(head, r->session_cookie.data, r->session_cookie.len) &&
+             buffer_append(head, "\r\n", 2);
+    return ok && buffer_append(head, "\r\n", 2);
+}
+
+/* Sends the head if it has not gone out, then the body so far, then with `end` the end
+ * of the response. */
+static bool transmit(struct request *r, bool end)
+{
+    bool whole = end && !r->head_sent;
+    if (!r->head_sent && !write_head(r, whole ? (int64_t)r->body.len : -1)) {
+        r->aborted = true;
+        return false;
+    }
+    struct iovec parts[2] = {{r->head.data, r->head.len}, {r->body.data, r->body.len}};
+    if (is_bodiless(r))
+        parts[1].iov_len = 0;
+    r->head_sent = true;
+    enum connection_status status = CONNECTION_ABORTED;
+    if (!r->gone)
+        status = connection_write(r->connection, parts, 2, end,
+                                  r->config->write_timeout > 0 ? r->config->write_timeout
+                                                               : -1);
+    if (status != CONNECTION_OK && !r->gone) {
+        if (status == CONNECTION_TIMEOUT)
+            log_warning("the web server did not take the response (WriteTimeout)");
+        else
+            log_debug("the client went away");
+        r->gone = r->aborted = true;
+    }
+    buffer_clear(&r->head, HEAD_KEEP);
+    buffer_clear(&r->body, BODY_KEEP);
+    return true;
+}
+
+bool request_flush(struct request *r)
+{
+    if (r->head_sent && r->body.len == 0)
+        return true;
+    return transmit(r, false);
+}
+
+bool request_send(struct request *r, const void *data, size_t len)
+{
+    if (r->gone)
+        return true;
+    if (!buffer_append(&r->body, data, len))
+        return false;
+    if (!r->buffering || (r->head_sent && r->body.len >= STREAM_BYTES))
+        return request_flush(r);
+    return true;
+}
+
+void request_reset(struct request *r, bool all)
+{
+    buffer_clear(&r->body, BODY_KEEP);
+    if (all && !r->head_sent)
+        set_defaults(r); /* on failure what was set stays */
+}
+
+void request_finish(struct request *r)
+{
+    transmit(r, true);
+}
+
+void request_release(struct request *r, struct connections *set)
+{
+    connection_release(set, r->connection, &r->fcgi, !r->aborted);
+    r->connection = NULL;
+}
+
+/* -- Pages for failures -- */
+
+bool request_escape(struct buffer *out, const char *text, size_t len)
+{
+    bool ok = true;
+    for (size_t i = 0; i < len && ok; i++) {
+        switch (text[i]) {
+        case '&':
+            ok = buffer_puts(out, "&amp;");
+            break;
+        case '<':
+            ok = buffer_puts(out, "&lt;");
+            break;
+        case '>':
+            ok = buffer_puts(out, "&gt;");
+            break;
+        case '"':
+            ok = buffer_puts(out, "&quot;");
+            break;
+        case '\'':
+            ok = buffer_puts(out, "&#39;");
+            break;
+        default:
+            ok = buffer_append(out, text + i, 1);
+        }
+    }
+    return ok;
+}
+
+/* What a visitor is told; no row: the status alone. */
+static const struct {
+    int status;
+    const char *text;
+} explanations[] = {
+    {403, "The server may not read this page."},
+    {404, "There is no such page here:"},
+    {413, "What was sent is larger than this server accepts."},
+    {500, "The page could not be made. What went wrong is in the server's log."},
+    {504, "The page took too long to make."},
+};
+
+static const char *explanation(int status)
+{
+    for (size_t i = 0; i < sizeof explanations / sizeof *explanations; i++)
+        if (explanations[i].status == status)
+            return explanations[i].text;
+    return "";
+}
+
+static void write_page(struct request *r, int status, const char *detail)
+{
+    struct buffer *b = &r->body;
+    buffer_printf(
+        b,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<title>%s</title>\n</head>\n<body>\n<h1>%s</h1>\n<p>%s",
+        r->status, r->status, explanation(status));
+    if (status == 404) {
+        const char *path =
+            r->script_name[0] != '\0' ? r->script_name : r->script_filename;
+        buffer_puts(b, " <code>");
+        request_escape(b, path, strlen(path));
+        buffer_puts(b, "</code>");
+    }
+    buffer_puts(b, "</p>\n");
+    if (detail != NULL) {
+        buffer_puts(b, "<pre>");
+        request_escape(b, detail, strlen(detail));
+        buffer_puts(b, "</pre>\n");
+    }
+    buffer_puts(b, "</body>\n</html>\n");
+}
+
+void request_fail(struct request *r, int status, const char *detail)
+{
+    buffer_clear(&r->body, BODY_KEEP);
+    if (r->head_sent) {
+        r->aborted = true;
+        return;
+    }
+    char code[12];
+    snprintf(code, sizeof code, "%d", status);
+    set_defaults(r);
+    request_set_status(r, code, strlen(code));
+    static const char type[] = "text/html; charset=utf-8";
+    headers_set(&r->headers, "Content-Type", 12, type, sizeof type - 1);
+    write_page(r, status, detail);
+}

@@ -1,0 +1,568 @@
+/* One script in memory: a Lua state, its limits, and the files it was made from.
+ *
+ * A script belongs to the thread that has it checked out; the compiled code is shared by
+ * the clones of a script, immutable and counted. All Lua, the making of a state included,
+ * runs in protected calls under the limits. No lock is needed here. */
+#include "script.h"
+
+#include "api.h"
+#include "buffer.h"
+#include "library.h"
+#include "limit.h"
+#include "log.h"
+#include "source.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Garbage of a state before it is collected, once its response is out; Lua's own
+ * collector starts only at twice that, within a request that makes much of it. */
+#define GARBAGE_BYTES (96 * 1024)
+
+struct script_code {
+    atomic_uint references;
+    char *path;
+    struct source_ref source;
+    struct buffer bytecode;
+    struct script_error error; /* message NULL: it compiled */
+};
+
+struct script {
+    struct limit limit;
+    lua_State *L;
+    struct config *config; /* a reference */
+    unsigned config_generation;
+    struct script_code *code;
+    char *root, *dir;
+    int id;
+    unsigned requests;
+    unsigned epoch;             /* of source.h, when all sources were last seen current */
+    struct source_ref *sources; /* all that went into the state but the script itself */
+    size_t source_count;
+    struct buffer output;
+    struct api *api;
+    void *owner;
+    size_t garbage_base; /* bytes in use after the last collection */
+};
+
+/* -- Errors -- */
+
+void script_error_clear(struct script_error *e)
+{
+    free(e->message);
+    *e = (struct script_error){0};
+}
+
+static void set_error(struct script_error *e, int status, const char *message)
+{
+    script_error_clear(e);
+    e->status = status;
+    e->message = strdup(message);
+}
+
+/* The text of an error value, whatever it is. May raise: __tostring is the script's. */
+static int describe(lua_State *L)
+{
+    int type = lua_type(L, 1);
+    if (type == LUA_TNIL || type == LUA_TBOOLEAN || luaL_getmetafield(L, 1, "__tostring"))
+        luaL_tolstring(L, 1, NULL);
+    else
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    return 1;
+}
+
+static int add_traceback(lua_State *L)
+{
+    if (limit_broken(script_limit(script_of(L))) != LIMIT_NONE)
+        return 1; /* the limit has noted where it struck */
+    if (!lua_isstring(L, 1)) {
+        lua_pushcfunction(L, describe);
+        lua_pushvalue(L, 1);
+        if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+            lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+        lua_replace(L, 1);
+    }
+    luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    return 1;
+}
+
+/* Runs the function and argument on top of the stack, under the limits. The stack is
+ * empty afterwards. */
+static bool call(struct script *s, int args, struct script_error *error)
+{
+    lua_State *L = s->L;
+    lua_pushcfunction(L, add_traceback);
+    lua_insert(L, 1);
+    limit_enter(&s->limit);
+    int status = lua_pcall(L, args, 0, 1);
+    limit_leave(&s->limit);
+    enum limit_kind kind = limit_broken(&s->limit);
+    bool ok = (status == LUA_OK && kind == LIMIT_NONE) || kind == LIMIT_EXIT;
+    if (!ok) {
+        const char *text = lua_tostring(L, -1);
+        if (kind != LIMIT_NONE)
+            text = s->limit.where != NULL ? s->limit.where : limit_message(kind);
+        set_error(error, kind == LIMIT_TIME ? 504 : 500,
+                  text == NULL ? "unknown error" : text);
+    }
+    lua_settop(L, 0);
+    return ok;
+}
+
+/* -- Code -- */
+
+static int status_of_errno(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENXIO: /* a socket, or a FIFO without a reader */
+    case EINVAL:
+        return 404;
+    case EACCES:
+    case EPERM:
+        return 403;
+    default:
+        return 500;
+    }
+}
+
+/* Compiles `text`, and skips a first line that begins with '#', as lua(1) does. */
+static int load_text(lua_State *L, const struct buffer *text, const char *name)
+{
+    const char *data = text->data == NULL ? "" : text->data;
+    size_t len = text->len;
+    if (len >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0) {
+        data += 3;
+        len -= 3;
+    }
+    if (len > 0 && data[0] == '#') {
+        const char *end = memchr(data, '\n', len);
+        len = end == NULL ? 0 : len - (size_t)(end - data); /* keeps the newline */
+        data = end == NULL ? "" : end;
+    }
+    return luaL_loadbufferx(L, data, len, name, "t");
+}
+
+static int append_bytecode(lua_State *L, const void *data, size_t len, void *buffer)
+{
+    (void)L;
+    return buffer_append(buffer, data, len) ? 0 : 1;
+}
+
+struct compilation {
+    struct script_code *code;
+    const struct buffer *text;
+};
+
+static int compile(lua_State *L)
+{
+    struct compilation *c = lua_touserdata(L, 1);
+    lua_pushfstring(L, "@%s", c->code->path);
+    if (load_text(L, c->text, lua_tostring(L, -1)) != LUA_OK)
+        return lua_error(L);
+    if (lua_dump(L, append_bytecode, &c->code->bytecode, 0) != 0)
+        return luaL_error(L, "out of memory");
+    return 0;
+}
+
+static void compile_text(struct script_code *code, const struct buffer *text,
+                         const struct config *config)
+{
+    struct limit limit = {.max = (size_t)config->script_memory_limit};
+    lua_State *L = limit_newstate(&limit);
+    if (L == NULL) {
+        set_error(&code->error, 500, "out of memory");
+        return;
+    }
+    struct compilation c = {code, text};
+    lua_pushcfunction(L, compile);
+    lua_pushlightuserdata(L, &c);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+        set_error(&code->error, 500, lua_tostring(L, -1));
+    limit_close(&limit);
+}
+
+struct script_code *script_compile(const char *path, const struct config *config,
+                                   struct script_error *error)
+{
+    struct buffer text = {0};
+    struct script_code *code = calloc(1, sizeof *code);
+    int failure = code == NULL || (code->path = strdup(path)) == NULL
+                      ? ENOMEM
+                      : source_read(path, config->script_root, &code->source, &text);
+    if (failure != 0) {
+        set_error(error, status_of_errno(failure), strerror(failure));
+        buffer_free(&text);
+        if (code != NULL)
+            free(code->path);
+        free(code);
+        return NULL;
+    }
+    atomic_init(&code->references, 1);
+    compile_text(code, &text, config);
+    buffer_free(&text);
+    return code;
+}
+
+const struct script_error *script_code_error(const struct script_code *code)
+{
+    return code->error.status == 0 ? NULL : &code->error;
+}
+
+struct script_code *script_code_ref(struct script_code *code)
+{
+    atomic_fetch_add_explicit(&code->references, 1, memory_order_relaxed);
+    return code;
+}
+
+void script_code_unref(struct script_code *code)
+{
+    if (code == NULL ||
+        atomic_fetch_sub_explicit(&code->references, 1, memory_order_acq_rel) != 1)
+        return;
+    source_release(&code->source);
+    buffer_free(&code->bytecode);
+    script_error_clear(&code->error);
+    free(code->path);
+    free(code);
+}
+
+bool script_code_is_current(const struct script_code *code)
+{
+    return source_is_current(&code->source);
+}
+
+/* -- Sources -- */
+
+static bool add_source(struct script *s, struct source_ref *ref)
+{
+    for (size_t i = 0; i < s->source_count; i++) {
+        if (s->sources[i].source == ref->source &&
+            s->sources[i].version == ref->version) {
+            source_release(ref);
+            return true;
+        }
+    }
+    if ((s->source_count & (s->source_count - 1)) == 0) { /* full at each power of two */
+        size_t cap = s->source_count == 0 ? 1 : s->source_count * 2;
+        struct source_ref *list = realloc(s->sources, cap * sizeof *list);
+        if (list == NULL) {
+            source_release(ref);
+            return false;
+        }
+        s->sources = list;
+    }
+    s->sources[s->source_count++] = *ref;
+    return true;
+}
+
+int script_load_file(lua_State *L, const char *name)
+{
+    struct script *s = script_of(L);
+    const char *path = name[0] == '/' ? lua_pushstring(L, name)
+                                      : lua_pushfstring(L, "%s/%s", s->dir, name);
+    lua_pushfstring(L, "@%s", name);
+    struct buffer text = {0};
+    struct source_ref ref;
+    int error = source_read(path, "", &ref, &text);
+    if (error == 0 && !add_source(s, &ref))
+        error = ENOMEM;
+    if (error == 0 && load_text(L, &text, lua_tostring(L, -1)) != LUA_OK)
+        error = -1;
+    buffer_free(&text);
+    if (error > 0) {
+        lua_pop(L, 2);
+        return error;
+    }
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+    return error;
+}
+
+bool script_is_current(struct script *s)
+{
+    if (config_generation() != s->config_generation)
+        return false;
+    unsigned epoch = source_epoch(); /* read first: a later change is seen next time */
+    if (epoch == s->epoch)
+        return true;
+    if (!script_code_is_current(s->code))
+        return false;
+    for (size_t i = 0; i < s->source_count; i++)
+        if (!source_is_current(&s->sources[i]))
+            return false;
+    s->epoch = epoch;
+    return true;
+}
+
+/* -- Garbage -- */
+
+/* Lua's collector starts anew when the memory in use is `pause` percent of what was left
+ * at the end of the last cycle: turn a number of bytes into that. */
+static int collect(lua_State *L)
+{
+    struct script *s = script_of(L);
+    size_t pause = 200 + GARBAGE_BYTES * 2 * 100 / (s->limit.used + 1);
+    lua_gc(L, LUA_GCSETPAUSE, (int)pause);
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    return 0;
+}
+
+static void collect_now(struct script *s)
+{
+    struct script_error error = {0};
+    lua_pushcfunction(s->L, collect);
+    if (!call(s, 0, &error)) { /* a finalizer failed */
+        log_error("error while collecting garbage");
+        log_lines(LOG_LEVEL_ERROR,
+                  error.message == NULL ? "out of memory" : error.message);
+    }
+    script_error_clear(&error);
+    s->garbage_base = s->limit.used;
+}
+
+void script_collect(struct script *s)
+{
+    if (s->limit.used >= s->garbage_base + GARBAGE_BYTES && script_is_usable(s))
+        collect_now(s);
+}
+
+/* -- Making a state -- */
+
+/* Appends to the string on top every template of `path` but those in "./". */
+static void add_absolute_templates(lua_State *L, const char *path)
+{
+    while (*path != '\0') {
+        size_t len = strcspn(path, ";");
+        if (len > 0 && strncmp(path, "./", 2) != 0) {
+            lua_pushlstring(L, path, len);
+            lua_pushliteral(L, ";");
+            lua_concat(L, 3);
+        }
+        path += len + (path[len] == ';');
+    }
+}
+
+static void set_package_paths(struct script *s)
+{
+    lua_State *L = s->L;
+    lua_getglobal(L, LUA_LOADLIBNAME);
+    lua_getfield(L, -1, "path");
+    lua_pushliteral(L, "");
+    add_absolute_templates(L, lua_tostring(L, -2));
+    const char *places[] = {s->root, s->dir};
+    for (int i = 0; i < 2; i++) {
+        if (places[i][0] == '\0')
+            continue;
+        lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;", places[i], places[i]);
+        lua_concat(L, 2);
+    }
+    size_t len;
+    const char *path = lua_tolstring(L, -1, &len);
+    lua_pushlstring(L, path, len == 0 ? 0 : len - 1); /* without the last ';' */
+    lua_setfield(L, -4, "path");
+    lua_pop(L, 2);
+    lua_getfield(L, -1, "cpath");
+    lua_pushliteral(L, "");
+    add_absolute_templates(L, lua_tostring(L, -2));
+    lua_pushfstring(L, "%s/?.so", s->root[0] == '\0' ? s->dir : s->root);
+    lua_concat(L, 2);
+    lua_setfield(L, -3, "cpath");
+    lua_pop(L, 2);
+}
+
+static int set_up(lua_State *L)
+{
+    struct script *s = script_of(L);
+    luaL_openlibs(L);
+    library_open(L);
+    set_package_paths(s);
+    s->api = api_open(L, s->config);
+    if (s->config->startup_script[0] != '\0') {
+        int error = script_load_file(L, s->config->startup_script);
+        if (error > 0)
+            return luaL_error(L, "StartupScript %s: %s", s->config->startup_script,
+                              strerror(error));
+        if (error < 0)
+            return lua_error(L);
+        lua_call(L, 0, 0);
+    }
+    lua_pushfstring(L, "@%s", s->code->path);
+    if (luaL_loadbufferx(L, s->code->bytecode.data, s->code->bytecode.len,
+                         lua_tostring(L, -1), "b") != LUA_OK)
+        return lua_error(L);
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+static int on_panic(lua_State *L)
+{
+    log_error("error outside a protected call: %s", lua_tostring(L, -1));
+    return 0; /* Lua aborts */
+}
+
+static bool begin(struct script *s)
+{
+    const char *slash = strrchr(s->code->path, '/');
+    if (slash == NULL)
+        s->dir = strdup(".");
+    else
+        s->dir = strndup(s->code->path,
+                         slash == s->code->path ? 1 : (size_t)(slash - s->code->path));
+    s->L = limit_newstate(&s->limit);
+    if (s->dir == NULL || s->root == NULL || s->L == NULL)
+        return false;
+    lua_atpanic(s->L, on_panic);
+    *(struct script **)lua_getextraspace(s->L) = s;
+    return true;
+}
+
+struct script *script_create(struct script_code *code, const char *root,
+                             struct config *config, int id, struct script_error *error)
+{
+    if (code->error.status != 0) {
+        set_error(error, code->error.status,
+                  code->error.message == NULL ? "out of memory" : code->error.message);
+        return NULL;
+    }
+    struct script *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        set_error(error, 500, "out of memory");
+        return NULL;
+    }
+    s->limit.max = (size_t)config->script_memory_limit;
+    s->config_generation = config_generation();
+    s->config = config_ref(config);
+    s->code = script_code_ref(code);
+    s->root = strdup(root);
+    s->id = id;
+    s->epoch = source_epoch() - 1; /* the first check looks at every source */
+    bool ok = begin(s);
+    if (ok) {
+        lua_pushcfunction(s->L, set_up);
+        ok = call(s, 0, error);
+        library_flush(s->L);
+        if (ok && limit_broken(&s->limit) == LIMIT_EXIT) {
+            set_error(error, 500, "os.exit called while the script was loaded");
+            ok = false;
+        }
+    } else {
+        set_error(error, 500, "out of memory");
+    }
+    if (!ok) {
+        script_close(s);
+        return NULL;
+    }
+    collect_now(s);
+    return s;
+}
+
+void script_close(struct script *s)
+{
+    if (s->L != NULL)
+        limit_close(&s->limit);
+    for (size_t i = 0; i < s->source_count; i++)
+        source_release(&s->sources[i]);
+    free(s->sources);
+    buffer_free(&s->output);
+    script_code_unref(s->code);
+    config_unref(s->config);
+    free(s->root);
+    free(s->dir);
+    free(s);
+}
+
+/* -- Running -- */
+
+bool script_run(struct script *s, lua_CFunction body, void *arg,
+                struct script_error *error)
+{
+    s->requests++;
+    lua_pushcfunction(s->L, body);
+    lua_pushlightuserdata(s->L, arg);
+    bool ok = call(s, 1, error);
+    library_flush(s->L);
+    if (limit_broken(&s->limit) == LIMIT_EXIT)
+        limit_mend(&s->limit);
+    return ok;
+}
+
+bool script_is_usable(const struct script *s)
+{
+    return limit_broken(&s->limit) == LIMIT_NONE;
+}
+
+/* -- Access -- */
+
+struct script *script_of(lua_State *L)
+{
+    return *(struct script **)lua_getextraspace(L);
+}
+
+struct limit *script_limit(struct script *s)
+{
+    return &s->limit;
+}
+
+struct buffer *script_output(struct script *s)
+{
+    return &s->output;
+}
+
+struct api *script_api(struct script *s)
+{
+    return s->api;
+}
+
+int script_id(const struct script *s)
+{
+    return s->id;
+}
+
+const char *script_path(const struct script *s)
+{
+    return s->code->path;
+}
+
+const char *script_root(const struct script *s)
+{
+    return s->root;
+}
+
+const char *script_dir(const struct script *s)
+{
+    return s->dir;
+}
+
+struct config *script_config(const struct script *s)
+{
+    return s->config;
+}
+
+lua_State *script_lua(struct script *s)
+{
+    return s->L;
+}
+
+void script_set_owner(struct script *s, void *node)
+{
+    s->owner = node;
+}
+
+void *script_owner(const struct script *s)
+{
+    return s->owner;
+}
+
+unsigned script_requests(const struct script *s)
+{
+    return s->requests;
+}

@@ -1,0 +1,51 @@
+/* The files that scripts are made of: main scripts, modules, StartupScript.
+ *
+ * Every file that goes into a Lua state is read through here, and so is known by path,
+ * identity (device, inode, size, times to the nanosecond) and content. The heartbeat
+ * compares; a changed file gets a new version number, and whoever holds a reference to an
+ * older version can see that with one atomic load. One lock guards the table of sources;
+ * no file is read or looked at while it is held. */
+#ifndef LUAFCGID2_SOURCE_H
+#define LUAFCGID2_SOURCE_H
+
+#include "buffer.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+struct source; /* one file, shared by all that were made from it; counted */
+
+struct source_ref {
+    struct source *source;
+    unsigned version; /* of the file, as it was read */
+};
+
+/* Opens `path` once, without blocking on a FIFO, and appends its content to `text`; what
+ * runs is what was opened. Only regular files are read. A non-empty `root` confines the
+ * file, links resolved, to that directory (EACCES otherwise). 0: `ref` holds one
+ * reference, for source_release. Otherwise an errno value (ENOENT, EACCES, EISDIR, EFBIG
+ * over 16 MiB, ...), and nothing is held. */
+int source_read(const char *path, const char *root, struct source_ref *ref,
+                struct buffer *text);
+
+struct source_ref source_retain(const struct source_ref *ref);
+void source_release(struct source_ref *ref);
+
+const char *source_path(const struct source_ref *ref);
+
+/* Whether the file still is what `ref` was read from, as far as the last sweep knows. */
+bool source_is_current(const struct source_ref *ref);
+
+/* A number that changes whenever some source changed: while it stands still, whatever
+ * was current still is. */
+unsigned source_epoch(void);
+
+/* Heartbeat: looks at every source; returns how many changed or vanished. With
+ * `use_checksum` a file whose content is as before has not changed. A file changed so
+ * recently that its times could hide a second change is compared by content each time,
+ * until its times are old enough to be trusted. */
+unsigned source_sweep(bool use_checksum);
+
+/* How many sources are known, for tests. */
+size_t source_count(void);
+
+#endif

@@ -1,0 +1,291 @@
+/* The accept loop of a worker thread: wait for a request, find its script, run it, send
+ * the response, give everything back.
+ *
+ * A worker owns its struct worker and all it points to. The list of workers is shared:
+ * `lock` guards the count and is taken at the start and end of a thread only. */
+#include "worker.h"
+
+#include "api.h"
+#include "limit.h"
+#include "log.h"
+#include "request.h"
+#include "source.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Nested calls of string.gsub take the most: 190 of them need 1.6 MiB. What is not used
+ * costs address space only. */
+#define STACK_BYTES (sizeof(void *) < 8 ? 3u * 1024 * 1024 : 4u * 1024 * 1024)
+
+struct worker {
+    const struct service *service;
+    int id;
+    struct limit_watch *watch;
+    struct connection_reader *reader;
+    struct config *config; /* a reference */
+    unsigned config_generation;
+    struct request request;
+    bool has_directory;     /* a working directory of its own */
+    char *directory;        /* that it is in; NULL: unknown */
+    unsigned source_epoch;  /* when it went there */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t ended;
+static const struct service *shared; /* immutable once workers run */
+static int wanted;                   /* immutable once workers run */
+static int running, stuck, last_id;  /* lock */
+static atomic_uint requests;
+
+/* -- The working directory -- */
+
+/* Only on Linux can a thread have one of its own; elsewhere scripts run in the daemon's. */
+static bool own_directory(void)
+{
+#ifdef __linux__
+    if (unshare(CLONE_FS) == 0)
+        return true;
+    log_warning("scripts cannot have a working directory of their own: %s", strerror(errno));
+#endif
+    return false;
+}
+
+/* A script sees its own directory. Changing to it is a walk through the file system, so
+ * it is done only when it is another, or some file changed: it may have been replaced by
+ * a new directory of the same name. */
+static void enter_directory(struct worker *w, const char *script)
+{
+    const char *slash = strrchr(script, '/');
+    size_t len = slash == NULL ? 0 : slash == script ? 1 : (size_t)(slash - script);
+    if (!w->has_directory || len == 0)
+        return;
+    unsigned epoch = source_epoch();
+    if (w->directory != NULL && strlen(w->directory) == len &&
+        memcmp(w->directory, script, len) == 0 && w->source_epoch == epoch)
+        return;
+    free(w->directory);
+    w->directory = strndup(script, len);
+    w->source_epoch = epoch;
+    if (w->directory != NULL && chdir(w->directory) < 0) { /* no such script either */
+        free(w->directory);
+        w->directory = NULL;
+    }
+}
+
+/* -- One request -- */
+
+static void log_failure(const struct request *r, int status, const char *message)
+{
+    if (r->gone)
+        log_debug("the client went away: %s", message);
+    else if (status == 404 || status == 413)
+        log_info("%d: %s", status, message);
+    else if (status == 403)
+        log_warning("%d: %s", status, message);
+    else
+        log_lines(LOG_LEVEL_ERROR, message);
+}
+
+static void fail(struct request *r, int status, const char *message)
+{
+    log_failure(r, status, message);
+    bool show = r->config->show_errors && status >= 500;
+    request_fail(r, status, show ? message : NULL);
+}
+
+/* Runs the script; the one that did, to be given back after the response, or NULL. */
+static struct script *run(struct worker *w)
+{
+    struct request *r = &w->request;
+    struct script_error error = {0};
+    enter_directory(w, r->script_filename);
+    struct script *s = pool_checkout(w->service->pool, r->script_filename, r->document_root,
+                                     w->config, &error);
+    struct api_call call = {
+        .request = r,
+        .worker = w->id,
+        .sessions = w->service->sessions,
+        .pool = w->service->pool,
+        .visit_scripts = pool_visit,
+    };
+    bool ok = s != NULL && api_serve(s, &call, &error);
+    if (r->body_too_large)
+        fail(r, 413, "the body is larger than MaxPostSize");
+    else if (!ok)
+        fail(r, error.status, error.message == NULL ? "out of memory" : error.message);
+    script_error_clear(&error);
+    return s;
+}
+
+static struct script *respond(struct worker *w)
+{
+    struct request *r = &w->request;
+    const char *why;
+    log_set_script(r->script_filename);
+    int refused = request_refuse(r, &why);
+    if (refused == 0)
+        return run(w);
+    fail(r, refused, why);
+    return NULL;
+}
+
+static void serve(struct worker *w, struct connection *c)
+{
+    struct request *r = &w->request;
+    struct script *s = NULL;
+    limit_watch_begin(w->watch, w->config->request_timeout);
+    if (request_begin(r, c, w->config)) {
+        s = respond(w);
+        request_finish(r);
+    }
+    request_release(r, w->service->connections);
+    if (s != NULL) {
+        script_collect(s);
+        pool_checkin(w->service->pool, s, script_is_usable(s));
+    }
+    limit_watch_end(w->watch);
+    log_set_script(NULL);
+    atomic_fetch_add_explicit(&requests, 1, memory_order_relaxed);
+}
+
+/* -- The thread -- */
+
+static void refresh_config(struct worker *w)
+{
+    unsigned generation = config_generation(); /* read first: a later one is seen again */
+    if (w->config != NULL && generation == w->config_generation)
+        return;
+    config_unref(w->config);
+    w->config = config_current();
+    w->config_generation = generation;
+    w->request.defaults_of = NULL;
+}
+
+static bool begin(struct worker *w)
+{
+    log_set_worker(w->id);
+    request_init(&w->request);
+    w->has_directory = own_directory();
+    w->watch = limit_watch_create(w->id);
+    w->reader = connection_reader_create(w->service->connections);
+    return w->watch != NULL && w->reader != NULL;
+}
+
+static void end(struct worker *w)
+{
+    bool was_stuck = w->watch != NULL && limit_watch_was_stuck(w->watch);
+    if (w->watch != NULL)
+        limit_watch_destroy(w->watch);
+    connection_reader_destroy(w->reader);
+    request_free(&w->request);
+    config_unref(w->config);
+    free(w->directory);
+    if (was_stuck)
+        log_warning("came back from where it was stuck, and leaves");
+    pthread_mutex_lock(&lock);
+    running--;
+    stuck -= was_stuck;
+    pthread_cond_signal(&ended);
+    pthread_mutex_unlock(&lock);
+    free(w);
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct connection *c;
+    if (!begin(w))
+        log_error("a worker cannot start: %s", strerror(errno));
+    else
+        while (!limit_watch_was_stuck(w->watch) &&
+               (c = connection_wait(w->service->connections, w->reader)) != NULL) {
+            refresh_config(w);
+            serve(w, c);
+        }
+    end(w);
+    return NULL;
+}
+
+static bool create_thread(struct worker *w)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int error = pthread_create(&thread, &attributes, work, w);
+    pthread_attr_destroy(&attributes);
+    if (error != 0)
+        log_error("cannot start a worker thread: %s", strerror(error));
+    return error == 0;
+}
+
+static bool start_one(void)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return false;
+    pthread_mutex_lock(&lock);
+    w->id = ++last_id;
+    running++;
+    pthread_mutex_unlock(&lock);
+    w->service = shared;
+    if (create_thread(w))
+        return true;
+    pthread_mutex_lock(&lock);
+    running--;
+    pthread_mutex_unlock(&lock);
+    free(w);
+    return false;
+}
+
+bool workers_start(const struct service *service, int count)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&ended, &attributes);
+    pthread_condattr_destroy(&attributes);
+    shared = service;
+    wanted = count;
+    for (int i = 0; i < count; i++)
+        if (!start_one())
+            return false;
+    return true;
+}
+
+bool workers_replace(int id)
+{
+    pthread_mutex_lock(&lock);
+    bool possible = ++stuck <= wanted;
+    pthread_mutex_unlock(&lock);
+    log_error("worker %d is stuck in a script that no limit reaches; %s", id,
+              possible ? "another takes its place" : "as all the others are");
+    return possible && start_one();
+}
+
+bool workers_wait(int64_t timeout)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(timeout / 1000);
+    pthread_mutex_lock(&lock);
+    int error = 0;
+    while (running > 0 && error == 0)
+        error = pthread_cond_timedwait(&ended, &lock, &until);
+    bool all = running == 0;
+    pthread_mutex_unlock(&lock);
+    return all;
+}
+
+unsigned workers_requests(void)
+{
+    return atomic_load_explicit(&requests, memory_order_relaxed);
+}

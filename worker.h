@@ -1,0 +1,35 @@
+/* The worker threads: each takes a connection whose request is there, runs the script for
+ * it, and gives both back. */
+#ifndef LUAFCGID2_WORKER_H
+#define LUAFCGID2_WORKER_H
+
+#include "connection.h"
+#include "pool.h"
+#include "session.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What all workers share; outlives them. */
+struct service {
+    struct connections *connections;
+    struct pool *pool;
+    struct session_store *sessions;
+};
+
+/* Starts `count` workers with every signal blocked but the one of limit.h. false: not all
+ * could be started, as the log says. Main thread. */
+bool workers_start(const struct service *service, int count);
+
+/* Starts one more in place of worker `stuck`, which leaves when it comes back from where
+ * it hangs. false: as many are stuck as were started at first, or no thread can be made:
+ * only a new process helps. Heartbeat. */
+bool workers_replace(int stuck);
+
+/* Waits until every worker has ended, after connections_stop, for at most `timeout`
+ * milliseconds. false: some still run. */
+bool workers_wait(int64_t timeout);
+
+/* Requests served since the start; wraps. */
+unsigned workers_requests(void);
+
+#endif
