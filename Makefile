@@ -1,4 +1,10 @@
-# luafcgid2: `make` builds ./luafcgid2; `make help` lists the rest.
+# luafcgid2
+#
+#   make                  builds ./luafcgid2
+#   make check            installs what the tests need, then runs all of them
+#   make check-unit       the unit tests only
+#   make bench            the benchmark, against nginx, php-fpm and Apache
+#   make clean            removes what was built
 
 VERSION = 2.0.0
 SHELL   = /bin/sh
@@ -23,6 +29,7 @@ ALL_CFLAGS = -std=c11 -pthread -D_GNU_SOURCE -DLUAFCGID2_RELEASE='"$(VERSION)"' 
 ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(MODE_LIBS) $(LIBS)
 
 # Builds of another mode live beside the ordinary one, in .build/MODE/:
+#
 #   make SANITIZE=address    AddressSanitizer and UndefinedBehaviorSanitizer
 #   make SANITIZE=thread     ThreadSanitizer
 #   make POLLER=kqueue       the BSD poller, on Linux through libkqueue
@@ -85,11 +92,150 @@ check:
 bench: all
 	sh tests/bench/bench.sh
 
+# -- Installing --
+#
+#   make install          the program, its Lua files, man pages, and a configuration if
+#                         there is none (a differing new one becomes config.lua.new)
+#   make install-daemon   what starts it: systemd units, init.d or rc.d script, logrotate
+#   make update           program and Lua files only; then restarts the service if it runs
+#   make uninstall        removes all of that, but no configuration, log or session
+#   make dist             luafcgid2-VERSION.tar.gz of what is committed
+#
+# PREFIX, BINDIR, CONFDIR, DATADIR, MANDIR, DOCDIR, UNITDIR, TMPFILESDIR and SERVICE_USER
+# may be set; with DESTDIR=DIR all goes below DIR and the running system is left alone.
+
+ifeq ($(shell uname -s),FreeBSD)
+PREFIX       ?= /usr/local
+SYSCONFDIR   ?= /usr/local/etc
+SERVICE_USER ?= www
+else
+PREFIX       ?= /usr
+SYSCONFDIR   ?= /etc
+SERVICE_USER ?= www-data
+endif
+CONFDIR      ?= $(SYSCONFDIR)/luafcgid2
+BINDIR       ?= $(PREFIX)/bin
+DATADIR      ?= $(PREFIX)/share/luafcgid2
+MANDIR       ?= $(PREFIX)/share/man
+DOCDIR       ?= $(PREFIX)/share/doc/luafcgid2
+UNITDIR      ?= $(PREFIX)/lib/systemd/system
+TMPFILESDIR  ?= $(PREFIX)/lib/tmpfiles.d
+INSTALL      ?= install
+
+MAN_PAGES = luafcgid2.8 luafcgid2-config.5 luafcgid2-lua.3
+SNIPPETS  = $(wildcard etc/nginx etc/apache etc/lighttpd etc/caddy etc/haproxy)
+
+# The files in etc/ name the default places and user; these are put in while installing.
+SUBSTITUTE = sed -e 's|/usr/share/doc/luafcgid2|$(DOCDIR)|g' \
+                 -e 's|\(/usr\(/local\)\{0,1\}\)/share/luafcgid2|$(DATADIR)|g' \
+                 -e 's|/usr\(/local\)\{0,1\}/bin/luafcgid2|$(BINDIR)/luafcgid2|g' \
+                 -e 's|\(/usr/local\)\{0,1\}/etc/luafcgid2|$(CONFDIR)|g' \
+                 -e 's|www-data|$(SERVICE_USER)|g'
+
+# install_program FILE, PLACE, MODE: through SUBSTITUTE, replaced in one step by mv.
+define install_program
+	@echo "installing $(DESTDIR)$(strip $(2))"
+	@$(INSTALL) -d "$(DESTDIR)$(dir $(strip $(2)))"
+	@$(SUBSTITUTE) $(1) >"$(DESTDIR)$(strip $(2)).tmp"
+	@chmod $(3) "$(DESTDIR)$(strip $(2)).tmp"
+	@mv -f "$(DESTDIR)$(strip $(2)).tmp" "$(DESTDIR)$(strip $(2))"
+endef
+
+# install_config FILE, PLACE, NEW: the administrator's file stays; a new one that differs
+# is put at NEW, and what an earlier version left there goes when it no longer does.
+define install_config
+	@$(INSTALL) -d "$(DESTDIR)$(dir $(strip $(2)))" "$(DESTDIR)$(dir $(strip $(3)))"
+	@$(SUBSTITUTE) $(1) >"$(DESTDIR)$(strip $(3)).tmp"
+	@chmod 0644 "$(DESTDIR)$(strip $(3)).tmp"
+	@if [ ! -e "$(DESTDIR)$(strip $(2))" ]; then \
+	    echo "installing $(DESTDIR)$(strip $(2))"; \
+	    mv -f "$(DESTDIR)$(strip $(3)).tmp" "$(DESTDIR)$(strip $(2))"; \
+	elif cmp -s "$(DESTDIR)$(strip $(3)).tmp" "$(DESTDIR)$(strip $(2))"; then \
+	    rm -f "$(DESTDIR)$(strip $(3)).tmp" "$(DESTDIR)$(strip $(3))"; \
+	else \
+	    echo "keeping $(DESTDIR)$(strip $(2)); the new one is $(DESTDIR)$(strip $(3))"; \
+	    mv -f "$(DESTDIR)$(strip $(3)).tmp" "$(DESTDIR)$(strip $(3))"; \
+	fi
+endef
+
+install-files: $(BINARY)
+	@echo "installing $(DESTDIR)$(BINDIR)/luafcgid2"
+	@$(INSTALL) -d "$(DESTDIR)$(BINDIR)"
+	@$(INSTALL) -m 0755 $(BINARY) "$(DESTDIR)$(BINDIR)/luafcgid2.tmp"
+	@mv -f "$(DESTDIR)$(BINDIR)/luafcgid2.tmp" "$(DESTDIR)$(BINDIR)/luafcgid2"
+	$(call install_program, etc/daemon.lua, $(DATADIR)/daemon.lua, 0644)
+	@$(INSTALL) -d "$(DESTDIR)$(DATADIR)/examples"
+	@cd scripts/examples && find . -type d -exec $(INSTALL) -d "$(DESTDIR)$(DATADIR)/examples/{}" \; \
+	    && find . -type f -exec $(INSTALL) -m 0644 {} "$(DESTDIR)$(DATADIR)/examples/{}" \;
+
+install: install-files
+	$(call install_config, config.lua, $(CONFDIR)/config.lua, $(CONFDIR)/config.lua.new)
+	@for page in $(MAN_PAGES); do \
+	    section=$${page##*.}; \
+	    $(INSTALL) -d "$(DESTDIR)$(MANDIR)/man$$section"; \
+	    $(INSTALL) -m 0644 etc/man/$$page "$(DESTDIR)$(MANDIR)/man$$section/$$page"; \
+	done
+	@$(INSTALL) -d "$(DESTDIR)$(DOCDIR)"
+	@$(INSTALL) -m 0644 README* LICENSE CHANGELOG* config.lua "$(DESTDIR)$(DOCDIR)"
+	@for d in $(SNIPPETS); do \
+	    $(INSTALL) -d "$(DESTDIR)$(DOCDIR)/$${d#etc/}"; \
+	    $(INSTALL) -m 0644 $$d/* "$(DESTDIR)$(DOCDIR)/$${d#etc/}"; \
+	done
+
+# A service needs its user; on the running system that is checked before anything else.
+check-service-user:
+	@if [ -z "$(DESTDIR)" ] && ! id "$(SERVICE_USER)" >/dev/null 2>&1; then \
+	    echo "there is no user $(SERVICE_USER) here: make install-daemon SERVICE_USER=NAME" >&2; \
+	    exit 1; \
+	fi
+
+ifeq ($(shell uname -s),FreeBSD)
+install-daemon: check-service-user
+	$(call install_program, etc/rc.d/luafcgid2, /usr/local/etc/rc.d/luafcgid2, 0755)
+else
+install-daemon: check-service-user
+	$(call install_program, etc/systemd/luafcgid2.service, $(UNITDIR)/luafcgid2.service, 0644)
+	$(call install_program, etc/systemd/luafcgid2.socket, $(UNITDIR)/luafcgid2.socket, 0644)
+	$(call install_program, etc/tmpfiles.d/luafcgid2.conf, $(TMPFILESDIR)/luafcgid2.conf, 0644)
+	$(call install_program, etc/systemd/own-user.conf, $(DOCDIR)/systemd/own-user.conf, 0644)
+	$(call install_program, etc/systemd/hardware.conf, $(DOCDIR)/systemd/hardware.conf, 0644)
+	$(call install_program, etc/init.d/luafcgid2, $(SYSCONFDIR)/init.d/luafcgid2, 0755)
+	$(call install_config, etc/default/luafcgid2, $(SYSCONFDIR)/default/luafcgid2, \
+	    $(CONFDIR)/default.new)
+	$(call install_config, etc/logrotate.d/luafcgid2, $(SYSCONFDIR)/logrotate.d/luafcgid2, \
+	    $(CONFDIR)/logrotate.new)
+	@if [ -z "$(DESTDIR)" ]; then sh etc/service.sh installed "$(SERVICE_USER)" "$$(id -gn "$(SERVICE_USER)")"; fi
+endif
+
+update: install-files
+	@if [ -z "$(DESTDIR)" ]; then sh etc/service.sh updated; fi
+
+uninstall:
+	@if [ -z "$(DESTDIR)" ]; then sh etc/service.sh leaving; fi
+	rm -f "$(DESTDIR)$(BINDIR)/luafcgid2"
+	rm -rf "$(DESTDIR)$(DATADIR)" "$(DESTDIR)$(DOCDIR)"
+	rm -f "$(DESTDIR)$(UNITDIR)/luafcgid2.service" "$(DESTDIR)$(UNITDIR)/luafcgid2.socket" \
+	    "$(DESTDIR)$(TMPFILESDIR)/luafcgid2.conf" "$(DESTDIR)$(SYSCONFDIR)/init.d/luafcgid2" \
+	    "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/luafcgid2" \
+	    "$(DESTDIR)/usr/local/etc/rc.d/luafcgid2"
+	rm -f "$(DESTDIR)$(CONFDIR)/config.lua.new" "$(DESTDIR)$(CONFDIR)/default.new" \
+	    "$(DESTDIR)$(CONFDIR)/logrotate.new"
+	@for page in $(MAN_PAGES); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
+	@if [ -z "$(DESTDIR)" ]; then sh etc/service.sh left; fi
+	@echo "kept: $(DESTDIR)$(CONFDIR), $(DESTDIR)$(SYSCONFDIR)/default/luafcgid2," \
+	    "/var/log/luafcgid2, /var/lib/luafcgid2"
+
+dist:
+	git archive --format=tar --prefix=luafcgid2-$(VERSION)/ HEAD | gzip -9n \
+	    >luafcgid2-$(VERSION).tar.gz
+
+.PHONY: install-files install check-service-user install-daemon update uninstall dist
+
 clean:
 	rm -rf .build luafcgid2
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile
+	@sed -n 's/^#   make/make/p' Makefile
 
 -include $(wildcard $(BUILD)/*.d) $(wildcard $(BUILD)/unit/*.d)
 

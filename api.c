@@ -1,8 +1,8 @@
 /* What scripts see of the daemon: values, functions and the methods of `con`.
  *
  * v1's methods and v2's functions are rows of two tables that share their code: a method
- * has `con` as its first argument, checked to be the present request's. A state's share of
- * this room, struct api, is memory of Lua's own. */
+ * has `con` as its first argument, checked to be the present request's. A state's share
+ * of this room, struct api, is memory of Lua's own. */
 #include "api.h"
 
 #include "cookie.h"
@@ -29,8 +29,8 @@ struct cached_param {
 };
 
 struct api {
-    struct api_call *call; /* NULL between requests */
-    unsigned serial;       /* of the request: tells an old `con` from the present one */
+    struct api_call *call;   /* NULL between requests */
+    unsigned serial;         /* of the request: tells an old `con` from the present one */
     int self, cache, config; /* registry: this userdata, the strings, the Config table */
     struct cached_param params[CACHED_PARAMS];
 };
@@ -236,7 +236,8 @@ static void set_content_type(lua_State *L, struct request *r)
 {
     size_t len;
     const char *type = luaL_checklstring(L, 2, &len);
-    check_header(L, headers_set(&r->headers, "Content-Type", 12, type, len), "Content-Type");
+    check_header(L, headers_set(&r->headers, "Content-Type", 12, type, len),
+                 "Content-Type");
 }
 
 static void get_buffering(lua_State *L, struct request *r)
@@ -345,11 +346,11 @@ static int api_thread_data(lua_State *L)
     return 1;
 }
 
-#define METHOD(name, function)          \
-    static int name(lua_State *L)       \
-    {                                   \
-        take_con(L);                    \
-        return function(L);             \
+#define METHOD(name, function)                                                           \
+    static int name(lua_State *L)                                                        \
+    {                                                                                    \
+        take_con(L);                                                                     \
+        return function(L);                                                              \
     }
 
 METHOD(con_puts, api_send)
@@ -372,8 +373,8 @@ static const luaL_Reg functions[] = {
 };
 
 static const luaL_Reg methods[] = {
-    {"puts", con_puts},   {"gets", con_gets},     {"header", con_header},
-    {"flush", con_flush}, {"reset", con_reset},   {"log", con_log},
+    {"puts", con_puts},     {"gets", con_gets},   {"header", con_header},
+    {"flush", con_flush},   {"reset", con_reset}, {"log", con_log},
     {"config", con_config}, {NULL, NULL},
 };
 
@@ -561,7 +562,8 @@ static void push_entry_point(lua_State *L, const struct config *config)
         if (get_raw_global(L, "handler") != LUA_TNIL)
             return;
         lua_pop(L, 1);
-        luaL_error(L, "the script has no entry point: it defines no global function '%s'", name);
+        luaL_error(L, "the script has no entry point: it defines no global function '%s'",
+                   name);
     }
     luaL_error(L, "the script has no entry point '%s' (Entrypoint)", name);
 }

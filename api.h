@@ -1,7 +1,7 @@
 /* What scripts see: `con`, the global functions and values, `Session`.
  *
- * luafcgid2-lua(3) is the reference. Everything here runs inside a state, in the thread of
- * the worker that has it checked out. */
+ * luafcgid2-lua(3) is the reference. Everything here runs inside a state, in the thread
+ * of the worker that has it checked out. */
 #ifndef LUAFCGID2_API_H
 #define LUAFCGID2_API_H
 
@@ -21,7 +21,8 @@ struct api_call {
     struct session_store *sessions;
     struct pool *pool; /* for ThreadData, through: */
     void (*visit_scripts)(struct pool *pool,
-                          void (*visit)(const char *path, int states, void *arg), void *arg);
+                          void (*visit)(const char *path, int states, void *arg),
+                          void *arg);
     struct session_call session;
 };
 

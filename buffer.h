@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 struct buffer {
-    char *data;  /* NULL until the first reserve; not terminated by a NUL */
-    size_t len;  /* bytes in use */
-    size_t cap;  /* bytes allocated */
+    char *data; /* NULL until the first reserve; not terminated by a NUL */
+    size_t len; /* bytes in use */
+    size_t cap; /* bytes allocated */
 };
 
 /* Makes room for `extra` more bytes. false: out of memory, buffer as it was. */

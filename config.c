@@ -1,7 +1,7 @@
 /* The configuration file, and the published configuration.
  *
  * Loading runs on the main thread, at start and on SIGHUP: the file in a Lua state that
- * lives for the load only, then one loop over the table `options`, which gives each
+ * lives for the load only, then one loop over the table config_options, which gives each
  * option its value through the same code, be it from the file or from the default's own
  * text. A struct config is never changed once config_load has returned it; its count of
  * references is atomic. `published` is guarded by the mutex `publishing`, held for a few
@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include "config_check.h"
+#include "config_option.h"
 #include "value.h"
 
 #include <errno.h>
@@ -26,279 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* -- The table -- */
-
-enum kind {
-    KIND_INTEGER, /* int */
-    KIND_BYTES,   /* int64_t */
-    KIND_SECONDS, /* a number in the file, int64_t milliseconds in the struct */
-    KIND_BOOLEAN,
-    KIND_TEXT,   /* char * */
-    KIND_PATH,   /* char *, made absolute unless "" */
-    KIND_LIST,   /* char **, NULL-terminated */
-    KIND_MODE,   /* unsigned */
-    KIND_CHOICE, /* an enum */
-    KIND_SECURE, /* enum config_secure */
-    KIND_TABLE,  /* the encoded table: app, app_len */
-};
-
-_Static_assert(sizeof(enum log_level) == sizeof(int), "choices are stored as int");
-_Static_assert(sizeof(enum config_same_site) == sizeof(int), "choices are stored as int");
-
-struct choice {
-    const char *text; /* NULL ends the list */
-    int value;
-};
-
-static const struct choice log_levels[] = {{"error", LOG_LEVEL_ERROR},
-                                           {"warning", LOG_LEVEL_WARNING},
-                                           {"info", LOG_LEVEL_INFO},
-                                           {"debug", LOG_LEVEL_DEBUG},
-                                           {NULL, 0}};
-
-static const struct choice same_sites[] = {{"Lax", CONFIG_SAME_SITE_LAX},
-                                           {"Strict", CONFIG_SAME_SITE_STRICT},
-                                           {"None", CONFIG_SAME_SITE_NONE},
-                                           {"", CONFIG_SAME_SITE_OMIT},
-                                           {NULL, 0}};
-
-struct option {
-    const char *section; /* a heading before this row; NULL: none */
-    const char *name;
-    const char *older; /* its name in luafcgid */
-    const char *also;  /* another spelling of today's name */
-    const char *early; /* its name in the first luafcgid2, see uses_early_names */
-    enum kind kind;
-    bool restart;         /* a reload cannot change it */
-    int64_t min, max;     /* of numbers; seconds for KIND_SECONDS */
-    size_t offset;        /* in struct config */
-    const char *fallback; /* the default, as Lua */
-    const char *unit;     /* NULL: none, or said by the kind */
-    const char *help;     /* at most 72 characters */
-    const char *expected; /* of texts; NULL: any string */
-    bool (*check)(const char *text);
-    const struct choice *choices;
-    void (*note)(int64_t n, char *text, size_t size); /* after "got N" */
-};
-
-#define SIZE_LIMIT  (INT64_C(1) << 40) /* 1 TiB */
-#define DAY         INT64_C(86400)
-#define YEARS       (INT64_C(3650) * DAY)
-#define BACKLOG     511
-#define KEY_LEN_MIN 22 /* the least that gives KEY_BITS with 62 characters */
-#define KEY_LEN_MAX 128
-#define KEY_BITS    128
-#define LISTEN_WANTS                                                                     \
-    "a unix socket path, \"host:port\", \"[v6]:port\", \":port\", \"*:port\" or "        \
-    "\"fd:N\""
-
-static void note_key_len(int64_t n, char *text, size_t size);
-
-#define AT(member) .offset = offsetof(struct config, member)
-
-/* clang-format off */
-static const struct option options[] = {
-    {.section = "Listening and running", .name = "Listen", .older = "listen",
-     .kind = KIND_TEXT, .restart = true, AT(listen),
-     .fallback = "\"/var/tmp/luafcgid2.sock\"", .check = config_check_listen,
-     .expected = LISTEN_WANTS,
-     .help = "where the web server finds the daemon"},
-    {.name = "WorkerThreads", .older = "workers", .early = "threads",
-     .kind = KIND_INTEGER, .restart = true, .min = 1, .max = 1024, AT(worker_threads),
-     .fallback = "4",
-     .help = "how many requests are served at once"},
-    {.name = "Backlog", .older = "backlog", .kind = KIND_INTEGER, .restart = true,
-     .min = -1, .max = 65535, AT(backlog), .fallback = "511",
-     .help = "connections the system queues for us; -1 means the default"},
-    {.name = "MaxConnections", .kind = KIND_INTEGER, .restart = true, .min = 1,
-     .max = 1000000, AT(max_connections), .fallback = "1024",
-     .help = "open connections; the longest idle one makes room"},
-    {.name = "MaxHeadSize", .kind = KIND_INTEGER, .restart = true, .min = 1024,
-     .max = 1048576, AT(max_head_size), .fallback = "65536", .unit = "bytes",
-     .help = "largest request head: all its parameters together"},
-    {.name = "ListenMode", .kind = KIND_MODE, .restart = true, AT(listen_mode),
-     .fallback = "\"0660\"",
-     .help = "permissions of the unix socket"},
-    {.name = "ListenOwner", .kind = KIND_TEXT, .restart = true, AT(listen_owner),
-     .fallback = "\"\"", .check = config_check_user,
-     .expected = "the name or number of a user of this system",
-     .help = "owner of the unix socket; \"\" leaves it as created"},
-    {.name = "ListenGroup", .kind = KIND_TEXT, .restart = true, AT(listen_group),
-     .fallback = "\"\"", .check = config_check_group,
-     .expected = "the name or number of a group of this system",
-     .help = "group of the unix socket; \"\" leaves it as created"},
-    {.name = "User", .kind = KIND_TEXT, .restart = true, AT(user), .fallback = "\"\"",
-     .check = config_check_user,
-     .expected = "the name or number of a user of this system",
-     .help = "become this user once listening; \"\" stays as started"},
-    {.name = "Group", .kind = KIND_TEXT, .restart = true, AT(group), .fallback = "\"\"",
-     .check = config_check_group,
-     .expected = "the name or number of a group of this system",
-     .help = "become this group; \"\" is the group of User"},
-    {.name = "PidFile", .kind = KIND_PATH, .restart = true, AT(pid_file),
-     .fallback = "\"\"",
-     .help = "file with the daemon's process id, locked; \"\" for none"},
-    {.name = "Daemonize", .older = "daemonize", .kind = KIND_BOOLEAN, .restart = true,
-     AT(daemonize), .fallback = "false",
-     .help = "go to the background"},
-
-    {.section = "Scripts and their Lua states", .name = "LuaStates", .early = "states",
-     .kind = KIND_INTEGER, .min = 1, .max = 1024, AT(lua_states), .fallback = "1",
-     .help = "states made when a script is first asked for"},
-    {.name = "LuaMaxStates", .older = "clones", .early = "maxstates",
-     .kind = KIND_INTEGER, .min = 1, .max = 65536, AT(lua_max_states), .fallback = "6",
-     .help = "states kept of one script; at least LuaStates"},
-    {.name = "LuaTotalStates", .older = "states", .kind = KIND_INTEGER, .min = 1,
-     .max = 1000000, AT(lua_total_states), .fallback = "256",
-     .help = "states kept of all scripts together; at least WorkerThreads"},
-    {.name = "LuaMaxSearchRetries", .older = "retries", .kind = KIND_INTEGER, .min = 0,
-     .max = 1000, AT(lua_max_search_retries), .fallback = "3",
-     .help = "waits for a free state before an extra one is made"},
-    {.name = "LuaMaxRequests", .older = "maxcount", .kind = KIND_INTEGER, .min = 0,
-     .max = INT32_MAX, AT(lua_max_requests), .fallback = "0",
-     .help = "requests after which a state is renewed; 0 means never"},
-    {.name = "MinFileInfoTime", .older = "sweep", .kind = KIND_INTEGER, .min = 1,
-     .max = 3600000, AT(min_file_info_time), .fallback = "1000", .unit = "ms",
-     .help = "how often files are checked for changes"},
-    {.name = "UseFileChecksum", .kind = KIND_BOOLEAN, AT(use_file_checksum),
-     .fallback = "true",
-     .help = "a file whose content is unchanged is not loaded again"},
-    {.name = "StartupScript", .kind = KIND_PATH, .early = "script", AT(startup_script),
-     .fallback = "\"\"",
-     .help = "a Lua file run in every new state before the script; \"\" for none"},
-    {.name = "Entrypoint", .older = "handler", .also = "entrypoint", .kind = KIND_TEXT,
-     AT(entrypoint), .fallback = "\"main\"", .check = config_check_filled,
-     .expected = "the name of a function",
-     .help = "the function called; while not set, handler if there is no main"},
-    {.name = "AllowedExtensions", .kind = KIND_LIST, AT(allowed_extensions),
-     .fallback = "{\".lua\"}", .check = config_check_extension,
-     .expected = "an extension such as \".lua\"",
-     .help = "endings of files that may run; {} lets every file run"},
-    {.name = "ScriptRoot", .kind = KIND_PATH, AT(script_root), .fallback = "\"\"",
-     .help = "directory that scripts may not be outside of; \"\" for none"},
-
-    {.section = "Limits", .name = "RequestTimeout", .kind = KIND_SECONDS, .max = DAY,
-     AT(request_timeout), .fallback = "30",
-     .help = "time a script may take to load and run; 0 for ever"},
-    {.name = "ScriptMemoryLimit", .kind = KIND_BYTES, .max = SIZE_LIMIT,
-     AT(script_memory_limit), .fallback = "64 * 1024 * 1024",
-     .help = "memory one state may use; 0 for no limit"},
-    {.name = "MaxPostSize", .older = "maxpost", .kind = KIND_BYTES, .max = SIZE_LIMIT,
-     AT(max_post_size), .fallback = "1048576",
-     .help = "largest request body; 0 for no limit"},
-    {.name = "KeepAliveTimeout", .kind = KIND_SECONDS, .max = DAY,
-     AT(keep_alive_timeout), .fallback = "60",
-     .help = "how long an idle connection is kept; 0 for ever"},
-    {.name = "ReadTimeout", .kind = KIND_SECONDS, .max = DAY, AT(read_timeout),
-     .fallback = "10",
-     .help = "wait for the rest of a request; 0 for ever"},
-    {.name = "WriteTimeout", .kind = KIND_SECONDS, .max = DAY, AT(write_timeout),
-     .fallback = "30",
-     .help = "wait for a web server that does not read; 0 for ever"},
-    {.name = "Watchdog", .older = "watchdog", .kind = KIND_SECONDS, .max = DAY,
-     AT(watchdog), .fallback = "60",
-     .help = "time past RequestTimeout after which a worker is replaced; 0 never"},
-
-    {.section = "Responses", .name = "DefaultHeaders", .older = "headers",
-     .kind = KIND_TEXT, AT(default_headers),
-     .fallback = "\"X-Powered-By: luafcgid2\\r\\n\"", .check = config_check_headers,
-     .expected = "lines \"Name: value\" without control characters",
-     .help = "header lines of every response"},
-    {.name = "DefaultHttpStatus", .older = "httpstatus", .kind = KIND_TEXT,
-     AT(default_http_status), .fallback = "\"200 OK\"", .check = config_check_status,
-     .expected = "a status such as \"200 OK\"",
-     .help = "status of a response that sets none"},
-    {.name = "DefaultContentType", .older = "contenttype", .kind = KIND_TEXT,
-     AT(default_content_type), .fallback = "\"text/html\"",
-     .check = config_check_content_type,
-     .expected = "a media type such as \"text/html\"",
-     .help = "type of a response that sets none"},
-    {.name = "Buffering", .older = "buffering", .kind = KIND_BOOLEAN, AT(buffering),
-     .fallback = "true",
-     .help = "collect the response; false sends every piece at once"},
-    {.name = "HeadersSize", .older = "headersize", .kind = KIND_INTEGER, .max = 1048576,
-     AT(headers_size), .fallback = "128", .unit = "bytes",
-     .help = "first size of the buffer for headers"},
-    {.name = "BodySize", .older = "bodysize", .kind = KIND_INTEGER, .max = 1048576,
-     AT(body_size), .fallback = "2048", .unit = "bytes",
-     .help = "first size of a part of the buffer for the body"},
-    {.name = "BodySectors", .kind = KIND_INTEGER, .max = 1024, AT(body_sectors),
-     .fallback = "4",
-     .help = "how many such parts the buffer has at first"},
-    {.name = "ShowErrors", .older = "showerrors", .kind = KIND_BOOLEAN, AT(show_errors),
-     .fallback = "false",
-     .help = "error pages show message and traceback"},
-
-    {.section = "Log", .name = "LogFilePath", .older = "logfile", .kind = KIND_PATH,
-     AT(log_file_path), .fallback = "\"/var/log/luafcgid2/luafcgid2.log\"",
-     .help = "the log; \"\" or what cannot be written: standard error"},
-    {.name = "LogLevel", .kind = KIND_CHOICE, .choices = log_levels, AT(log_level),
-     .fallback = "\"info\"",
-     .help = "the least important lines that are written"},
-
-    {.section = "Sessions", .name = "SessionName", .kind = KIND_TEXT, AT(session_name),
-     .fallback = "\"XLuaSession\"", .check = config_check_token,
-     .expected = "a cookie name: letters, digits and !#$%&'*+-.^_`|~",
-     .help = "name of the cookie"},
-    {.name = "SessionTime", .kind = KIND_SECONDS, .max = YEARS, AT(session_time),
-     .fallback = "3600",
-     .help = "a session ends so long after its last use; 0 never"},
-    {.name = "SessionMaxAge", .kind = KIND_SECONDS, .max = YEARS, AT(session_max_age),
-     .fallback = "86400",
-     .help = "a session ends so long after its start; 0 never"},
-    {.name = "SessionKeyLen", .kind = KIND_INTEGER, .min = KEY_LEN_MIN,
-     .max = KEY_LEN_MAX, AT(session_key_len), .fallback = "24", .unit = "characters",
-     .note = note_key_len,
-     .help = "length of a session's key"},
-    {.name = "SessionCookieSecure", .kind = KIND_SECURE, AT(session_cookie_secure),
-     .fallback = "\"auto\"",
-     .help = "cookie over https only; \"auto\" when the request came so"},
-    {.name = "SessionCookieHttpOnly", .kind = KIND_BOOLEAN,
-     AT(session_cookie_http_only), .fallback = "true",
-     .help = "hide the cookie from scripts in the browser"},
-    {.name = "SessionCookieSameSite", .kind = KIND_CHOICE, .choices = same_sites,
-     AT(session_cookie_same_site), .fallback = "\"Lax\"",
-     .help = "when other sites' links bring the cookie; \"\" says nothing"},
-    {.name = "SessionCookieDomain", .kind = KIND_TEXT, AT(session_cookie_domain),
-     .fallback = "\"\"", .check = config_check_domain,
-     .expected = "a domain name such as \"example.org\"",
-     .help = "share the cookie with the hosts below it; \"\" for none"},
-    {.name = "SessionTargetScore", .kind = KIND_INTEGER, .min = -1000, .max = 1000,
-     AT(session_target_score), .fallback = "3",
-     .help = "score a client must reach; 0 or less switches it off"},
-    {.name = "SessionIpScore", .kind = KIND_INTEGER, .min = -1000, .max = 1000,
-     AT(session_ip_score), .fallback = "3",
-     .help = "score of the same address"},
-    {.name = "SessionUserAgentScore", .kind = KIND_INTEGER, .min = -1000, .max = 1000,
-     AT(session_user_agent_score), .fallback = "2",
-     .help = "score of the same browser"},
-    {.name = "SessionLanguageScore", .kind = KIND_INTEGER, .min = -1000, .max = 1000,
-     AT(session_language_score), .fallback = "1",
-     .help = "score of the same language"},
-    {.name = "SessionMaxCount", .kind = KIND_INTEGER, .min = 1, .max = 10000000,
-     AT(session_max_count), .fallback = "10000",
-     .help = "sessions kept; the longest idle one makes room"},
-    {.name = "SessionMaxSize", .kind = KIND_BYTES, .max = SIZE_LIMIT,
-     AT(session_max_size), .fallback = "65536",
-     .help = "what one session may hold; 0 for no limit"},
-    {.name = "SessionFile", .kind = KIND_PATH, AT(session_file), .fallback = "\"\"",
-     .help = "keeps sessions over a restart; \"\" for none"},
-
-    {.section = "Your own", .name = "Config", .kind = KIND_TABLE, AT(app),
-     .fallback = "{}",
-     .help = "values for your scripts, which get a copy of their own"},
-};
-/* clang-format on */
-
-#define OPTIONS (sizeof options / sizeof options[0])
-
-static const struct option *option_named(const char *name)
-{
-    for (size_t i = 0; i < OPTIONS; i++)
-        if (strcmp(options[i].name, name) == 0)
-            return &options[i];
-    return NULL;
-}
+#define BACKLOG 511
 
 /* -- The struct: counted, freed by the same table -- */
 
@@ -321,9 +50,9 @@ static void free_list(char **list)
 
 static void free_config(struct config *c)
 {
-    for (size_t i = 0; i < OPTIONS; i++) {
-        void *at = field(c, &options[i]);
-        switch (options[i].kind) {
+    for (size_t i = 0; i < config_option_count; i++) {
+        void *at = field(c, &config_options[i]);
+        switch (config_options[i].kind) {
         case KIND_TEXT:
         case KIND_PATH:
         case KIND_TABLE:
@@ -337,6 +66,7 @@ static void free_config(struct config *c)
         }
     }
     free(c->file);
+    free(c->warnings);
     free(c);
 }
 
@@ -362,10 +92,12 @@ struct loader {
     FILE *errors;
     struct config *config;
     int mistakes;
-    bool run;          /* there is a file to run */
-    bool early;        /* it uses the names of the first luafcgid2 */
-    bool bad[OPTIONS]; /* a mistake was reported: not to be compared with others */
-    const char *set_as[OPTIONS]; /* the name it was set by; NULL: default */
+    struct buffer warnings;       /* lines, for config_log_warnings */
+    bool run;                     /* there is a file to run */
+    bool early;                   /* it uses the names of the first luafcgid2 */
+    bool bad[CONFIG_OPTIONS_MAX]; /* a mistake was reported: not to be compared with
+                                     others */
+    const char *set_as[CONFIG_OPTIONS_MAX]; /* the name it was set by; NULL: default */
 };
 
 __attribute__((format(printf, 2, 3))) static void complain(struct loader *l,
@@ -380,7 +112,9 @@ __attribute__((format(printf, 2, 3))) static void complain(struct loader *l,
     l->mistakes++;
 }
 
-__attribute__((format(printf, 2, 3))) static void warn(const struct loader *l,
+/* Kept for later: at the start the log is opened after the configuration was loaded. A
+ * warning that finds no memory is lost. */
+__attribute__((format(printf, 2, 3))) static void warn(struct loader *l,
                                                        const char *format, ...)
 {
     char text[512];
@@ -388,7 +122,7 @@ __attribute__((format(printf, 2, 3))) static void warn(const struct loader *l,
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    log_warning("%s: %s", l->file, text);
+    buffer_printf(&l->warnings, "%s: %s\n", l->file, text);
 }
 
 /* Out of C memory is raised as Lua's own: load_protected's caller reports both. */
@@ -401,7 +135,7 @@ static void *need(lua_State *L, void *memory)
 
 static size_t row_of(const struct option *o)
 {
-    return (size_t)(o - options);
+    return (size_t)(o - config_options);
 }
 
 /* The name the user knows the option by. */
@@ -413,64 +147,20 @@ static const char *name_of(const struct loader *l, const struct option *o)
 
 static bool is_set(const struct loader *l, const char *name)
 {
-    return l->set_as[row_of(option_named(name))] != NULL;
+    return l->set_as[row_of(config_option_named(name))] != NULL;
 }
 
 static bool is_good(const struct loader *l, const char *name)
 {
-    return !l->bad[row_of(option_named(name))];
+    return !l->bad[row_of(config_option_named(name))];
 }
 
 static const char *called(const struct loader *l, const char *name)
 {
-    return name_of(l, option_named(name));
+    return name_of(l, config_option_named(name));
 }
 
 /* -- Messages -- */
-
-/* `"a", "b" or "c"`, or `a, b, c` for a narrow column. */
-static void describe_choices(const struct choice *choices, bool narrow, char *text,
-                             size_t size)
-{
-    size_t len = 0;
-    for (const struct choice *c = choices; c->text != NULL && len < size; c++) {
-        const char *between = c == choices                  ? ""
-                              : narrow || c[1].text != NULL ? ", "
-                                                            : " or ";
-        const char *quote = narrow && c->text[0] != '\0' ? "" : "\"";
-        len += (size_t)snprintf(text + len, size - len, "%s%s%s%s", between, quote,
-                                c->text, quote);
-    }
-}
-
-static const char *describe_expected(const struct option *o, char *text, size_t size)
-{
-    switch (o->kind) {
-    case KIND_INTEGER:
-    case KIND_BYTES:
-        snprintf(text, size, "an integer from %" PRId64 " to %" PRId64, o->min, o->max);
-        return text;
-    case KIND_SECONDS:
-        snprintf(text, size, "a number of seconds from %" PRId64 " to %" PRId64, o->min,
-                 o->max);
-        return text;
-    case KIND_CHOICE:
-        describe_choices(o->choices, false, text, size);
-        return text;
-    case KIND_BOOLEAN:
-        return "true or false";
-    case KIND_SECURE:
-        return "true, false or \"auto\"";
-    case KIND_MODE:
-        return "octal permissions in quotes such as \"0660\"";
-    case KIND_LIST:
-        return "a list of extensions such as {\".lua\"}";
-    case KIND_TABLE:
-        return "a table";
-    default:
-        return o->expected != NULL ? o->expected : "a string";
-    }
-}
 
 /* A string in quotes, at most about 60 characters of it, control characters escaped. */
 static void describe_string(const char *s, size_t len, char *text, size_t size)
@@ -530,16 +220,6 @@ static const char *describe_value(lua_State *L, int index, char *text, size_t si
     }
 }
 
-/* log2(62) = 5.954; the sum is given in tenths, as a reader would check it. */
-static void note_key_len(int64_t n, char *text, size_t size)
-{
-    if (n < KEY_LEN_MIN && n >= 0)
-        snprintf(text, size,
-                 " (%" PRId64 " characters x 5.95 bits = %.1f bits, and a key needs %d:"
-                 " %d x 5.95 = %.1f)",
-                 n, (double)n * 5.95, KEY_BITS, KEY_LEN_MIN, KEY_LEN_MIN * 5.95);
-}
-
 static void note_on(lua_State *L, const struct option *o, int index, char *text,
                     size_t size)
 {
@@ -557,7 +237,7 @@ static void complain_of_value(struct loader *l, const struct option *o, int inde
     char expected[256], got[128], note[160];
     note_on(l->L, o, index, note, sizeof note);
     complain(l, "%s: expected %s, got %s%s", name_of(l, o),
-             describe_expected(o, expected, sizeof expected),
+             config_option_expected(o, expected, sizeof expected),
              describe_value(l->L, index, got, sizeof got), note);
     l->bad[row_of(o)] = true;
 }
@@ -859,8 +539,8 @@ static bool uses_early_names(lua_State *L)
 
 static bool is_early_name(const char *name)
 {
-    for (size_t i = 0; i < OPTIONS; i++)
-        if (options[i].early != NULL && strcmp(options[i].early, name) == 0)
+    for (size_t i = 0; i < config_option_count; i++)
+        if (config_options[i].early != NULL && strcmp(config_options[i].early, name) == 0)
             return true;
     return false;
 }
@@ -868,20 +548,23 @@ static bool is_early_name(const char *name)
 /* The names an option may go by in this file, the newest first. */
 static void names_of(const struct loader *l, const struct option *o, const char *names[4])
 {
-    bool taken = l->early && o->older != NULL && is_early_name(o->older);
+    bool taken =
+        o->older != NULL && ((l->early && is_early_name(o->older)) ||
+                             (o->also != NULL && strcmp(o->older, o->also) == 0));
     names[0] = o->name;
     names[1] = o->also;
     names[2] = taken ? NULL : o->older;
     names[3] = l->early ? o->early : NULL;
 }
 
-/* luafcgid took "" for a string that is not set; so do we, where "" is no good value. */
+/* luafcgid took "" for a string that is not set; so do we under its names, where "" is no
+ * good value. */
 static bool counts_as_unset(const struct loader *l, const struct option *o,
                             const char *name, int index)
 {
     const char *text = text_at(l->L, index);
-    return name != o->name && text != NULL && text[0] == '\0' && o->check != NULL &&
-           !o->check("");
+    return name != o->name && name != o->also && text != NULL && text[0] == '\0' &&
+           o->check != NULL && !o->check("");
 }
 
 /* Pushes the value the file gave the option and notes the name; false: it gave none. */
@@ -916,11 +599,11 @@ static void push_default(lua_State *L, const struct option *o)
 
 static void read_options(struct loader *l)
 {
-    for (size_t i = 0; i < OPTIONS; i++) {
-        if (!push_set_value(l, &options[i]))
-            push_default(l->L, &options[i]);
-        if (!store(l, &options[i], lua_gettop(l->L)))
-            complain_of_value(l, &options[i], lua_gettop(l->L));
+    for (size_t i = 0; i < config_option_count; i++) {
+        if (!push_set_value(l, &config_options[i]))
+            push_default(l->L, &config_options[i]);
+        if (!store(l, &config_options[i], lua_gettop(l->L)))
+            complain_of_value(l, &config_options[i], lua_gettop(l->L));
         lua_pop(l->L, 1);
     }
     l->config->entrypoint_set = is_set(l, "Entrypoint");
@@ -940,9 +623,9 @@ static bool is_close(const char *global, const char *name)
 static const char *close_name(const struct loader *l, const char *global)
 {
     const char *found = NULL;
-    for (size_t i = 0; i < OPTIONS; i++) {
+    for (size_t i = 0; i < config_option_count; i++) {
         const char *names[4];
-        names_of(l, &options[i], names);
+        names_of(l, &config_options[i], names);
         for (int n = 3; n >= 0; n--) {
             if (names[n] == NULL)
                 continue;
@@ -956,7 +639,8 @@ static const char *close_name(const struct loader *l, const char *global)
     return found;
 }
 
-/* `standard` is the table of globals that were there before the file ran. */
+/* Said at once, on standard error when the daemon starts: most likely a slip of whoever
+ * starts it. `standard` is the table of globals that were there before the file ran. */
 static void warn_of_unknown_names(struct loader *l, int standard)
 {
     lua_State *L = l->L;
@@ -971,7 +655,8 @@ static void warn_of_unknown_names(struct loader *l, int standard)
         lua_pop(L, 1);
         const char *near = was_there ? NULL : close_name(l, global);
         if (near != NULL)
-            warn(l, "%s is not an option; did you mean %s?", global, near);
+            log_warning("%s: %s is not an option; did you mean %s?", l->file, global,
+                        near);
     }
     lua_pop(L, 1);
 }
@@ -1006,6 +691,17 @@ static void check_states(struct loader *l)
     else
         complain(l, "%s: expected at most %s (%d), got %d", called(l, "LuaStates"),
                  called(l, "LuaMaxStates"), c->lua_max_states, c->lua_states);
+}
+
+/* What a process cannot address anyway must not become a small number in a size_t. */
+static void check_sizes(struct loader *l)
+{
+    int64_t *const sizes[] = {&l->config->script_memory_limit, &l->config->max_post_size,
+                              &l->config->session_max_size};
+    const int64_t most = PTRDIFF_MAX;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (*sizes[i] > most)
+            *sizes[i] = most;
 }
 
 static void check_backlog(struct loader *l)
@@ -1085,8 +781,8 @@ static void check_same_site(struct loader *l)
 static void check_together(struct loader *l)
 {
     static void (*const checks[])(struct loader *) = {
-        check_total_states, check_states,        check_backlog,   check_headers,
-        check_script_root,  check_cookie_prefix, check_same_site,
+        check_total_states, check_states,      check_backlog,       check_sizes,
+        check_headers,      check_script_root, check_cookie_prefix, check_same_site,
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
         checks[i](l);
@@ -1094,7 +790,7 @@ static void check_together(struct loader *l)
 
 /* -- Values that are legal and that one should know of -- */
 
-static void warn_of_openness(const struct loader *l)
+static void warn_of_openness(struct loader *l)
 {
     const struct config *c = l->config;
     if (config_check_listen_is_public(c->listen))
@@ -1111,7 +807,7 @@ static void warn_of_openness(const struct loader *l)
              called(l, "ShowErrors"));
 }
 
-static void warn_of_limits(const struct loader *l)
+static void warn_of_limits(struct loader *l)
 {
     const struct config *c = l->config;
     if (c->request_timeout == 0)
@@ -1137,7 +833,7 @@ static int positive(int n)
     return n > 0 ? n : 0;
 }
 
-static void warn_of_sessions(const struct loader *l)
+static void warn_of_sessions(struct loader *l)
 {
     const struct config *c = l->config;
     int most = positive(c->session_ip_score) + positive(c->session_user_agent_score) +
@@ -1265,10 +961,21 @@ struct config *config_load(const char *file, FILE *errors)
     l.config = &counted->config;
     l.config->file = copy;
     load_in_state(&l);
+    if (l.warnings.len > 0 && buffer_append(&l.warnings, "", 1)) {
+        l.config->warnings = l.warnings.data;
+        l.warnings = (struct buffer){0};
+    }
+    buffer_free(&l.warnings);
     if (l.mistakes == 0)
         return l.config;
+    config_log_warnings(l.config); /* a name that is ignored may explain the mistake */
     config_unref(l.config);
     return NULL;
+}
+
+void config_log_warnings(const struct config *c)
+{
+    log_lines(LOG_LEVEL_WARNING, c->warnings);
 }
 
 /* -- The published configuration -- */
@@ -1284,6 +991,8 @@ void config_publish(struct config *c)
     published = c;
     atomic_fetch_add_explicit(&generation, 1, memory_order_release);
     pthread_mutex_unlock(&publishing);
+    if (c != NULL)
+        config_log_warnings(c);
     config_unref(old);
 }
 
@@ -1300,7 +1009,7 @@ unsigned config_generation(void)
     return atomic_load_explicit(&generation, memory_order_acquire);
 }
 
-/* -- Comparing and printing -- */
+/* -- Comparing -- */
 
 static bool is_equal(const struct config *a, const struct config *b,
                      const struct option *o)
@@ -1330,8 +1039,8 @@ bool config_needs_restart(const struct config *old, const struct config *new_, c
     bool found = false;
     if (size > 0)
         text[0] = '\0';
-    for (size_t i = 0; i < OPTIONS; i++) {
-        const struct option *o = &options[i];
+    for (size_t i = 0; i < config_option_count; i++) {
+        const struct option *o = &config_options[i];
         if (!o->restart || is_equal(old, new_, o))
             continue;
         if (len < size)
@@ -1340,52 +1049,4 @@ bool config_needs_restart(const struct config *old, const struct config *new_, c
         found = true;
     }
     return found;
-}
-
-/* The option's values in a few words. */
-static const char *describe_range(const struct option *o, char *text, size_t size)
-{
-    const char *unit = o->kind == KIND_SECONDS ? "seconds"
-                       : o->kind == KIND_BYTES ? "bytes"
-                                               : o->unit;
-    switch (o->kind) {
-    case KIND_INTEGER:
-    case KIND_BYTES:
-    case KIND_SECONDS:
-        snprintf(text, size, "%" PRId64 " to %" PRId64 "%s%s", o->min, o->max,
-                 unit != NULL ? " " : "", unit != NULL ? unit : "");
-        return text;
-    case KIND_MODE:
-        return "octal permissions";
-    case KIND_CHOICE:
-        describe_choices(o->choices, true, text, size);
-        return text;
-    case KIND_LIST:
-        return "list of strings";
-    case KIND_TABLE:
-        return "table";
-    case KIND_TEXT:
-    case KIND_PATH:
-        return "string";
-    default:
-        return describe_expected(o, text, size);
-    }
-}
-
-void config_print_options(FILE *out)
-{
-    char range[128];
-    fprintf(out, "Options of the configuration file, which is written in Lua:\n\n");
-    fprintf(out, "  %-21s %-11s %s\n", "Name", "Older name", "Default (values)");
-    for (size_t i = 0; i < OPTIONS; i++) {
-        const struct option *o = &options[i];
-        if (o->section != NULL)
-            fprintf(out, "\n%s\n", o->section);
-        fprintf(out, "%c %-21s %-11s %s (%s)\n", o->restart ? '*' : ' ', o->name,
-                o->older != NULL ? o->older : "-", o->fallback,
-                describe_range(o, range, sizeof range));
-        fprintf(out, "      %s\n", o->help);
-    }
-    fprintf(out, "\n* needs a restart; the others change on reload (SIGHUP).\n"
-                 "luafcgid2-config(5) tells more of each.\n");
 }

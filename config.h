@@ -25,28 +25,28 @@ struct config {
     char *file; /* where it came from, as given; NULL: built-in defaults */
 
     /* Start only: a reload that changes these says that it needs a restart. */
-    char *listen;                     /* its syntax checked; a relative path as given */
+    char *listen; /* its syntax checked; a relative path as given */
     int worker_threads;
-    int backlog;                      /* never negative */
+    int backlog; /* never negative */
     bool daemonize;
-    char *user, *group;               /* "" keeps the one the daemon was started as */
+    char *user, *group;                /* "" keeps the one the daemon was started as */
     char *listen_owner, *listen_group; /* "" leaves the socket's as created */
-    unsigned listen_mode;             /* permission bits */
-    char *pid_file;                   /* absolute, "" for none */
+    unsigned listen_mode;              /* permission bits */
+    char *pid_file;                    /* absolute, "" for none */
     int max_connections;
-    int max_head_size;                /* bytes */
+    int max_head_size; /* bytes */
 
     /* Lua states */
     int lua_states, lua_max_states, lua_total_states;
     int lua_max_search_retries;
-    int lua_max_requests;             /* 0: never renewed */
-    int min_file_info_time;           /* milliseconds */
+    int lua_max_requests;   /* 0: never renewed */
+    int min_file_info_time; /* milliseconds */
     bool use_file_checksum;
-    char *startup_script;             /* absolute, "" for none */
+    char *startup_script; /* absolute, "" for none */
     char *entrypoint;
-    bool entrypoint_set;              /* false: main, then handler */
-    char **allowed_extensions;        /* NULL-terminated; {} (empty) allows every file */
-    char *script_root;                /* resolved directory, "" for none */
+    bool entrypoint_set;       /* false: main, then handler */
+    char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
+    char *script_root;         /* resolved directory, "" for none */
 
     /* Limits. 0 switches one off. */
     int64_t request_timeout, read_timeout, write_timeout; /* milliseconds */
@@ -55,15 +55,15 @@ struct config {
     int64_t max_post_size;                                /* bytes */
 
     /* Responses */
-    int headers_size, body_size, body_sectors;            /* first buffer sizes, bytes */
-    char *default_headers;             /* "Name: value\r\n" lines, checked */
-    char *default_http_status;         /* "200 OK" */
+    int headers_size, body_size, body_sectors; /* first buffer sizes, bytes */
+    char *default_headers;                     /* "Name: value\r\n" lines, checked */
+    char *default_http_status;                 /* "200 OK" */
     char *default_content_type;
     bool buffering;
     bool show_errors;
 
     /* Log */
-    char *log_file_path;               /* absolute, "" for standard error */
+    char *log_file_path; /* absolute, "" for standard error */
     enum log_level log_level;
 
     /* Sessions */
@@ -73,30 +73,38 @@ struct config {
     enum config_secure session_cookie_secure; /* YES for a __Host- or __Secure- name */
     bool session_cookie_http_only;
     enum config_same_site session_cookie_same_site;
-    char *session_cookie_domain;       /* "" for none */
+    char *session_cookie_domain; /* "" for none */
     int session_target_score, session_ip_score, session_user_agent_score;
     int session_language_score;
     int session_max_count;
-    int64_t session_max_size;          /* bytes; 0: no limit */
-    char *session_file;                /* absolute, "" for none */
+    int64_t session_max_size; /* bytes; 0: no limit */
+    char *session_file;       /* absolute, "" for none */
 
-    char *app;                         /* the table `Config`, encoded by value.h */
+    char *app; /* the table `Config`, encoded by value.h */
     size_t app_len;
+
+    char *warnings; /* of this file, lines; NULL: none. See config_log_warnings */
 };
 
 /* Runs `file` (NULL: defaults only) in a Lua state of its own. NULL on failure, when
  * `errors` has got one line per mistake: "config.lua: WorkerThreads: expected an integer
- * from 1 to 1024, got \"four\"". Unknown names close to a known one, and values that are
- * legal but risky, are warned about in the log. The caller owns the result's one
- * reference. Main thread only: relative paths count from the directory of the first
- * call, whatever the daemon's directory is by the time of a reload. */
+ * from 1 to 1024, got \"four\"". Unknown names close to an option's are warned about in
+ * the log, or on standard error while none is open. The caller owns the result's one
+ * reference. Main thread only: relative paths count from the directory of the first call,
+ * whatever the daemon's directory is by the time of a reload. */
 struct config *config_load(const char *file, FILE *errors);
+
+/* Logs a line for each value that is legal but risky, and for each older name that a
+ * newer one overrides. Not done by config_load, which at the start runs before the log is
+ * open, unless the file is refused; done by config_publish. */
+void config_log_warnings(const struct config *c);
 
 /* References are counted atomically; the last release frees. NULL may be released. */
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
-/* Makes `c` what config_current returns; takes over the caller's reference. */
+/* Makes `c` (NULL: none) what config_current returns, and logs its warnings; takes over
+ * the caller's reference. */
 void config_publish(struct config *c);
 
 /* A reference to the published configuration, which the caller must release. */

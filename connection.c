@@ -135,10 +135,10 @@ static bool may_log_fault(struct connections *set)
     return atomic_fetch_add(&set->faults, 1) < FAULTS_PER_SECOND;
 }
 
-#define log_fault(set, ...)                                                              \
+#define log_fault(set, level, ...)                                                       \
     do {                                                                                 \
         if (may_log_fault(set)) {                                                        \
-            log_warning(__VA_ARGS__);                                                    \
+            log_write(level, __VA_ARGS__);                                               \
         }                                                                                \
     } while (0)
 
@@ -304,7 +304,7 @@ static void park_first(struct connections *set, struct connection *c)
         close_if_stopping(set, c);
         return;
     }
-    log_fault(set, "cannot watch a connection: %s", strerror(error));
+    log_fault(set, LOG_LEVEL_WARNING, "cannot watch a connection: %s", strerror(error));
     close_connection(set, c);
 }
 
@@ -367,7 +367,8 @@ static void sweep_one(struct connections *set, struct connection *c,
         return;
     }
     if (kind_of(c) == KIND_HEAD) {
-        log_fault(set, "connection closed: no whole request came within ReadTimeout");
+        log_fault(set, LOG_LEVEL_INFO,
+                  "connection closed: no whole request came within ReadTimeout");
     } else {
         log_debug("connection closed: idle");
     }
@@ -393,7 +394,8 @@ void connections_sweep(struct connections *set, const struct config *config)
 }
 
 /* The parked connection that is missed least: idle ones first, then those on their way
- * out, then heads that do not come; of one kind, the one that has waited longest. */
+ * out, then heads that do not come; of one kind, the one that has waited longest. A head
+ * gets a moment to come, or a crowd of newcomers would put each other out. */
 static struct connection *find_victim(struct connections *set)
 {
     static const unsigned char rank[] = {
@@ -407,7 +409,11 @@ static struct connection *find_victim(struct connections *set)
         }
         unsigned waited =
             elapsed(now, atomic_load_explicit(&c->since, memory_order_relaxed));
-        unsigned r = rank[kind_of(c)];
+        enum connection_kind kind = kind_of(c);
+        if (kind == KIND_HEAD && waited < RETRY_TIME) {
+            continue;
+        }
+        unsigned r = rank[kind];
         if (r > best_rank || (r == best_rank && waited >= best_time)) {
             best = c;
             best_rank = r;
@@ -479,8 +485,12 @@ static void note_failure(struct connections *set, const char *what)
 static struct connection *find_slot(struct connections *set)
 {
     struct connection *c = take_slot(set);
-    if (c || !anyone_waits(set)) {
+    if (c) {
         return c;
+    }
+    if (!anyone_waits(set)) {
+        atomic_store(&set->paused, false);
+        return NULL;
     }
     note_failure(set, "MaxConnections are open");
     while (!c && make_room(set)) {
@@ -492,12 +502,15 @@ static struct connection *find_slot(struct connections *set)
     return c;
 }
 
-static void out_of_descriptors(struct connections *set, int error, bool again)
+/* Whether one was made free. */
+static bool out_of_descriptors(struct connections *set, int error, bool make_free)
 {
     note_failure(set, strerror(error));
-    if (!again || !make_room(set)) {
-        pause_accepting(set);
+    if (make_free && make_room(set)) {
+        return true;
     }
+    pause_accepting(set);
+    return false;
 }
 
 /* After a failed accept: whether to try again at once. `failures` counts those in this
@@ -516,14 +529,13 @@ static bool accept_failed(struct connections *set, int error, int failures)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        out_of_descriptors(set, error, failures < MAX_FAILURES);
-        return failures < MAX_FAILURES && !atomic_load(&set->paused);
+        return out_of_descriptors(set, error, failures < MAX_FAILURES);
     case EINTR:
     case ECONNABORTED:
         return true; /* that peer went away before it was accepted */
     default:
         if (failures >= MAX_FAILURES) {
-            log_fault(set, "cannot accept: %s", strerror(error));
+            log_fault(set, LOG_LEVEL_WARNING, "cannot accept: %s", strerror(error));
             pause_accepting(set);
             return false;
         }
@@ -621,7 +633,8 @@ static enum look check_head(struct connections *set, struct connection *c, uint8
             return LOOK_COMPLETE;
         }
         if (record_fault(verdict)) {
-            log_fault(set, "request refused: %s", record_fault(verdict));
+            log_fault(set, LOG_LEVEL_WARNING, "request refused: %s",
+                      record_fault(verdict));
             return LOOK_CLOSE;
         }
         enum look result = cut_record(c, verdict, data, len);
@@ -690,7 +703,6 @@ static void begin_request(struct connection_reader *r, struct connection *c, siz
     record_normalize(&c->head, r->feed.data);
     r->from = c->head.pos;
     r->to = len;
-    c->reader = r;
     c->id = c->head.id;
     c->keep = c->head.keep;
     c->ended = false;
@@ -770,9 +782,7 @@ static bool leave_reader(struct connection *c)
 {
     struct connection_reader *r = c->reader;
     forget_pending(c);
-    bool ok = keep_pending(c, r->feed.data + r->from, r->to - r->from, r->feed.size);
-    c->reader = NULL;
-    return ok;
+    return keep_pending(c, r->feed.data + r->from, r->to - r->from, r->feed.size);
 }
 
 /* The body is over: the next request may come. */
@@ -792,7 +802,6 @@ static enum look drain_more(struct connection *c)
     case CONNECTION_OK:
         return leave_reader(c) ? LOOK_MORE : LOOK_CLOSE;
     default:
-        c->reader = NULL;
         return LOOK_LINGER;
     }
 }
@@ -805,7 +814,6 @@ static enum look look_drain(struct connections *set, struct connection_reader *r
     }
     r->from = 0;
     r->to = c->pending_len;
-    c->reader = r;
     enum look result = drain_more(c);
     return result == LOOK_COMPLETE ? look_head(set, r, c) : result;
 }
@@ -836,6 +844,7 @@ static void begin_linger(struct connection *c)
 static enum look look_once(struct connections *set, struct connection_reader *r,
                            struct connection *c)
 {
+    c->reader = r;
     switch (kind_of(c)) {
     case KIND_DRAIN:
         return look_drain(set, r, c);

@@ -1,6 +1,6 @@
-/* The heartbeat thread: finds changed files every MinFileInfoTime, and about once a second
- * what is late, idle or expired. `lock` guards its two flags; nothing else is touched
- * while it is held. */
+/* The heartbeat thread: finds changed files every MinFileInfoTime, and about once a
+ * second what is late, idle or expired. `lock` guards its two flags; nothing else is
+ * touched while it is held. */
 #include "heartbeat.h"
 
 #include "config.h"

@@ -51,8 +51,10 @@ static bool is_alnum(unsigned char c) /* of ASCII, whatever the locale */
 static int lf_urlencode(lua_State *L)
 {
     static const char hex[] = "0123456789ABCDEF";
-    if (lua_isnoneornil(L, 1))
-        return 0;
+    if (lua_isnoneornil(L, 1)) {
+        lua_pushnil(L);
+        return 1;
+    }
     size_t len;
     const char *s = luaL_checklstring(L, 1, &len);
     luaL_Buffer b;
@@ -104,8 +106,10 @@ static void push_decoded(lua_State *L, const char *s, size_t len)
 
 static int lf_urldecode(lua_State *L)
 {
-    if (lua_isnoneornil(L, 1))
-        return 0;
+    if (lua_isnoneornil(L, 1)) {
+        lua_pushnil(L);
+        return 1;
+    }
     size_t len;
     const char *s = luaL_checklstring(L, 1, &len);
     push_decoded(L, s, len);
@@ -126,15 +130,20 @@ static void push_pair(lua_State *L, const char *s, size_t len)
 
 static int lf_parse_pair(lua_State *L)
 {
-    if (lua_isnoneornil(L, 1))
-        return 0;
+    if (lua_isnoneornil(L, 1)) {
+        lua_settop(L, 0);
+        lua_pushnil(L);
+        lua_pushnil(L);
+        return 2;
+    }
     size_t len;
     const char *s = luaL_checklstring(L, 1, &len);
     push_pair(L, s, len);
     return 2;
 }
 
-/* Pops name and value and puts them into the table below: a repeated name gives a list. */
+/* Pops name and value and puts them into the table below: a repeated name gives a list.
+ */
 static void add_pair(lua_State *L)
 {
     lua_pushvalue(L, -2);
@@ -215,7 +224,8 @@ static void serialize(lua_State *L, struct buffer *b, int index, int depth);
 static void write_table(lua_State *L, struct buffer *b, int index, int depth)
 {
     if (depth == SERIALIZE_DEPTH)
-        luaL_error(L, "cannot serialize a table that contains itself or is nested too deep");
+        luaL_error(L,
+                   "cannot serialize a table that contains itself or is nested too deep");
     luaL_checkstack(L, 4, "table nested too deep");
     must(L, buffer_append(b, "{", 1));
     bool first = true;
@@ -272,7 +282,7 @@ static int lf_serialize(lua_State *L)
 int lf_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"urlencode", lf_urlencode}, {"urldecode", lf_urldecode},
+        {"urlencode", lf_urlencode},   {"urldecode", lf_urldecode},
         {"parse_pair", lf_parse_pair}, {"parse", lf_parse},
         {"serialize", lf_serialize},   {NULL, NULL},
     };

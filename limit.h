@@ -29,14 +29,14 @@ struct limit_thread {
 
 /* Part of a script; touched by its owner only, and by a signal handler in its thread. */
 struct limit {
-    size_t used;                   /* bytes that Lua has allocated */
-    size_t max;                    /* bytes; 0: no limit */
+    size_t used; /* bytes that Lua has allocated */
+    size_t max;  /* bytes; 0: no limit */
     struct limit_thread main;
     struct limit_thread *volatile running;
-    volatile int kind;             /* enum limit_kind */
-    bool closing;                  /* lua_close is at work */
-    char *where;                   /* malloc'ed traceback of where it struck, or NULL */
-    size_t grown, denied_at;       /* to tell a denial that a collection could not cure */
+    volatile int kind;       /* enum limit_kind */
+    bool closing;            /* lua_close is at work */
+    char *where;             /* malloc'ed traceback of where it struck, or NULL */
+    size_t grown, denied_at; /* to tell a denial that a collection could not cure */
     const void *denied_block;
     size_t denied_size;
 };
@@ -86,7 +86,8 @@ void limit_watch_end(struct limit_watch *w);
  * need not be watched (-1). */
 int64_t limit_time_left(void);
 
-/* Between these the calling thread runs Lua under `l`; the time limit is its request's. */
+/* Between these the calling thread runs Lua under `l`; the time limit is its request's.
+ */
 void limit_enter(struct limit *l);
 void limit_leave(struct limit *l);
 

@@ -460,8 +460,9 @@ bool listener_peers_create(struct listener_peers **peers)
         return false;
     }
     p->count = 0;
-    char *rest = list, *text;
-    while ((text = strtok_r(rest, ", ", &rest)) != NULL) {
+    char *rest;
+    for (char *text = strtok_r(list, ", ", &rest); text;
+         text = strtok_r(NULL, ", ", &rest)) {
         if (parse_address(text, &p->addresses[p->count])) {
             p->count++;
         } else {

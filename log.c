@@ -220,7 +220,7 @@ void log_set_worker(int worker)
 
 void log_set_script(const char *script)
 {
-    script_path = script;
+    script_path = script != NULL && script[0] != '\0' ? script : NULL;
 }
 
 static void write_formatted(enum log_level level, const char *format, va_list args)
@@ -246,6 +246,15 @@ void log_write(enum log_level level, const char *format, ...)
     va_start(args, format);
     write_formatted(level, format, args);
     va_end(args);
+    errno = saved;
+}
+
+void log_text(enum log_level level, const char *text, size_t len)
+{
+    if (!log_enabled(level))
+        return;
+    int saved = errno;
+    write_line(level, text, len);
     errno = saved;
 }
 

@@ -10,6 +10,7 @@
 #define LUAFCGID2_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -27,7 +28,7 @@ bool log_reopen(void);
 void log_chown(unsigned uid, unsigned gid);
 
 /* What this thread's lines name from now on. `worker` 0 means none. `script` is borrowed
- * until the next call; NULL means none. */
+ * until the next call; NULL or "" means none. */
 void log_set_worker(int worker);
 void log_set_script(const char *script);
 
@@ -37,7 +38,11 @@ bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The text (a traceback, say) line by line, each a full log line of its own. */
+/* One line of `len` bytes of any kind, NUL too. */
+void log_text(enum log_level level, const char *text, size_t len);
+
+/* The text (a traceback, say; NULL is none) line by line, each a full log line of its
+ * own. */
 void log_lines(enum log_level level, const char *text);
 
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

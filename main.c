@@ -119,7 +119,8 @@ static void check(const char *file)
     if (config == NULL)
         exit(EXIT_FAILURE);
     printf("%s: good: %d workers on %s, log to %s\n",
-           file == NULL ? "built-in defaults" : file, config->worker_threads, config->listen,
+           file == NULL ? "built-in defaults" : file, config->worker_threads,
+           config->listen,
            config->log_file_path[0] == '\0' ? "standard error" : config->log_file_path);
     config_unref(config);
     exit(EXIT_SUCCESS);
@@ -189,7 +190,8 @@ static void drop_privileges(const struct config *config)
 
 static void block_signals(sigset_t *handled)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    static const int faults[] = {SIGSEGV, SIGBUS,  SIGFPE, SIGILL,
+                                 SIGABRT, SIGTRAP, SIGSYS};
     sigset_t all;
     sigfillset(&all);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
@@ -303,7 +305,8 @@ static void stop(struct service *service)
     config_unref(config);
     pidfile_remove();
     if (!all) {
-        log_warning("requests still running after %d s were cut off", SHUTDOWN_TIMEOUT / 1000);
+        log_warning("requests still running after %d s were cut off",
+                    SHUTDOWN_TIMEOUT / 1000);
         _exit(EXIT_SUCCESS); /* their threads still use what would be freed */
     }
     pool_destroy(service->pool);

@@ -21,7 +21,6 @@
 #include "log.h"
 #include "source.h"
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -45,6 +44,10 @@ struct link {
 
 #define CONTAINER(type, member, l) ((type *)(void *)((char *)(l)-offsetof(type, member)))
 
+/* What a state's slot counts in. EVICTED: in the entry only, as its place in the pool has
+ * gone to the state that is made when this one is closed. */
+enum slot_kind { KEPT, EXTRA, EVICTED };
+
 /* One Lua state. While it is checked out, only its owner touches this. */
 struct state {
     struct link link; /* lock; in its entry's idle list, newest first */
@@ -53,7 +56,7 @@ struct state {
     struct config *config; /* what it was made with; borrowed from the script */
     unsigned max_requests; /* 0: no limit */
     int id;
-    bool extra; /* over the limits, closed at check-in */
+    enum slot_kind kind;
 };
 
 /* What came of one compilation. Whoever starts it fills it in; others wait. Once `done`,
@@ -129,10 +132,9 @@ struct search {
 /* A place for a state to be made. */
 struct place {
     int id;
-    bool extra;
+    enum slot_kind kind;
     bool first;           /* the script had no state at all */
     struct state *victim; /* evicted for it, to be closed before */
-    struct entry *dead;
 };
 
 static void list_init(struct link *list)
@@ -510,23 +512,33 @@ static void give_id_locked(struct entry *e, int id)
         e->ids[i / 32] &= ~(UINT32_C(1) << i % 32);
 }
 
-static void free_slot_locked(struct pool *p, struct entry *e, int id, bool extra,
+static void free_slot_locked(struct pool *p, struct entry *e, int id, enum slot_kind kind,
                              struct entry **dead)
 {
     give_id_locked(e, id);
-    if (extra) {
+    if (kind == EXTRA)
         e->extra--;
-    } else {
+    else
         e->kept--;
+    if (kind == KEPT)
         p->kept--;
-    }
     wake_locked(e);
     settle_locked(p, e, dead);
 }
 
-/* Takes out an idle state, slot and all; NULL when every state is busy. */
-static struct state *evict_locked(struct pool *p, const struct config *config,
-                                  struct entry **dead)
+static void count_eviction_locked(struct pool *p, const struct config *config)
+{
+    unsigned per_age = (unsigned)config->lua_total_states;
+    if (per_age < EVICTIONS_PER_AGE)
+        per_age = EVICTIONS_PER_AGE;
+    if (++p->evictions < per_age)
+        return;
+    p->evictions = 0;
+    grow_older_locked(p);
+}
+
+/* Takes out an idle state; NULL when every state is busy. */
+static struct state *evict_locked(struct pool *p, const struct config *config)
 {
     unsigned rank = p->age;
     while (list_is_empty(&p->buckets[rank % BUCKETS]))
@@ -534,12 +546,9 @@ static struct state *evict_locked(struct pool *p, const struct config *config,
             return NULL;
     struct entry *e = CONTAINER(struct entry, order, p->buckets[rank % BUCKETS].next);
     struct state *st = pop_idle_locked(p, e, e->idle.prev);
-    free_slot_locked(p, e, st->id, false, dead);
-    unsigned per_age = (unsigned)config->lua_total_states;
-    if (++p->evictions >= (per_age > EVICTIONS_PER_AGE ? per_age : EVICTIONS_PER_AGE)) {
-        p->evictions = 0;
-        grow_older_locked(p);
-    }
+    st->kind = EVICTED;
+    p->kept--;
+    count_eviction_locked(p, config);
     return st;
 }
 
@@ -551,12 +560,12 @@ static bool claim_locked(struct search *w, bool evict, struct place *place)
         return false;
     if (p->kept >= w->config->lua_total_states) {
         if (evict)
-            place->victim = evict_locked(p, w->config, &place->dead);
+            place->victim = evict_locked(p, w->config);
         if (place->victim == NULL)
             return false;
     }
     place->first = e->kept == 0;
-    place->extra = false;
+    place->kind = KEPT;
     place->id = take_id_locked(e);
     e->kept++;
     p->kept++;
@@ -565,30 +574,23 @@ static bool claim_locked(struct search *w, bool evict, struct place *place)
 
 static void claim_extra_locked(struct search *w, struct place *place)
 {
-    place->extra = true;
+    place->kind = EXTRA;
     place->id = take_id_locked(w->entry);
     w->entry->extra++;
 }
 
 /* -- Making and closing states -- */
 
-static void close_state(struct pool *p, struct state *st)
-{
-    script_close(st->script);
-    atomic_fetch_sub(&p->states, 1);
-    free(st);
-}
-
 /* Closes first: the slot is free when the memory is. */
 static void discard(struct pool *p, struct state *st)
 {
-    struct entry *e = st->entry, *dead = NULL;
-    int id = st->id;
-    bool extra = st->extra;
-    close_state(p, st);
+    struct entry *dead = NULL;
+    script_close(st->script);
+    atomic_fetch_sub(&p->states, 1);
     lock(p);
-    free_slot_locked(p, e, id, extra, &dead);
+    free_slot_locked(p, st->entry, st->id, st->kind, &dead);
     unlock(p);
+    free(st);
     bury(dead);
 }
 
@@ -607,7 +609,7 @@ static struct state *create(struct search *w, const struct place *place,
     if (s == NULL) {
         free(st);
         lock(p);
-        free_slot_locked(p, w->entry, place->id, place->extra, &dead);
+        free_slot_locked(p, w->entry, place->id, place->kind, &dead);
         unlock(p);
         bury(dead);
         return NULL;
@@ -616,7 +618,7 @@ static struct state *create(struct search *w, const struct place *place,
                          .script = s,
                          .config = w->config,
                          .id = place->id,
-                         .extra = place->extra};
+                         .kind = place->kind};
     list_init(&st->link);
     script_set_owner(s, st);
     atomic_fetch_add(&p->states, 1);
@@ -658,12 +660,11 @@ static struct script *hand_over(struct state *st, const struct config *config)
 static struct script *make(struct search *w, const struct place *place)
 {
     if (place->victim != NULL)
-        close_state(w->pool, place->victim);
-    bury(place->dead);
+        discard(w->pool, place->victim);
     struct state *st = create(w, place, w->error);
     if (st == NULL)
         return NULL;
-    if (!place->extra && (place->first || w->loaded))
+    if (place->kind == KEPT && (place->first || w->loaded))
         create_others(w);
     return hand_over(st, w->config);
 }
@@ -891,7 +892,7 @@ void pool_checkin(struct pool *p, struct script *s, bool reusable)
 {
     struct state *st = script_owner(s);
     bool worn = st->max_requests > 0 && script_requests(s) >= st->max_requests;
-    if (!reusable || st->extra || worn || !script_is_current(s)) {
+    if (!reusable || st->kind == EXTRA || worn || !script_is_current(s)) {
         discard(p, st);
         return;
     }

@@ -22,10 +22,10 @@ void pool_destroy(struct pool *p);
 /* A state of the script at `path`, served for document root `root`, ready to run and the
  * caller's until pool_checkin. Idle states are taken newest first. Without one: makes one
  * (LuaStates of them the first time) within LuaMaxStates and LuaTotalStates, evicting the
- * oldest idle state of the script least asked for; else waits briefly, LuaMaxSearchRetries
- * times, for one to come back; else makes an extra one, closed at its check-in. Concurrent
- * first requests compile once. NULL with `error` filled. Blocks for as long as the
- * script's own loading takes. */
+ * oldest idle state of the script least asked for; else waits briefly,
+ * LuaMaxSearchRetries times, for one to come back; else makes an extra one, closed at its
+ * check-in. Concurrent first requests compile once. NULL with `error` filled. Blocks for
+ * as long as the script's own loading takes. */
 struct script *pool_checkout(struct pool *p, const char *path, const char *root,
                              struct config *config, struct script_error *error);
 
@@ -37,8 +37,9 @@ void pool_checkin(struct pool *p, struct script *s, bool reusable);
  * changed files. Call after source_sweep or a reload. */
 void pool_sweep(struct pool *p);
 
-/* Calls visit(path, states, arg) for every script with loaded states, busy ones counted.
- * Works on a snapshot: no lock is held during the calls. */
+/* Calls visit(path, states, arg) for every script with loaded states, busy ones counted;
+ * once for each document root that it is served for. Works on a snapshot: no lock is held
+ * during the calls. */
 void pool_visit(struct pool *p, void (*visit)(const char *path, int states, void *arg),
                 void *arg);
 

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Starts `/bin/sh -c command`, the leader of a process group of its own. `in` and `out` become its descriptors 0 and 1; -1: the
- * daemon's. -1 with errno. Callable from any thread. */
+/* Starts `/bin/sh -c command`, the leader of a process group of its own. `in` and `out`
+ * become its descriptors 0 and 1; -1: the daemon's. -1 with errno. Callable from any
+ * thread. */
 pid_t process_start(const char *command, int in, int out);
 
 /* Waits for the child. false with errno, EINTR included. */

@@ -211,6 +211,7 @@ void request_free(struct request *r)
     buffer_free(&r->head);
     buffer_free(&r->body);
     buffer_free(&r->session_cookie);
+    *r = (struct request){0};
 }
 
 /* The defaults of a configuration are parsed once and copied for each request. */
@@ -501,9 +502,12 @@ void request_reset(struct request *r, bool all)
         set_defaults(r); /* on failure what was set stays */
 }
 
+/* A response that broke off is not ended but cut off, by closing the connection: the web
+ * server must not take it for a whole one, nor keep it in a cache. */
 void request_finish(struct request *r)
 {
-    transmit(r, true);
+    if (!r->aborted || !r->head_sent)
+        transmit(r, true);
 }
 
 void request_release(struct request *r, struct connections *set)
@@ -567,6 +571,8 @@ static void write_page(struct request *r, int status, const char *detail)
     buffer_printf(
         b,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                  "<meta name=\"viewport\" content=\"width=device-width\">\n"
+                  "<meta name=\"color-scheme\" content=\"light dark\">\n"
         "<title>%s</title>\n</head>\n<body>\n<h1>%s</h1>\n<p>%s",
         r->status, r->status, explanation(status));
     if (status == 404) {

@@ -17,7 +17,8 @@ struct script;
 /* Why a script could not be had or run. */
 struct script_error {
     int status;    /* HTTP status of the page for it: 403, 404, 500, 504 */
-    char *message; /* malloc'ed, may be NULL when out of memory; traceback after a newline */
+    char *message; /* malloc'ed, may be NULL when out of memory; traceback after a newline
+                    */
 };
 
 void script_error_clear(struct script_error *e);
@@ -50,7 +51,7 @@ bool script_is_current(struct script *s);
 
 int script_id(const struct script *s);
 const char *script_path(const struct script *s);
-const char *script_root(const struct script *s); /* document root, "" when unknown */
+const char *script_root(const struct script *s);      /* document root, "" when unknown */
 struct config *script_config(const struct script *s); /* borrowed */
 
 /* What the pool keeps beside a state: its own node. */
@@ -78,7 +79,8 @@ bool script_is_usable(const struct script *s);
 
 struct script *script_of(struct lua_State *L);
 struct limit *script_limit(struct script *s);
-struct buffer *script_output(struct script *s); /* a line of standard output, unfinished */
+struct buffer *script_output(
+    struct script *s); /* a line of standard output, unfinished */
 struct api *script_api(struct script *s);
 const char *script_dir(const struct script *s); /* of its file, without a final slash */
 

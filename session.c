@@ -209,14 +209,15 @@ bool session_regenerate(struct session_store *s, const struct config *config,
     struct session_id new_id;
     if (!new_key(config, key, &new_id))
         return false;
-    atomic_fetch_add(&s->moves_begun, 1);
+    atomic_fetch_add(&s->moving, 1);
+    atomic_fetch_add(&s->moves, 1);
     struct session *session = take_out(s, id);
     if (session != NULL) {
         session->id = *id = new_id;
         session->used = session_now();
         put_in(s, session);
     }
-    atomic_fetch_add(&s->moves_done, 1);
+    atomic_fetch_sub(&s->moving, 1);
     return session != NULL;
 }
 

@@ -23,7 +23,7 @@
 #endif
 
 #define SWEEP_CYCLE     32              /* sweeps that see every session once */
-#define BATCH_SESSIONS  64              /* looked at while a lock is held, at most */
+#define BATCH_SESSIONS  16              /* looked at while a lock is held, at most */
 #define BATCH_BYTES     ((size_t)32768) /* copied while a lock is held, or one session */
 #define EVICT_BATCH     256             /* evicted by one sweep, at most */
 #define SAVE_PASSES     32
@@ -351,18 +351,28 @@ static bool save_shard(struct session_store *store, struct shard *shard,
     return true;
 }
 
+/* Whether every session is in a shard; after 10 ms without such a moment, not. */
+static bool all_at_rest(const struct session_store *store)
+{
+    const struct timespec nap = {.tv_nsec = 100000};
+    for (int i = 0; i < 100 && atomic_load(&store->moving) > 0; i++)
+        nanosleep(&nap, NULL);
+    return atomic_load(&store->moving) == 0;
+}
+
 /* A session that gets a new key may go from a shard that is still to be saved to one that
- * was saved already. So after a pass during which that happened comes another, for what
- * this save has not got yet. */
+ * was saved already. So after a pass during which any did comes another, for what this
+ * save has not got yet. */
 static bool save_shards(struct session_store *store, struct session_writer *w)
 {
     struct buffer out = {0};
     bool ok = true, again = true;
     for (int pass = 0; ok && again && pass < SAVE_PASSES; pass++) {
-        unsigned done = atomic_load(&store->moves_done);
+        unsigned moves = atomic_load(&store->moves); /* before the look at who moves */
+        again = !all_at_rest(store);
         for (int i = 0; ok && i < SESSION_SHARDS; i++)
             ok = save_shard(store, &store->shards[i], w, &out);
-        again = atomic_load(&store->moves_begun) != done;
+        again = again || atomic_load(&store->moves) != moves;
     }
     buffer_free(&out);
     return ok;

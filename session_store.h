@@ -12,8 +12,9 @@ struct session_store {
     struct shard shards[SESSION_SHARDS];
     unsigned char secret[SIPHASH_SECRET_SIZE]; /* of identities; immutable */
     atomic_size_t count; /* sessions in all shards, and those on their way into one */
-    /* Of session_regenerate: a save sees by them whether a session went past it. */
-    atomic_uint moves_begun, moves_done;
+    /* Of session_regenerate: how many sessions ever left a shard for another one, and how
+     * many are between two just now. A save sees by them what may have gone past it. */
+    atomic_uint moves, moving;
 
     /* Of the thread that saves. */
     atomic_flag saving;

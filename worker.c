@@ -32,9 +32,9 @@ struct worker {
     struct config *config; /* a reference */
     unsigned config_generation;
     struct request request;
-    bool has_directory;     /* a working directory of its own */
-    char *directory;        /* that it is in; NULL: unknown */
-    unsigned source_epoch;  /* when it went there */
+    bool has_directory;    /* a working directory of its own */
+    char *directory;       /* that it is in; NULL: unknown */
+    unsigned source_epoch; /* when it went there */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -46,13 +46,15 @@ static atomic_uint requests;
 
 /* -- The working directory -- */
 
-/* Only on Linux can a thread have one of its own; elsewhere scripts run in the daemon's. */
+/* Only on Linux can a thread have one of its own; elsewhere scripts run in the daemon's.
+ */
 static bool own_directory(void)
 {
 #ifdef __linux__
     if (unshare(CLONE_FS) == 0)
         return true;
-    log_warning("scripts cannot have a working directory of their own: %s", strerror(errno));
+    log_warning("scripts cannot have a working directory of their own: %s",
+                strerror(errno));
 #endif
     return false;
 }
@@ -106,8 +108,8 @@ static struct script *run(struct worker *w)
     struct request *r = &w->request;
     struct script_error error = {0};
     enter_directory(w, r->script_filename);
-    struct script *s = pool_checkout(w->service->pool, r->script_filename, r->document_root,
-                                     w->config, &error);
+    struct script *s = pool_checkout(w->service->pool, r->script_filename,
+                                     r->document_root, w->config, &error);
     struct api_call call = {
         .request = r,
         .worker = w->id,

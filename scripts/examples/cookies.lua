@@ -1,0 +1,47 @@
+-- A note that the browser keeps. A POST changes it and sends the browser back
+-- to this page (303), so that reloading never sends the form twice.
+
+local page = require "lib.page"
+
+local function change(form)
+    local attributes = "; Path=/; HttpOnly; SameSite=Lax; Max-Age="
+    if form.action == "delete" then
+        Header("Set-Cookie", "note=" .. attributes .. 0)
+    else
+        -- urlencode leaves nothing that could end the cookie or the header
+        local value = lf.urlencode(page.field(form, "note"):sub(1, 200))
+        Header("Set-Cookie", "note=" .. value .. attributes .. 7 * 24 * 3600)
+    end
+    RespStatus(303)
+    Header("Location", "cookies.lua")
+end
+
+local function show()
+    local note = lf.urldecode(Cookies.note)
+    Send(page.top("Cookies"))
+    if note then
+        Send('<p class="big">Your note: ', page.escape(note), "</p>\n")
+    else
+        Send('<p class="big">There is no note yet.</p>\n')
+    end
+    Send('<form class="box" action="cookies.lua" method="post">\n',
+         '<p><label>Note <input name="note" maxlength="100" required value="',
+         page.escape(note or ""), '"></label></p>\n',
+         '<p><button name="action" value="save">Save in a cookie</button>',
+         '<button class="quiet" name="action" value="delete" formnovalidate>',
+         "Delete the cookie</button></p>\n</form>\n")
+    Send(page.table("Cookies: what your browser sent", Cookies))
+    Send([[
+<p>A cookie belongs to the visitor, who can read and change it. Keep what must
+not be changed in a session, as the <a href="login.lua">login</a> does.</p>
+]])
+    Send(page.bottom())
+end
+
+function main()
+    if Env.REQUEST_METHOD == "POST" then
+        change(lf.parse(Receive()))
+    else
+        show()
+    end
+end

@@ -1,0 +1,48 @@
+-- Everything a script can read, as tables. All of it goes through page.escape:
+-- a browser may send any bytes in its headers.
+
+local page = require "lib.page"
+
+local function shown(value)
+    return type(value) == "table" and lf.serialize(value) or value
+end
+
+local function all(values)
+    local t = {}
+    for name, value in pairs(values or {}) do
+        t[name] = shown(value)
+    end
+    return t
+end
+
+function main()
+    Send(page.top("Environment"))
+    Send([[
+<p>The web server describes each request in <code>Env</code>. What is written
+to it is gone with the request.</p>
+]])
+    Send(page.table("Env: the request", all(Env)))
+
+    Send("<h2>Cookies</h2>\n")
+    Send(page.table("Cookies: what the browser sent back", all(Cookies)))
+
+    Send("<h2>The script itself</h2>\n")
+    Send(page.table("Values about the state that runs this", {
+        ["Info.State"] = Info.State,
+        ["Info.Thread"] = Info.Thread,
+        ["Dir()"] = Dir(),
+        ["LUAFCGID_VERSION"] = LUAFCGID_VERSION,
+        ["_VERSION"] = _VERSION,
+        ["Response[404]"] = Response[404],
+        ["package.path"] = package.path:gsub(";", "\n"),
+    }))
+
+    Send([[
+<h2>The configuration</h2>
+<p>The table <code>Config</code> in the daemon's configuration is for scripts.
+The part of it that is named like the server is <code>LocalConfig</code>.</p>
+]])
+    Send(page.table("Config", all(Config)))
+    Send(page.table("LocalConfig", all(LocalConfig)))
+    Send(page.bottom())
+end

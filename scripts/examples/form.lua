@@ -1,0 +1,63 @@
+-- A form, sent by GET or by POST. GET puts the fields into the address
+-- (Env.QUERY_STRING), POST into the request's body (Receive). Both are written
+-- the same way, and lf.parse reads both.
+
+local page = require "lib.page"
+
+local function is_ticked(form, name)
+    local likes = form.likes
+    if type(likes) ~= "table" then
+        return likes == name -- one tick is a string, several are a list
+    end
+    for _, like in ipairs(likes) do
+        if like == name then
+            return true
+        end
+    end
+    return false
+end
+
+local function show_form(form)
+    Send('<form class="box" action="form.lua">\n',
+         '<p><label>Your text <input name="text" maxlength="200" value="',
+         page.escape(page.field(form, "text")), '"></label></p>\n',
+         "<fieldset><legend>You like</legend>\n")
+    for _, name in ipairs { "tea", "coffee", "water" } do
+        Send('<label class="inline"><input type="checkbox" name="likes" value="',
+             name, '"', is_ticked(form, name) and " checked" or "", ">", name,
+             "</label>\n")
+    end
+    Send("</fieldset>\n",
+         '<p><button formmethod="post">Send by POST</button>',
+         '<button class="quiet" formmethod="get">Send by GET</button></p>\n',
+         "</form>\n")
+end
+
+local function show_fields(form)
+    local fields = {}
+    for name, value in pairs(form) do
+        fields[name] = type(value) == "table" and table.concat(value, ", ") or value
+    end
+    Send(page.table("What lf.parse made of it", fields))
+end
+
+function main()
+    local post = Env.REQUEST_METHOD == "POST"
+    local raw = post and Receive() or Env.QUERY_STRING
+    local form = lf.parse(raw)
+
+    Send(page.top("Form"))
+    Send([[
+<p>Type anything. <code>&lt;b&gt;bold&lt;/b&gt;</code> is a good test: it must
+come back as text, not as markup.</p>
+]])
+    show_form(form)
+    if raw ~= "" then
+        Send("<h2>What arrived by ", post and "POST" or "GET", "</h2>\n")
+        Send('<pre tabindex="0"><samp>', page.escape(raw), "</samp></pre>\n")
+        show_fields(form)
+        Send('<p class="note">The table is safe because every value went through ',
+             "<code>page.escape</code> on its way out.</p>\n")
+    end
+    Send(page.bottom())
+end

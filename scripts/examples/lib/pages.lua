@@ -1,0 +1,30 @@
+-- The pages of this site, in the order of the tour. The index, the links from
+-- one page to the next and the list of files whose source may be shown are all
+-- made from this one table.
+
+return {
+    { file = "hello-2009.lua", title = "Hello, 2009",
+      text = "The oldest style: a function returns the page as a string." },
+    { file = "hello-v1.lua", title = "Hello, v1",
+      text = "The request and the connection come as arguments." },
+    { file = "hello-v2.lua", title = "Hello, v2",
+      text = "Everything is a global: Env, Send, Header." },
+    { file = "environment.lua", title = "Environment",
+      text = "All that a script is told about the request and about itself." },
+    { file = "form.lua", title = "Form",
+      text = "Read what a visitor sends, and show it without danger." },
+    { file = "cookies.lua", title = "Cookies",
+      text = "Set one, read it back, delete it." },
+    { file = "counter.lua", title = "Counter",
+      text = "What stays in memory between requests, and what does not." },
+    { file = "streaming.lua", title = "Streaming",
+      text = "A page that arrives while it is being made." },
+    { file = "picture.lua", title = "Picture",
+      text = "A script can answer with more than HTML." },
+    { file = "module.lua", title = "Module",
+      text = "Share code between scripts, edit it, see it change." },
+    { file = "login.lua", title = "Login",
+      text = "Sessions: log in, stay logged in, log out." },
+    { file = "error.lua", title = "Error",
+      text = "What happens when a script fails." },
+}

@@ -1,0 +1,126 @@
+-- Log in and out. What the visitor's browser keeps is only a random key in a
+-- cookie; who is logged in is kept by the daemon, in the session of that key.
+--
+--  * A successful login gives the session a new key (Session.Regenerate), so a
+--    key that somebody planted before is worth nothing.
+--  * Every form carries a secret of its session. Another site cannot know it,
+--    and so cannot log anybody in or out.
+--  * A wrong name and a wrong password get the same answer.
+--  * Logging out deletes the session at the server. No page of this is cached.
+
+local page = require "lib.page"
+
+-- For this demo only. A real site keeps slow, salted hashes, in a file that the
+-- web server cannot serve, and counts failed attempts per account.
+local users = { ada = "engine", grace = "compiler" }
+
+local function random_token()
+    local file = assert(io.open("/dev/urandom", "rb"))
+    file:setvbuf("no")
+    local bytes = file:read(16)
+    file:close()
+    return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+-- Takes equally long wherever the first difference is.
+local function same(a, b)
+    if #a ~= #b then
+        return false
+    end
+    local difference = 0
+    for i = 1, #a do
+        difference = difference | (a:byte(i) ~ b:byte(i))
+    end
+    return difference == 0
+end
+
+local function form_token()
+    local token = Session.GetVar("login", "token")
+    if not token then
+        Session.Start()
+        token = random_token()
+        Session.SetVar("login", "token", token)
+    end
+    return '<input type="hidden" name="token" value="' .. token .. '">'
+end
+
+local function show_login(message)
+    local token = form_token()
+    Send(page.top("Login"))
+    if message then
+        Send('<p class="warn" role="alert">', message, "</p>\n")
+    end
+    Send('<form class="box" action="login.lua" method="post">\n',
+         '<p><label>Name <input name="name" autocomplete="username" ',
+         'autocapitalize="none" maxlength="64" required></label></p>\n',
+         '<p><label>Password <input name="password" type="password" ',
+         'autocomplete="current-password" maxlength="64" required></label></p>\n',
+         '<p><button name="action" value="login">Log in</button>', token,
+         "</p>\n</form>\n", [[
+<p>For this demo: <kbd>ada</kbd> with the password <kbd>engine</kbd>, or
+<kbd>grace</kbd> with <kbd>compiler</kbd>.</p>
+]], page.bottom())
+end
+
+local function show_welcome(user)
+    local visits = Session.GetVar("login", "visits") + 1
+    Session.SetVar("login", "visits", visits)
+    local token = form_token()
+    Send(page.top("Login"), '<p class="big">Hello, ', page.escape(user), "!</p>\n",
+         "<p>You logged in at ", page.escape(Session.GetVar("login", "since")),
+         " and have seen this page ", visits,
+         visits == 1 and " time" or " times", " since. Whichever state or ",
+         "thread answers, the session is the same.</p>\n",
+         '<form class="box" action="login.lua" method="post">\n',
+         '<p><button name="action" value="logout">Log out</button>', token,
+         "</p>\n</form>\n", page.bottom())
+end
+
+local function back()
+    RespStatus(303)
+    Header("Location", "login.lua")
+end
+
+local function log_in(form)
+    local name = page.field(form, "name")
+    local right = same(users[name] or "", page.field(form, "password"))
+    if not right or not users[name] then
+        show_login("Name or password is wrong.")
+        return
+    end
+    if not Session.Regenerate() then -- ended by another request just now
+        show_login("Please try again.")
+        return
+    end
+    Session.Clear("login")
+    Session.SetVar("login", "user", name)
+    Session.SetVar("login", "since", os.date("%H:%M:%S"))
+    Session.SetVar("login", "visits", 0)
+    back()
+end
+
+local function post()
+    local form = lf.parse(Receive())
+    local token = Session.GetVar("login", "token")
+    if not token or not same(token, page.field(form, "token")) then
+        RespStatus(403)
+        show_login("That form was too old, or cookies are off. Please try again.")
+    elseif form.action == "logout" then
+        Session.Delete()
+        back()
+    else
+        log_in(form)
+    end
+end
+
+function main()
+    Header("Cache-Control", "no-store")
+    local user = Session.GetVar("login", "user")
+    if Env.REQUEST_METHOD == "POST" then
+        post()
+    elseif user then
+        show_welcome(user)
+    else
+        show_login()
+    end
+end

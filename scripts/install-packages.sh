@@ -1,0 +1,104 @@
+#!/bin/sh
+# Installs the Debian packages that are missing; does nothing when none is.
+#
+#     sh scripts/install-packages.sh [-s SERVICE]... PACKAGE...
+#
+# -s SERVICE  a service that one of the packages brings and that is not wanted: if
+#             installing is what puts it on this system, it is neither started nor
+#             enabled. One that was there before is left as it is.
+#
+# Needs root, or sudo. Exit status: 0 when all are installed, 1 when not, 2 for wrong usage.
+set -eu
+
+say() { printf '%s\n' "$*"; }
+die() {
+    printf 'install-packages: %s\n' "$*" >&2
+    exit 1
+}
+usage() {
+    echo 'usage: sh scripts/install-packages.sh [-s SERVICE]... PACKAGE...' >&2
+    exit 2
+}
+
+services=
+while getopts s: option; do
+    case $option in
+    s) services="$services $OPTARG" ;;
+    *) usage ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || usage
+
+missing() {
+    for package; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+            printf ' %s' "$package"
+    done
+}
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    die "this system has no apt-get. Please install what corresponds to: $*"
+fi
+
+wanted=$(missing "$@")
+[ -n "$wanted" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ]; then
+    as_root() { "$@"; }
+elif command -v sudo >/dev/null; then
+    as_root() { sudo "$@"; }
+else
+    die "neither root nor sudo. Please have somebody run: apt-get install$wanted"
+fi
+
+# A unit that does not exist yet is masked while its package is installed, for otherwise
+# the package starts it; --runtime forgets the mask at the next boot if we cannot lift it.
+masked=
+hold_services() {
+    for service in $services; do
+        if [ -d /run/systemd/system ]; then
+            systemctl cat "$service.service" >/dev/null 2>&1 && continue
+            say "$service will not be started as a service; apt-get may say that it is masked."
+            as_root systemctl mask --runtime --quiet "$service.service"
+        elif [ -e "/etc/init.d/$service" ]; then
+            continue
+        fi
+        masked="$masked $service"
+    done
+}
+
+# Lifts the masks. What the package has enabled for the next boot is disabled again.
+release_services() {
+    for service in $masked; do
+        if [ -d /run/systemd/system ]; then
+            as_root systemctl unmask --runtime --quiet "$service.service" || :
+            as_root systemctl disable --quiet "$service.service" >/dev/null 2>&1 || :
+            say "The service $service is not started. To have it: systemctl enable --now $service"
+        elif [ -e "/etc/init.d/$service" ]; then
+            as_root update-rc.d "$service" disable >/dev/null || :
+            say "The service $service is not started. To have it: update-rc.d $service enable"
+        fi
+    done
+    masked=
+}
+
+# Without systemd, invoke-rc.d starts nothing that does not belong to the runlevel, and
+# takes the runlevel from the environment.
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive ${masked:+RUNLEVEL=1} \
+        apt-get -q -o DPkg::Lock::Timeout=300 "$@"
+}
+
+say "Installing with apt-get:$wanted"
+as_root true || die "no rights to install. Please have somebody run: apt-get install$wanted"
+trap release_services EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+hold_services
+apt update || say 'apt-get update failed; trying with the package lists that are there.'
+# shellcheck disable=SC2086 # a list of package names
+apt install -y --no-install-recommends $wanted || die "could not install:$wanted"
+
+wanted=$(missing "$@")
+[ -z "$wanted" ] || die "still missing:$wanted"

@@ -1,0 +1,61 @@
+#!/bin/sh
+# Builds the daemon and runs its tests: the unit tests, then pytest on tests/integration
+# and tests/fault.
+#
+#     sh scripts/test.sh [ARGUMENT OF PYTEST]...      for example  -k heartbeat -x
+#
+#     SANITIZE=thread|address   tests that build instead; see the Makefile
+#     LUAFCGID2_SOAK=200000     requests of the soak test (20000)
+#     TEST_SECONDS=600          how long pytest may take
+#
+# Installs what is missing by apt-get. The exit status is 0 only when tests of both kinds
+# ran and none failed.
+set -eu
+cd "$(dirname "$0")/.."
+
+sh scripts/install-packages.sh -s nginx build-essential pkg-config libfcgi-dev \
+    liblua5.3-dev libcmocka-dev python3-pytest nginx-light lua5.3 curl
+
+mode=${SANITIZE:+SANITIZE=$SANITIZE}
+LUAFCGID2=$PWD/${SANITIZE:+.build/$SANITIZE/}luafcgid2
+export LUAFCGID2
+
+output=$(mktemp -d)
+trap 'rm -rf "$output"' EXIT
+
+# Runs a command, shows what it says and keeps that in a file; the status is the command's.
+logged() {
+    file=$output/$1
+    shift
+    { "$@" 2>&1 || echo $? >"$file.status"; } | tee "$file"
+    [ ! -e "$file.status" ]
+}
+
+# Adds up the numbers that an expression captures in a file.
+total() {
+    sed -n "s/$2/\\1/p" "$output/$1" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+failures=0
+make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} || exit 1
+logged unit make ${mode:+"$mode"} check-unit || failures=1
+
+# INT lets pytest stop the servers that it started.
+set -- tests/integration "$@"
+[ -z "$(find tests/fault -name 'test_*.py' 2>/dev/null)" ] || set -- tests/fault "$@"
+logged pytest timeout -s INT -k 60 "${TEST_SECONDS:-600}" /usr/bin/python3 -m pytest -q "$@" ||
+    failures=1
+
+unit_passed=$(total unit '^\[  PASSED  \] \([0-9]*\) test.*')
+unit_failed=$(total unit '^\[  FAILED  \] \([0-9]*\) test.*')
+passed=$(total pytest '.*[^0-9]*\b\([0-9][0-9]*\) passed.*')
+failed=$(total pytest '^\([0-9][0-9]*\) failed.*')
+
+echo
+echo "unit tests: $unit_passed passed, $unit_failed failed"
+echo "pytest: $passed passed, $failed failed"
+if [ "$unit_passed" -eq 0 ] || [ "$passed" -eq 0 ]; then
+    echo "Some kind of tests did not run at all." >&2
+    failures=1
+fi
+exit "$failures"
