@@ -273,7 +273,7 @@ static void set_headers(lua_State *L, struct request *r)
         headers_set(&r->headers, "Content-Type", 12, type, type_len);
     }
     lua_pop(L, 1);
-    check_header(L, headers_set_lines(&r->headers, text, len), "headers");
+    check_header(L, request_set_headers(r, text, len), "headers");
 }
 
 static int con_config(lua_State *L)
@@ -308,7 +308,9 @@ static int con_config(lua_State *L)
 
 static int api_log(lua_State *L)
 {
-    log_info("%s", luaL_tolstring(L, 1, NULL));
+    size_t len;
+    const char *text = luaL_tolstring(L, 1, &len);
+    log_text(LOG_LEVEL_INFO, text, len);
     return 0;
 }
 

@@ -253,7 +253,7 @@ void library_flush(lua_State *L)
 {
     struct buffer *line = script_output(script_of(L));
     if (line->len > 0)
-        log_info("%.*s", (int)line->len, line->data);
+        log_text(LOG_LEVEL_INFO, line->data, line->len);
     line->len = 0;
 }
 
@@ -267,7 +267,7 @@ static void output(lua_State *L, const char *text, size_t len)
         if (!buffer_append(line, text, part < room ? part : room))
             return;
         if (end != NULL) {
-            log_info("%.*s", (int)line->len, line->data == NULL ? "" : line->data);
+            log_text(LOG_LEVEL_INFO, line->data == NULL ? "" : line->data, line->len);
             line->len = 0;
             part++;
         }

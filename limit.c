@@ -5,6 +5,7 @@
  * reads only its own thread's `current` and the deadline beside it. */
 #include "limit.h"
 
+#include "buffer.h"
 #include <lauxlib.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,6 +21,8 @@
 
 /* What one finalizer may do while its state is closed: some tenths of a second. */
 #define CLOSING_INSTRUCTIONS 10000000
+
+#define TRACEBACK_LEVELS 22
 
 #define LIMIT_SIGNAL SIGVTALRM
 
@@ -94,8 +97,50 @@ static struct limit *limit_of(lua_State *L)
     return allocator_data;
 }
 
-/* Raises at every instruction. The first time it notes where that was: what the script
- * catches and goes through afterwards is of no interest to anybody. */
+/* One line of a traceback. */
+static void note_level(struct buffer *b, const lua_Debug *ar)
+{
+    buffer_printf(b, "\n\t%s:", ar->short_src);
+    if (ar->currentline > 0)
+        buffer_printf(b, "%d:", ar->currentline);
+    if (ar->name != NULL)
+        buffer_printf(b, " in %s '%s'", ar->namewhat, ar->name);
+    else if (*ar->what == 'm')
+        buffer_puts(b, " in main chunk");
+    else if (*ar->what == 'C')
+        buffer_puts(b, " in ?");
+    else
+        buffer_printf(b, " in function <%s:%d>", ar->short_src, ar->linedefined);
+}
+
+/* Notes what struck and where, once: what the script catches and goes through afterwards
+ * is of no interest. Allocates nothing of Lua's, which may have none left, and reads only
+ * what is whole even inside the allocator. */
+static void note_where(struct limit *l, lua_State *L)
+{
+    if (l->where != NULL || l->kind == LIMIT_EXIT)
+        return;
+    struct buffer b = {0};
+    lua_Debug ar;
+    int level = 0;
+    while (lua_getstack(L, level, &ar) && lua_getinfo(L, "Sl", &ar) && ar.currentline < 0)
+        level++;
+    if (lua_getstack(L, level, &ar) && lua_getinfo(L, "Sl", &ar))
+        buffer_printf(&b, "%s:%d: ", ar.short_src, ar.currentline);
+    buffer_printf(&b, "%s\nstack traceback:", limit_message(limit_broken(l)));
+    for (level = 0; lua_getstack(L, level, &ar) && level < TRACEBACK_LEVELS; level++) {
+        lua_getinfo(L, "Sln", &ar);
+        note_level(&b, &ar);
+    }
+    if (lua_getstack(L, level, &ar))
+        buffer_puts(&b, "\n\t...");
+    if (buffer_append(&b, "", 1))
+        l->where = b.data;
+    else
+        buffer_free(&b);
+}
+
+/* Raises at every instruction. */
 static void on_instruction(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
@@ -104,11 +149,7 @@ static void on_instruction(lua_State *L, lua_Debug *ar)
         unhook(L);
         return;
     }
-    if (l->where == NULL && l->kind != LIMIT_EXIT) {
-        luaL_traceback(L, L, limit_message(limit_broken(l)), 0);
-        l->where = strdup(lua_tostring(L, -1));
-        lua_pop(L, 1);
-    }
+    note_where(l, L);
     lua_pushstring(L, limit_message(limit_broken(l)));
     lua_error(L);
 }
@@ -163,6 +204,7 @@ static void *deny(struct limit *l, const void *block, size_t size)
     if (again && l->main.L != NULL && l->kind == LIMIT_NONE) {
         l->max = l->max == 0 ? 0 : l->max + HEADROOM;
         limit_break(l, LIMIT_MEMORY);
+        note_where(l, l->running->L);
     }
     return NULL;
 }

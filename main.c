@@ -118,6 +118,7 @@ static void check(const char *file)
     struct config *config = config_load(file, stderr);
     if (config == NULL)
         exit(EXIT_FAILURE);
+    config_log_warnings(config);
     printf("%s: good: %d workers on %s, log to %s\n",
            file == NULL ? "built-in defaults" : file, config->worker_threads,
            config->listen,
@@ -144,27 +145,23 @@ static void open_standard_descriptors(void)
     }
 }
 
-static uid_t find_user(const char *name, gid_t *group)
+/* By name or number; NULL: a number that no account has. */
+static struct passwd *find_user(const char *name, uid_t *uid)
 {
-    char message[256];
     struct passwd *user = getpwnam(name);
-    if (user == NULL) {
-        snprintf(message, sizeof message, "User: there is no user \"%s\"", name);
-        die(message);
+    if (user == NULL) { /* the configuration was checked: it is a number */
+        *uid = (uid_t)strtoul(name, NULL, 10);
+        user = getpwuid(*uid);
     }
-    *group = user->pw_gid;
-    return user->pw_uid;
+    if (user != NULL)
+        *uid = user->pw_uid;
+    return user;
 }
 
 static gid_t find_group(const char *name)
 {
-    char message[256];
     struct group *group = getgrnam(name);
-    if (group == NULL) {
-        snprintf(message, sizeof message, "Group: there is no group \"%s\"", name);
-        die(message);
-    }
-    return group->gr_gid;
+    return group == NULL ? (gid_t)strtoul(name, NULL, 10) : group->gr_gid;
 }
 
 /* Becomes User and Group. What must still be written later is handed over first. */
@@ -172,8 +169,11 @@ static void drop_privileges(const struct config *config)
 {
     uid_t uid = geteuid();
     gid_t gid = getegid();
-    if (config->user[0] != '\0')
-        uid = find_user(config->user, &gid);
+    struct passwd *user = NULL;
+    if (config->user[0] != '\0') {
+        user = find_user(config->user, &uid);
+        gid = user != NULL ? user->pw_gid : (gid_t)uid;
+    }
     if (config->group[0] != '\0')
         gid = find_group(config->group);
     if (uid == geteuid() && gid == getegid())
@@ -182,8 +182,7 @@ static void drop_privileges(const struct config *config)
         die("User and Group: only root can become somebody else");
     log_chown(uid, gid);
     pidfile_chown(uid, gid);
-    bool ok = config->user[0] != '\0' ? initgroups(config->user, gid) == 0
-                                      : setgroups(1, &gid) == 0;
+    bool ok = user != NULL ? initgroups(user->pw_name, gid) == 0 : setgroups(1, &gid) == 0;
     if (!ok || setgid(gid) < 0 || setuid(uid) < 0)
         die("User and Group: the change failed");
 }

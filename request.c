@@ -107,7 +107,7 @@ static bool wanted(struct request *r, struct request_param *p)
         return false;              /* setting of libraries that read the environment */
     if (is_named(p, "CONTENT_LENGTH")) {
         r->content_length = parse_length(p->value);
-        return r->content_length >= 0;
+        return p->value[0] != '-';
     }
     if (is_named(p, "SCRIPT_FILENAME"))
         strip_proxy(p);
@@ -214,27 +214,29 @@ void request_free(struct request *r)
     *r = (struct request){0};
 }
 
-/* The defaults of a configuration are parsed once and copied for each request. */
-static bool set_default_headers(struct request *r)
+/* The defaults of a configuration are parsed once, into `headers` and `status`, and copied
+ * for each request. */
+static bool parse_defaults(struct request *r)
 {
     const struct config *c = r->config;
-    if (r->defaults_of != c) {
-        headers_reset(&r->default_headers, NULL);
-        r->defaults_of = NULL;
-        if (headers_set(&r->default_headers, "Content-Type", 12, c->default_content_type,
-                        strlen(c->default_content_type)) != HEADERS_OK ||
-            headers_set_lines(&r->default_headers, c->default_headers,
-                              strlen(c->default_headers)) != HEADERS_OK)
-            return false;
-        r->defaults_of = c;
-    }
-    return headers_reset(&r->headers, &r->default_headers);
+    headers_reset(&r->headers, NULL);
+    if (!request_set_status(r, c->default_http_status, strlen(c->default_http_status)) ||
+        headers_set(&r->headers, "Content-Type", 12, c->default_content_type,
+                    strlen(c->default_content_type)) != HEADERS_OK ||
+        request_set_headers(r, c->default_headers, strlen(c->default_headers)) != HEADERS_OK ||
+        !headers_reset(&r->default_headers, &r->headers))
+        return false;
+    memcpy(r->default_status, r->status, sizeof r->status);
+    r->defaults_of = c;
+    return true;
 }
 
 static bool set_defaults(struct request *r)
 {
-    const char *status = r->config->default_http_status;
-    return request_set_status(r, status, strlen(status)) && set_default_headers(r);
+    if (r->defaults_of != r->config)
+        return parse_defaults(r);
+    memcpy(r->status, r->default_status, sizeof r->status);
+    return headers_reset(&r->headers, &r->default_headers);
 }
 
 bool request_begin(struct request *r, struct connection *c, struct config *config)
@@ -412,6 +414,20 @@ enum headers_result request_set_header(struct request *r, const char *name,
         value_len--;
     }
     return request_set_status(r, value, value_len) ? HEADERS_OK : HEADERS_BAD_VALUE;
+}
+
+/* A Status among them would stand there twice: it goes where it belongs. */
+enum headers_result request_set_headers(struct request *r, const char *text, size_t len)
+{
+    enum headers_result result = headers_set_lines(&r->headers, text, len);
+    size_t status_len;
+    const char *status = headers_get(&r->headers, "Status", &status_len);
+    if (status == NULL)
+        return result;
+    if (!request_set_status(r, status, status_len))
+        result = HEADERS_BAD_VALUE;
+    headers_remove(&r->headers, "Status");
+    return result;
 }
 
 bool request_set_cookie(struct request *r, const char *value, size_t len)

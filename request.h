@@ -43,7 +43,8 @@ struct request {
     /* The response */
     char status[128];
     struct headers headers;
-    struct headers default_headers; /* of `defaults_of` */
+    struct headers default_headers; /* of `defaults_of`, as is: */
+    char default_status[128];
     const struct config *defaults_of;
     struct buffer head, body;
     struct buffer session_cookie; /* empty: none to set */
@@ -83,6 +84,9 @@ bool request_set_status(struct request *r, const char *text, size_t len);
 enum headers_result request_set_header(struct request *r, const char *name,
                                        size_t name_len, const char *value,
                                        size_t value_len);
+
+/* The same for every line of a text of lines; stops at the first bad one. */
+enum headers_result request_set_headers(struct request *r, const char *text, size_t len);
 
 /* Sets the Set-Cookie field of the session, which survives request_reset. false: out of
  * memory. */

@@ -234,19 +234,22 @@ bool session_cookie(const struct config *config, bool https, const char *key,
 {
     static const char *const same_site[] = {[CONFIG_SAME_SITE_NONE] = "None",
                                             [CONFIG_SAME_SITE_LAX] = "Lax",
-                                            [CONFIG_SAME_SITE_STRICT] = "Strict"};
+                                            [CONFIG_SAME_SITE_STRICT] = "Strict",
+                                            [CONFIG_SAME_SITE_OMIT] = ""};
     bool secure = config->session_cookie_secure == CONFIG_SECURE_YES ||
                   (config->session_cookie_secure == CONFIG_SECURE_AUTO && https);
     enum config_same_site site = config->session_cookie_same_site;
     if (site == CONFIG_SAME_SITE_NONE && !secure)
         site = CONFIG_SAME_SITE_LAX;
     const char *domain = config->session_cookie_domain;
-    return buffer_printf(out, "%s=%s; Path=/%s%s%s%s%s; SameSite=%s",
+    return buffer_printf(out, "%s=%s; Path=/%s%s%s%s%s%s%s",
                          config->session_name, key != NULL ? key : "",
                          key != NULL ? "" : "; Max-Age=0",
                          domain[0] != '\0' ? "; Domain=" : "", domain,
                          config->session_cookie_http_only ? "; HttpOnly" : "",
-                         secure ? "; Secure" : "", same_site[site]);
+                         secure ? "; Secure" : "",
+                         site == CONFIG_SAME_SITE_OMIT ? "" : "; SameSite=",
+                         same_site[site]);
 }
 
 /* -- A session's data -- */

@@ -155,8 +155,11 @@ static void a_length_that_is_none_is_unknown(void **state)
     for (size_t i = 0; i < 4; i++) {
         parse(lengths[i], NULL);
         assert_int_equal(request.content_length, -1);
-        assert_null(value_of("CONTENT_LENGTH"));
     }
+    parse("CONTENT_LENGTH=-1", NULL);
+    assert_null(value_of("CONTENT_LENGTH"));
+    parse("CONTENT_LENGTH=", NULL);
+    assert_string_equal(value_of("CONTENT_LENGTH"), "");
 }
 
 static void more_parameters_than_usual_fit(void **state)

@@ -1,0 +1,3 @@
+Listen = "@SOCKET@"
+WorkerThreads = @WORKERS@
+LogFilePath = ""

@@ -1,0 +1,24 @@
+-- For wrk: what to send, and one line with what came of it.
+--     wrk ... -s wrk.lua URL -- [post BYTES | cookies COOKIE ...]
+function init(args)
+    if args[1] == "post" then
+        wrk.method = "POST"
+        wrk.body = ("p"):rep(tonumber(args[2]))
+        wrk.headers["Content-Type"] = "application/octet-stream"
+    elseif args[1] == "cookies" then
+        local requests, next_one = {}, 0
+        for i = 2, #args do
+            requests[#requests + 1] = wrk.format(nil, nil, {Cookie = args[i]})
+        end
+        function request()
+            next_one = next_one % #requests + 1
+            return requests[next_one]
+        end
+    end
+end
+
+function done(summary, latency)
+    local e = summary.errors
+    io.write(("result %d %d %d %d\n"):format(summary.requests, summary.duration,
+        latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end

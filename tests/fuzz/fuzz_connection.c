@@ -1,0 +1,188 @@
+/* libFuzzer: whole connections, through libfcgi, with a real worker.
+ *
+ *     clang -std=c11 -pthread -D_GNU_SOURCE -g -O1 \
+ *         -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_connection.c \
+ *         connection.c connection_io.c listener.c feed.c poller.c record.c log.c \
+ *         -lfcgi -o fuzz_connection
+ *     ./fuzz_connection -max_len=4096 tests/fuzz/corpus/connection
+ *
+ * The input is what a peer sends on one connection, which it then half-closes. The first
+ * byte chooses what the worker does with a request, the second how the bytes are cut.
+ * Whatever comes, the worker answers in well-formed records, ends each request at most
+ * once, and lets the connection go. */
+#include "connection.h"
+#include "log.h"
+#include "record.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { READ_ALL = 1, READ_SOME = 2, ANSWER_FIRST = 4, LARGE = 8, KEEP = 16, NO_END = 32 };
+enum { PATIENCE = 20000 };
+
+static struct connections *set;
+static atomic_uint mode;
+
+static void demand(bool ok)
+{
+    if (!ok) {
+        abort();
+    }
+}
+
+/* What libfcgi made of the head must be as clean as was promised. */
+static void check_parameters(const FCGX_Request *fcgi)
+{
+    int count = 0;
+    demand(fcgi->role == 1);
+    for (char **p = fcgi->envp; *p; p++, count++) {
+        demand(strchr(*p, '=') != NULL);
+    }
+    demand(count > 0 && strcmp(fcgi->envp[0], "FCGI_ROLE=RESPONDER") == 0);
+}
+
+static void write_answer(struct connection *c, bool end)
+{
+    static char text[70000];
+    struct iovec parts[3] = {{text, 3}, {text, 0}, {text, 11}};
+    parts[2].iov_len = atomic_load(&mode) & LARGE ? sizeof text : 11;
+    connection_write(c, parts, 3, end, PATIENCE);
+}
+
+static void serve(struct connection *c, const FCGX_Request *fcgi)
+{
+    unsigned m = atomic_load(&mode);
+    char part[1000];
+    size_t got, limit = m & READ_ALL ? SIZE_MAX : m & READ_SOME ? 10 : 0;
+    check_parameters(fcgi);
+    if (m & ANSWER_FIRST) {
+        write_answer(c, false);
+    }
+    while (limit > 0 &&
+           connection_read(c, part, sizeof part < limit ? sizeof part : limit, &got,
+                           PATIENCE) == CONNECTION_OK) {
+        demand(got > 0 && got <= sizeof part);
+        limit -= got;
+    }
+    write_answer(c, !(m & NO_END));
+}
+
+static void *work(void *arg)
+{
+    struct connection_reader *r = connection_reader_create(set);
+    FCGX_Request fcgi;
+    struct connection *c;
+    demand(r && FCGX_InitRequest(&fcgi, -1, 0) == 0);
+    while ((c = connection_wait(set, r)) != NULL) {
+        demand(
+            connection_begin(c, &fcgi)); /* the check lets nothing through that fails */
+        serve(c, &fcgi);
+        connection_release(set, c, &fcgi, atomic_load(&mode) & KEEP);
+    }
+    connection_reader_destroy(r);
+    return arg;
+}
+
+static void start(void)
+{
+    static struct config config = {.worker_threads = 1,
+                                   .max_connections = 4,
+                                   .max_head_size = 2048,
+                                   .read_timeout = PATIENCE,
+                                   .keep_alive_timeout = PATIENCE};
+    pthread_t thread;
+    signal(SIGPIPE, SIG_IGN);
+    log_open("/dev/null", LOG_LEVEL_ERROR);
+    set = connections_create(-1, &config);
+    demand(set && pthread_create(&thread, NULL, work, NULL) == 0);
+}
+
+struct answer {
+    uint8_t data[1 << 20];
+    size_t len;
+};
+
+/* Every record whole and of a type that a server sends; no STDOUT after its end. */
+static void check_answer(const struct answer *a, bool whole)
+{
+    static bool over[65536];
+    memset(over, 0, sizeof over);
+    for (size_t at = 0; at < a->len;) {
+        demand(a->len - at >= RECORD_HEADER_SIZE || !whole);
+        if (a->len - at < RECORD_HEADER_SIZE) {
+            return;
+        }
+        struct record r = record_decode(a->data + at);
+        demand(r.version == 1);
+        demand(r.type == RECORD_STDOUT || r.type == RECORD_END_REQUEST ||
+               r.type == RECORD_GET_VALUES_RESULT || r.type == RECORD_UNKNOWN_TYPE);
+        demand(r.type != RECORD_STDOUT || !over[r.id]);
+        over[r.id] = r.type == RECORD_STDOUT && r.length == 0;
+        demand(record_size(&r) <= a->len - at || !whole);
+        at += record_size(&r);
+    }
+}
+
+/* Sends in pieces and reads until the worker has closed. */
+static void exchange(int fd, const uint8_t *data, size_t size, size_t step,
+                     struct answer *a)
+{
+    size_t sent = 0;
+    bool open = true;
+    if (size == 0) {
+        shutdown(fd, SHUT_WR);
+    }
+    while (open) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        p.events = (short)(sent < size ? POLLIN | POLLOUT : POLLIN);
+        demand(poll(&p, 1, PATIENCE) == 1);
+        if (sent < size && p.revents & POLLOUT) {
+            size_t n = size - sent < step ? size - sent : step;
+            ssize_t did = send(fd, data + sent, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+            sent = did > 0                      ? sent + (size_t)did
+                   : did < 0 && errno == EAGAIN ? sent
+                                                : size;
+            if (sent == size) {
+                shutdown(fd, SHUT_WR);
+            }
+        }
+        if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
+            demand(a->len < sizeof a->data);
+            ssize_t got =
+                recv(fd, a->data + a->len, sizeof a->data - a->len, MSG_DONTWAIT);
+            a->len += got > 0 ? (size_t)got : 0;
+            open = got > 0 || (got < 0 && errno == EAGAIN);
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct answer a;
+    int pair[2];
+    if (!set) {
+        start();
+    }
+    if (size < 2) {
+        return 0;
+    }
+    atomic_store(&mode, data[0]);
+    a.len = 0;
+    demand(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    demand(connections_adopt(set, pair[1]));
+    exchange(pair[0], data + 2, size - 2, data[1] ? data[1] : 4096, &a);
+    close(pair[0]);
+    check_answer(&a, true);
+    while (connections_count(set) > 0) {
+        sched_yield(); /* the slot is free a moment after the descriptor */
+    }
+    return 0;
+}

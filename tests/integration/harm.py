@@ -1,0 +1,107 @@
+"""What no script may do harm to, and how to look at it: for the tests of limits."""
+
+import contextlib
+import os
+import re
+import time
+
+from servers import PATIENCE, SANITIZER, read, wait_until
+
+# Seconds of RequestTimeout: enough for a healthy request on a busy machine.
+LIMIT = 1 if SANITIZER else 0.3
+# A late worker is noticed within a quarter of its limit; the rest is for the machine.
+LATEST = LIMIT * 1.25 + (20 if SANITIZER else 3)
+
+STEADY = "local n = 0 function main() n = n + 1 return n end"
+
+
+def check_page(response, status):
+    """A whole error page."""
+    assert response.status == status and response.ended, response
+    assert response.header("Content-Type").startswith("text/html")
+    assert response.all("Content-Length") == [str(len(response.body))]
+    return response.text
+
+
+def status_field(daemon, name):
+    return re.search(r"(?m)^%s:\s*(.*)$" % name, read("/proc/%d/status" % daemon.pid)).group(1)
+
+
+def threads(daemon):
+    return int(status_field(daemon, "Threads"))
+
+
+def descriptors(daemon):
+    """What each open descriptor is, but for connections."""
+    directory, links = "/proc/%d/fd" % daemon.pid, []
+    for fd in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(os.path.join(directory, fd)))
+    return sorted(link for link in links if not link.startswith("socket:"))
+
+
+def children(daemon):
+    """Process ids of all children, of whichever thread."""
+    found = []
+    for task in os.listdir("/proc/%d/task" % daemon.pid):
+        found += read("/proc/%d/task/%s/children" % (daemon.pid, task)).split()
+    return found
+
+
+def process_state(daemon):
+    """What belongs to the whole process, and is none of a script's business."""
+    root = "/proc/%d/" % daemon.pid
+    return {"directory": os.readlink(root + "cwd"), "umask": status_field(daemon, "Umask"),
+            "environment": read(root + "environ"), "threads": threads(daemon),
+            "ignored signals": status_field(daemon, "SigIgn"),
+            "user": status_field(daemon, "Uid"), "group": status_field(daemon, "Gid")}
+
+
+@contextlib.contextmanager
+def unharmed(daemon):
+    """Whatever is done inside, another script's state lives on, and so do the process, its
+    threads and descriptors; no child is left. For a daemon of one worker, which serves
+    one request after the other by the same state."""
+    steady = daemon.script(STEADY)
+    assert [daemon.get(steady).text for _ in range(2)] == ["1", "2"]
+    state, open_files, pid = process_state(daemon), descriptors(daemon), daemon.pid
+    yield
+    for expected in ("3", "4"):
+        response = daemon.get(steady)
+        assert (response.status, response.text) == (200, expected), response
+    assert daemon.running() and daemon.pid == pid
+    assert process_state(daemon) == state
+    wait_until(lambda: not children(daemon), "the script's children to end")
+    wait_until(lambda: descriptors(daemon) == open_files,
+               "descriptors to be closed: %s" % descriptors(daemon))
+
+
+@contextlib.contextmanager
+def at_the_limit():
+    """The time that passes inside is that of the limit, not less and not much more."""
+    began = time.monotonic()
+    yield
+    took = time.monotonic() - began
+    assert LIMIT * 0.9 <= took <= LATEST, "%.2f s" % took
+
+
+COUNTING = """
+{prelude}
+n = 0
+function main(env, con)
+    n = n + 1
+    if Env.QUERY_STRING == "bad" then
+        {code}
+    end
+    return n
+end
+"""
+
+
+def counting(daemon, code, prelude=""):
+    """A script that counts its requests, and when asked for it does `code` first."""
+    return daemon.script(COUNTING.format(prelude=prelude, code=code))
+
+
+def patience():
+    return PATIENCE

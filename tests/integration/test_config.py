@@ -1,0 +1,443 @@
+"""The configuration file and the command line."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+import servers
+from servers import BINARY, lua, read, wait_until
+
+BOOLEAN = ["yes", 1, 0, {}]
+TEXT = [5, True, {}]
+NUMBER = ["four", "4", True, {}, -2, 1.5]
+
+# name, other names, default as -h shows it, values refused, values accepted
+OPTIONS = [
+    ("Listen", ["listen"], "/var/tmp/luafcgid2.sock", TEXT + ["9000", "[::1]", "host:http"],
+     ["/tmp/x.sock", "127.0.0.1:9000", "localhost:9000", "[::1]:9000", ":9000", "*:9000"]),
+    ("WorkerThreads", ["workers"], "4", NUMBER + [0, 1025], [1, 1024]),
+    ("LuaStates", [], "1", NUMBER + [0], [2]),
+    ("LuaMaxStates", ["clones"], "6", NUMBER + [0], [1, 100]),
+    ("LuaTotalStates", ["states"], "256", NUMBER + [0], [4, 10000]),
+    ("LuaMaxSearchRetries", ["retries"], "3", NUMBER, [0, 10]),
+    ("LuaMaxRequests", ["maxcount"], "0", NUMBER, [0, 1000000]),
+    ("HeadersSize", ["headersize"], "128", NUMBER, [1, 4096]),
+    ("BodySize", ["bodysize"], "2048", NUMBER, [1, 65536]),
+    ("BodySectors", [], "4", NUMBER, [1, 64]),
+    ("MinFileInfoTime", ["sweep"], "1000", NUMBER, [50]),
+    ("UseFileChecksum", [], "true", BOOLEAN, [True, False]),
+    ("DefaultHeaders", ["headers"], "X-Powered-By: luafcgid2", TEXT + ["no header line\r\n"],
+     ["", "X-A: 1\r\n", "X-A: 1\r\nX-B: 2\r\n"]),
+    ("DefaultHttpStatus", ["httpstatus"], "200 OK", TEXT + ["200 OK\r\nX: y"],
+     ["200 OK", "404 Not Found"]),
+    ("DefaultContentType", ["contenttype"], "text/html", TEXT + ["text/html\r\nX: y"],
+     ["text/plain; charset=utf-8"]),
+    ("Buffering", ["buffering"], "true", BOOLEAN, [True, False]),
+    ("MaxPostSize", ["maxpost"], "1048576", NUMBER, [0, 5 << 30]),
+    ("ShowErrors", ["showerrors"], "false", BOOLEAN, [True, False]),
+    ("LogFilePath", ["logfile"], "/var/log/luafcgid2/luafcgid2.log", TEXT, ["", "/tmp/log"]),
+    ("StartupScript", [], '""', TEXT, ["", "/tmp/startup.lua"]),
+    ("Entrypoint", ["entrypoint", "handler"], "main", TEXT, ["serve"]),
+    ("Backlog", ["backlog"], "511", ["four", "4", True, {}, -2, 1.5], [-1, 1, 4096]),
+    ("Daemonize", ["daemonize"], "false", BOOLEAN, [True, False]),
+    ("Watchdog", ["watchdog"], "60", ["x", True, -1], [0, 5]),
+    ("Config", [], "{}", [5, "x", True], [{}, {"a": {"b": [1, 2.5, True, "x"]}}]),
+    ("AllowedExtensions", [], '{".lua"}', [".lua", 5, True, {"a": 1}, [5]],
+     [[".lua"], [".lua", ".lp"], []]),
+    ("RequestTimeout", [], "30", ["x", True, -1], [0, 5]),
+    ("ScriptMemoryLimit", [], "64 * 1024 * 1024", NUMBER, [0, 1 << 20]),
+    ("KeepAliveTimeout", [], "60", ["x", True, -1], [0, 5]),
+    ("ReadTimeout", [], "10", ["x", True, -1], [0, 5]),
+    ("WriteTimeout", [], "30", ["x", True, -1], [0, 5]),
+    ("ListenMode", [], '"0660"', [True, {}, "rw", "9999"], ["0600", "0666"]),
+    ("ListenOwner", [], '""', [True, {}, "no such user"], ["", "root"]),
+    ("ListenGroup", [], '""', [True, {}, "no such group"], ["", "root"]),
+    ("User", [], '""', [True, {}, "no such user"], ["", "nobody"]),
+    ("Group", [], '""', [True, {}, "no such group"], ["", "nogroup"]),
+    ("PidFile", [], '""', TEXT, ["", "/tmp/x.pid"]),
+]
+NAMES = [(name, alias) for name, others, _, _, _ in OPTIONS for alias in [name] + others]
+
+
+def run(*arguments, cwd="/", prefix=()):
+    """The binary, to its end."""
+    return subprocess.run([*prefix, BINARY, *arguments], cwd=cwd, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=servers.PATIENCE, check=False)
+
+
+@pytest.fixture
+def check(scratch):
+    """Writes a config.lua and runs -t on it; returns the status and all that was said."""
+    directory = scratch()
+
+    def call(text):
+        with open(os.path.join(directory, "config.lua"), "w", encoding="utf-8") as f:
+            f.write(text)
+        done = run("-t", "-c", "config.lua", cwd=directory)
+        assert os.listdir(directory) == ["config.lua"]  # looking leaves no trace
+        return done.returncode, done.stdout + done.stderr
+    return call
+
+
+# -- names and values --
+
+@pytest.mark.parametrize("name, alias", NAMES, ids=lambda n: n)
+def test_wrong_value_is_refused_and_named(check, name, alias):
+    bad = next(row[3] for row in OPTIONS if row[0] == name)
+    for value in bad:
+        status, said = check("%s = %s" % (alias, lua(value)))
+        assert status == 1, (value, said)
+        assert re.search(r"(?m)^config\.lua: (%s|%s)(\[\d\])?: expected .*, got " %
+                         (alias, name), said), (value, said)
+
+
+@pytest.mark.parametrize("name, alias", NAMES, ids=lambda n: n)
+def test_right_value_is_accepted(check, name, alias):
+    good = next(row[4] for row in OPTIONS if row[0] == name)
+    for value in good:
+        status, said = check("%s = %s" % (alias, lua(value)))
+        assert status == 0, (value, said)
+        assert "ignored" not in said and "did you mean" not in said
+
+
+@pytest.mark.parametrize("name, aliases, default", [row[:3] for row in OPTIONS],
+                         ids=[row[0] for row in OPTIONS])
+def test_help_shows_names_and_default(name, aliases, default):
+    text = run("-h").stdout
+    row, = re.findall(r"(?m)^[ *]*%s\b.*$" % name, text)
+    assert default in row
+    assert [alias for alias in aliases if alias.lower() != name.lower() and alias not in row] == []
+
+
+def test_help_shows_every_name_of_the_contract():
+    names = re.findall(r"(?m)^[ *] (\w+) .*\)$", run("-h").stdout)
+    assert not {row[0] for row in OPTIONS} - set(names)
+
+
+@pytest.mark.parametrize("text, message", [
+    ('WorkerThreads = "four"', 'expected an integer from 1 to 1024, got "four"'),
+    ("WorkerThreads = 2000", "expected an integer from 1 to 1024, got 2000"),
+    ("WorkerThreads = 1.5", "expected an integer from 1 to 1024, got 1.5"),
+    ("WorkerThreads = {}", "expected an integer from 1 to 1024, got a table"),
+])
+def test_message_of_a_wrong_value(check, text, message):
+    status, said = check(text)
+    assert status == 1 and "config.lua: WorkerThreads: " + message in said.splitlines()
+
+
+def test_every_mistake_is_reported_at_once(check):
+    status, said = check('WorkerThreads = 0 ShowErrors = 5 MaxPostSize = "big" Config = 3')
+    assert status == 1
+    for name in ("WorkerThreads", "ShowErrors", "MaxPostSize", "Config"):
+        assert "config.lua: %s: expected" % name in said
+
+
+def test_fewer_states_in_all_than_workers_are_refused(check):
+    status, said = check("WorkerThreads = 8 LuaTotalStates = 7")
+    assert status == 1 and "LuaTotalStates" in said and "WorkerThreads" in said
+
+
+@pytest.mark.parametrize("value", ["print", "{print}", "{a = {b = io.stdout}}",
+                                   "(function() local t = {} t.t = t return t end)()"])
+def test_config_table_of_what_cannot_be_copied_is_refused(check, value):
+    status, said = check("Config = " + value)
+    assert status == 1 and "Config" in said
+
+
+def test_v2_name_wins_over_the_v1_name(daemon):
+    config = "contenttype = 'text/v1' DefaultContentType = 'text/v2' handler = 'old' " \
+             "Entrypoint = 'new' maxpost = 1 MaxPostSize = 1000"
+    d = daemon(config=config, warns="is ignored, because")
+    response = d.run("function new() Send('new') Receive() end function old() Send('old') end",
+                     "POST", body=b"x" * 100)
+    assert (response.text, response.header("Content-Type")) == ("new", "text/v2")
+
+
+@pytest.mark.parametrize("name, meant", [
+    ("WorkerThread", "WorkerThreads"), ("workerthreads", "WorkerThreads"),
+    ("Worker_Threads", "WorkerThreads"), ("ShowError", "ShowErrors"), ("worker", "workers"),
+    ("MaxPostsize", "MaxPostSize"), ("LogFile", "logfile"), ("lisen", "listen"),
+])
+def test_unknown_name_close_to_a_known_one_is_warned_about(check, name, meant):
+    status, said = check(name + " = 4")
+    assert status == 0
+    assert re.search(r"\b%s\b.*did you mean %s" % (name, meant), said)
+
+
+def test_unknown_name_is_warned_about_at_the_start_and_on_reload(daemon):
+    d = daemon(config="WorkerThread = 4", warns="did you mean")
+    assert d.main("return 'runs'").text == "runs"
+    assert "WorkerThread is" in d.stderr() + d.log()
+    d.reload()
+    d.wait_log("WorkerThread is.*did you mean WorkerThreads", "warning")
+
+
+def test_names_of_ones_own_are_not_warned_about(check):
+    status, said = check("my_database = 'x' local helper = 1 function build() end base = '/srv'")
+    assert status == 0 and "did you mean" not in said
+
+
+# -- the file is a program --
+
+def test_configuration_may_compute(daemon):
+    d = daemon(config="""
+        local base = 2 ^ 4
+        for i = 1, 3 do base = base + 1 end
+        Config = {sum = math.tointeger(base), home = os.getenv("HOME") ~= false,
+                  list = {}}
+        for i = 1, 5 do Config.list[i] = i * i end
+        WorkerThreads = #Config.list
+        function helper() return "x" end""")
+    assert d.value("Config.sum .. Config.list[5]") == "1925"
+
+
+def test_configuration_runs_in_a_state_of_its_own(daemon):
+    d = daemon(config="secret = 'x' string.secret = 'y'")
+    assert d.value("tostring(secret) .. tostring(string.secret)") == "nilnil"
+
+
+@pytest.mark.parametrize("text, message", [
+    ("x = = 1", r"config\.lua:1:"), ("\n\nerror('my own')", r"config\.lua:3: my own"),
+    ("error({})", "table"), ("local t = nil; t.x = 1", r"config\.lua:1:"), ("\x1bLua", "config"),
+])
+def test_broken_file_is_reported(check, text, message):
+    status, said = check(text)
+    assert status == 1 and re.search(message, said)
+
+
+@pytest.mark.parametrize("text", ['WorkerThreads = "four"', "x = = 1"])
+def test_bad_configuration_stops_the_start(scratch, text):
+    directory = scratch()
+    with open(os.path.join(directory, "config.lua"), "w", encoding="ascii") as f:
+        f.write("Listen = %s\nLogFilePath = ''\n%s" % (lua(directory + "/s"), text))
+    done = run("-c", "config.lua", cwd=directory)
+    assert done.returncode == 1 and "config.lua" in done.stderr
+    assert os.listdir(directory) == ["config.lua"]
+
+
+# -- the command line --
+
+def test_version():
+    done = run("-v")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.match(r"luafcgid2 2\.\d+", done.stdout)
+
+
+def test_help():
+    done = run("-h")
+    assert (done.returncode, done.stderr) == (0, "")
+    for option in (r"\[-t\]", r"\[-c FILE \| FILE\]", "-h", "-v"):
+        assert re.search(r"(?m)^(usage:)? +luafcgid2 .*" + option, done.stdout)
+
+
+@pytest.mark.parametrize("arguments", [["-x"], ["-c"], ["--no-such-option"], ["a", "b"],
+                                       ["-c", "a", "b"]], ids=" ".join)
+def test_wrong_command_line(arguments):
+    done = run(*arguments)
+    assert done.returncode != 0 and done.stdout == ""
+    assert "luafcgid2" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["-t", "-c", "a.lua"], ["-t", "a.lua"], 
+                                       ["-c", "a.lua", "-t"]], ids=" ".join)
+def test_file_is_named_in_either_way(scratch, arguments):
+    directory = scratch()
+    for name, text in [("a.lua", "WorkerThreads = 'from a'"), ("config.lua", "")]:
+        with open(os.path.join(directory, name), "w", encoding="ascii") as f:
+            f.write(text)
+    done = run(*arguments, cwd=directory)
+    assert done.returncode == 1 and "from a" in done.stdout + done.stderr
+
+
+def test_check_says_what_it_found(check):
+    status, said = check("WorkerThreads = 3")
+    assert status == 0 and "config.lua" in said
+
+
+def test_missing_file(scratch):
+    for arguments in (["-t", "-c", "nowhere.lua"], ["nowhere.lua"]):
+        done = run(*arguments, cwd=scratch())
+        assert done.returncode == 1 and "nowhere.lua" in done.stdout + done.stderr
+
+
+def test_config_lua_of_the_working_directory_is_the_first_choice(scratch):
+    directory = scratch()
+    with open(os.path.join(directory, "config.lua"), "w", encoding="ascii") as f:
+        f.write("WorkerThreads = 'from here'")
+    done = run("-t", cwd=directory)
+    assert done.returncode == 1 and "from here" in done.stdout + done.stderr
+
+
+def private_etc(text):
+    """A command prefix under which /etc is an empty one, with this configuration in it."""
+    prepare = "mount -t tmpfs none /etc"
+    if text is not None:
+        prepare += " && mkdir /etc/luafcgid2 && printf %%s '%s' >/etc/luafcgid2/config.lua" % text
+    return ["unshare", "-m", "sh", "-c", prepare + ' && exec "$@"', "sh"]
+
+
+def may_mount():
+    return os.geteuid() == 0 and shutil.which("unshare") and subprocess.run(
+        private_etc(None) + ["true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs root and a mount namespace of its own")
+@pytest.mark.parametrize("here, etc, status, message", [
+    (None, "WorkerThreads = [[from etc]]", 1, "from etc"),
+    ("WorkerThreads = [[from here]]", "WorkerThreads = [[from etc]]", 1, "from here"),
+    ("", "WorkerThreads = [[from etc]]", 0, "config.lua"),
+    (None, None, 0, "default"),
+])
+def test_where_the_configuration_is_looked_for(scratch, here, etc, status, message):
+    directory = scratch()
+    if here is not None:
+        with open(os.path.join(directory, "config.lua"), "w", encoding="ascii") as f:
+            f.write(here)
+    done = run("-t", cwd=directory, prefix=private_etc(etc))
+    assert done.returncode == status, done
+    assert message in done.stdout + done.stderr
+
+
+# -- options that show elsewhere than in responses --
+
+def root_only(test):
+    return pytest.mark.skipif(os.geteuid() != 0, reason="needs root")(test)
+
+
+@pytest.mark.parametrize("name", ["Backlog", "backlog"])
+@pytest.mark.parametrize("value, expected", [(5, 5), (-1, 511)])
+def test_backlog(daemon, name, value, expected):
+    """The kernel queues as many connections for a stopped daemon, and one more."""
+    d = daemon(**{name: value})
+    d.main("")  # what connected before this has been accepted
+    d.signal(19)  # SIGSTOP
+    wait_until(lambda: re.search(r"State:\s+T", read("/proc/%d/status" % d.pid)), "its stop")
+    queued = []
+    try:
+        while len(queued) < 2000:
+            s = socket.socket(socket.AF_UNIX)
+            s.setblocking(False)
+            queued.append(s)
+            s.connect(d.address)
+    except BlockingIOError:
+        queued.pop().close()
+    finally:
+        d.signal(18)  # SIGCONT
+    limit = int(read("/proc/sys/net/core/somaxconn"))
+    assert len(queued) == min(expected, limit) + 1
+    for s in queued:
+        s.close()
+
+
+@pytest.mark.parametrize("name", ["Daemonize", "daemonize"])
+def test_daemonize_goes_to_the_background(scratch, site, name):
+    directory = scratch()
+    pid_file = os.path.join(directory, "pid")
+    d = servers.Daemon(directory, site, PidFile=pid_file, **{name: True})
+    done = subprocess.run([BINARY, "-c", d.config_path], cwd=directory, timeout=servers.PATIENCE,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=d.environment(), check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    pid = int(wait_until(lambda: read(pid_file).strip(), "the pid file"))
+    try:
+        wait_until(d.accepts_new, "the daemon to accept connections")
+        assert d.main("return 'from the background'").text == "from the background"
+        assert os.getsid(pid) != os.getsid(0) and os.getpgid(pid) != os.getpgid(0)
+    finally:
+        os.kill(pid, 15)
+    wait_until(lambda: not os.path.exists("/proc/%d" % pid), "its end")
+    assert not os.path.exists(d.address) and not read(pid_file)
+    assert not [line for line in d.lines() if line.level == "error"]
+
+
+def test_daemonize_reports_a_bad_start_in_the_foreground(scratch):
+    directory = scratch()
+    with open(os.path.join(directory, "config.lua"), "w", encoding="ascii") as f:
+        f.write("Daemonize = true Listen = '/no/such/directory/s' LogFilePath = ''")
+    done = run("-c", "config.lua", cwd=directory)
+    assert done.returncode == 1 and "/no/such/directory" in done.stderr
+
+
+def test_pid_file(daemon, scratch):
+    path = os.path.join(scratch(), "pid")
+    d = daemon(PidFile=path)
+    assert read(path).strip() == str(d.pid)
+    d.signal(15)
+    assert d.wait() == 0
+    assert not os.path.exists(path)
+
+
+@root_only
+def test_privileges_are_dropped_after_binding(daemon, scratch):
+    directory = scratch()
+    os.chmod(directory, 0o755)
+    d = daemon(Listen=os.path.join(directory, "s"), User="nobody", Group="nogroup")
+    status = read("/proc/%d/status" % d.pid)
+    assert re.search(r"Uid:\s+65534\s+65534\s+65534\s+65534", status)
+    assert re.search(r"Gid:\s+65534\s+65534\s+65534\s+65534", status)
+    assert re.search(r"Groups:\s*(65534 ?)?\n", status)
+    assert d.main("local p = io.popen('id -u') return p:read('l')").text == "65534"
+
+
+@root_only
+def test_group_of_the_user_is_taken_with_it(daemon):
+    assert daemon(User="nobody").main(
+        "local p = io.popen('id -u; id -g; id -G') return p:read('a')").text.split() == \
+        ["65534"] * 3
+
+
+@root_only
+@pytest.mark.parametrize("options", [{"User": "65534"}, {"User": "65534", "Group": "65534"},
+                                     {"User": "nobody", "Group": "65534"}], ids=str)
+def test_user_and_group_by_number(daemon, options):
+    assert daemon(**options).main("local p = io.popen('id -u; id -g') return p:read('a')"
+                                  ).text.split() == ["65534"] * 2
+
+
+@root_only
+@pytest.mark.parametrize("options, owner, group", [
+    ({}, 0, 0), ({"ListenOwner": "nobody"}, 65534, 0), ({"ListenGroup": "nogroup"}, 0, 65534),
+    ({"ListenOwner": "nobody", "ListenGroup": "nogroup"}, 65534, 65534),
+    ({"ListenOwner": "65534", "ListenGroup": "65534"}, 65534, 65534),
+])
+def test_owner_of_the_socket(daemon, options, owner, group):
+    stat = os.stat(daemon(**options).address)
+    assert (stat.st_uid, stat.st_gid) == (owner, group)
+
+
+def test_idle_kept_connection_is_closed_after_its_time(daemon):
+    d = daemon(KeepAliveTimeout=0.5)
+    page = d.script("function main() end")
+    with d.connect() as c:
+        for _ in range(3):
+            c.begin(d.site.params(page), keep=True).end()
+            assert c.response().ended
+        began = time.monotonic()
+        assert c.is_closed(servers.PATIENCE)
+        assert time.monotonic() - began > 0.4
+
+
+def test_request_that_does_not_come_to_its_end_is_given_up(daemon):
+    d = daemon(ReadTimeout=0.5, WorkerThreads=1)
+    d.any_errors = True
+    page = d.script("function main() Receive() return 'x' end")
+    head, body = d.connect().send(b"\x01\x01\x00\x01"), d.open(page).body("half")
+    assert head.is_closed(servers.PATIENCE)
+    assert body.response().status != 200
+    assert d.post(page, b"whole").text == "x"
+
+
+def test_client_that_does_not_read_is_given_up(daemon):
+    d = daemon(WriteTimeout=0.5, WorkerThreads=1)
+    d.any_errors = True
+    page = d.script("function main() if Env.QUERY_STRING == 'big' then "
+                    "Send(('x'):rep(20000000)) end return 'end' end")
+    with d.connect() as stubborn:
+        stubborn.begin(d.site.params(page, query="big")).end()
+        assert d.get(page).text == "end"

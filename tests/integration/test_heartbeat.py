@@ -1,0 +1,328 @@
+"""The heartbeat: edits show up by themselves, and nothing else does."""
+
+import os
+import threading
+
+import pytest
+
+from servers import lua, wait_until
+
+DAEMON = {"WorkerThreads": 1}
+
+
+def page(text):
+    """A script that says `text`, and which request of its state this is."""
+    return "function main() n = (n or 0) + 1 return %s, ' ', n end" % lua(text)
+
+
+def shows(daemon, name, text):
+    """Waits until the script says `text`, and returns its count."""
+    return int(wait_until(
+        lambda: daemon.get(name).text.startswith(text + " ") and daemon.get(name).text,
+        "%s to say %r" % (name, text)).split()[-1])
+
+
+def let_it_look(daemon):
+    """Returns when the heartbeat has looked at every file from beginning to end at least
+    once since the call. One edit may be seen by a round that had begun before."""
+    for i in range(2):
+        name = "sentinel.lua"
+        daemon.site.write(name, page("before"))
+        shows(daemon, name, "before")
+        daemon.site.write(name, page("after"))
+        shows(daemon, name, "after")
+
+
+@pytest.fixture
+def old(web):
+    """A served script page.lua."""
+    web.site.write("page.lua", page("old"))
+    assert web.get("page.lua").text == "old 1"
+    return web.site.path("page.lua")
+
+
+# -- edits that are seen --
+
+def rename_over(site, path):
+    site.write("page.lua", page("new"))
+
+
+def write_in_place(site, path):
+    site.overwrite("page.lua", page("new"))
+
+
+def longer(site, path):
+    site.overwrite("page.lua", page("new") + "\n-- and a comment")
+
+
+def shorter(site, path):
+    site.overwrite("page.lua", "function main() return 'new 1' end")
+
+
+def same_size_and_same_times(site, path):
+    """As rsync --inplace --times could leave it: only the time of change differs."""
+    before = os.stat(path)
+    site.overwrite("page.lua", page("new"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert os.stat(path).st_size == before.st_size
+
+
+def older_file_renamed_over(site, path):
+    site.write("page.lua", page("new"), mtime=10 ** 18)
+
+
+def same_size_and_times_renamed_over(site, path):
+    site.write("page.lua", page("new"), mtime=os.stat(path).st_mtime_ns)
+
+
+def deleted_and_written_again(site, path):
+    os.remove(path)
+    site.write("page.lua", page("new"))
+
+
+def link_to_another_file(site, path):
+    site.write("other.lua", page("new"))
+    os.symlink("other.lua", path + ".link")
+    os.rename(path + ".link", path)
+
+
+@pytest.mark.parametrize("edit", [
+    rename_over, write_in_place, longer, shorter, same_size_and_same_times,
+    older_file_renamed_over, same_size_and_times_renamed_over, deleted_and_written_again,
+    link_to_another_file], ids=lambda edit: edit.__name__)
+def test_edit_is_seen(web, old, edit):
+    edit(web.site, old)
+    shows(web, "page.lua", "new")
+
+
+def test_many_edits_in_one_second_are_all_seen(web, old):
+    for i in range(10):
+        web.site.overwrite("page.lua", page("v%02d" % i))
+        shows(web, "page.lua", "v%02d" % i)
+
+
+def test_edit_right_after_an_edit_is_seen(web, old):
+    """Same size, and perhaps within one tick of the file system's clock."""
+    for i in range(50):
+        web.site.overwrite("page.lua", page("v%02d" % i))
+    shows(web, "page.lua", "v49")
+
+
+def test_edit_and_back_again_is_seen(web, old):
+    for text in ("new", "old", "new", "old"):
+        web.site.write("page.lua", page(text))
+        shows(web, "page.lua", text)
+
+
+def test_switched_directory_link_is_seen(web):
+    """The way many sites are deployed: current -> releases/2."""
+    for release in "12":
+        web.site.write("releases/%s/page.lua" % release, page("release " + release))
+    os.symlink("releases/1", web.site.path("current"))
+    shows(web, "current/page.lua", "release 1")
+    os.symlink("releases/2", web.site.path("next"))
+    os.rename(web.site.path("next"), web.site.path("current"))
+    shows(web, "current/page.lua", "release 2")
+
+
+def test_deleted_script_is_gone_and_comes_back(web, old):
+    web.any_errors = True
+    os.remove(old)
+    wait_until(lambda: web.get("page.lua").status == 404, "the script to be gone")
+    web.site.write("page.lua", page("back"))
+    assert shows(web, "page.lua", "back") <= 2
+
+
+def test_broken_edit_and_its_repair_are_seen(web, old):
+    web.site.write("page.lua", "function main( return 'broken' end")
+    wait_until(lambda: web.get("page.lua").status == 500, "the broken script")
+    for _ in range(3):
+        assert web.get("page.lua").status == 500
+    web.site.write("page.lua", page("mended"))
+    shows(web, "page.lua", "mended")
+    web.expect_error(r"page\.lua:1:")
+
+
+def test_script_that_failed_to_load_is_loaded_again_once_mended(web):
+    web.site.write("page.lua", "error('at load')")
+    assert web.get("page.lua").status == 500
+    web.site.write("page.lua", page("mended"))
+    shows(web, "page.lua", "mended")
+    web.expect_error("at load")
+
+
+# -- what is not an edit --
+
+def touch(site, path):
+    os.utime(path)
+
+
+def touch_into_the_past(site, path):
+    os.utime(path, (0, 0))
+
+
+def same_content_in_place(site, path):
+    site.overwrite("page.lua", page("old"))
+
+
+def same_content_renamed_over(site, path):
+    site.write("page.lua", page("old"))
+
+
+def other_mode(site, path):
+    os.chmod(path, 0o600)
+
+
+NO_EDITS = pytest.mark.parametrize("edit", [
+    touch, touch_into_the_past, same_content_in_place, same_content_renamed_over, other_mode],
+    ids=lambda edit: edit.__name__)
+
+
+@NO_EDITS
+def test_unchanged_content_is_not_loaded_again(web, old, edit):
+    edit(web.site, old)
+    let_it_look(web)
+    assert web.get("page.lua").text == "old 2"
+
+
+@pytest.mark.parametrize("edit", [touch, same_content_renamed_over],
+                         ids=lambda edit: edit.__name__)
+def test_without_checksum_a_touched_file_is_loaded_again(daemon, edit):
+    d = daemon(UseFileChecksum=False, WorkerThreads=1)
+    path = d.site.write("page.lua", page("old"))
+    assert [d.get("page.lua").text for _ in range(3)] == ["old 1", "old 2", "old 3"]
+    let_it_look(d)
+    count = shows(d, "page.lua", "old")
+    edit(d.site, path)
+    wait_until(lambda: int(d.get("page.lua").text.split()[1]) <= count, "a fresh state")
+
+
+def test_states_stay_when_another_script_is_edited(web, old):
+    let_it_look(web)
+    assert web.get("page.lua").text == "old 2"
+
+
+# -- what else a script is made of --
+
+USES = {  # how a script uses part.lua
+    "require": "local part = require 'part' function main() return part() end",
+    "require while serving": "function main() return require 'part'() end",
+    "require by a module": "local m = require 'middle' function main() return m() end",
+    "dofile": "local part = dofile 'part.lua' function main() return part() end",
+    "dofile with a path": "local part = dofile(Dir() .. '/part.lua') "
+                          "function main() return part() end",
+    "loadfile": "local part = loadfile 'part.lua' () function main() return part() end",
+    "loadfile with an environment": "local part = loadfile('part.lua', 't', {n = 0})() "
+                                    "function main() return part() end",
+}
+PART = "return function() n = (n or 0) + 1 return %s .. ' ' .. n end"
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
+def test_edited_part_of_a_script_renews_it(web, use):
+    web.site.write("middle.lua", "return require 'part'")
+    web.site.write("part.lua", PART % "'old'")
+    web.site.write("page.lua", use)
+    assert [web.get("page.lua").text for _ in range(2)] == ["old 1", "old 2"]
+    os.utime(web.site.path("part.lua"))
+    let_it_look(web)
+    assert web.get("page.lua").text == "old 3"
+    web.site.write("part.lua", PART % "'new'")
+    shows(web, "page.lua", "new")
+
+
+def test_edited_module_renews_only_the_scripts_that_use_it(web):
+    web.site.write("mod.lua", "return 'old'")
+    web.site.write("user.lua", "local m = require 'mod' function main() return m end")
+    web.site.write("other.lua", page("other"))
+    assert (web.get("user.lua").text, web.get("other.lua").text) == ("old", "other 1")
+    web.site.write("mod.lua", "return 'new'")
+    wait_until(lambda: web.get("user.lua").text == "new", "the new module")
+    assert web.get("other.lua").text == "other 2"
+
+
+def test_missing_module_is_an_error_until_it_is_there(web):
+    web.site.write("page.lua", "local m = require 'late' function main() return m end")
+    assert web.get("page.lua").status == 500
+    web.site.write("late.lua", "return 'here'")
+    wait_until(lambda: web.get("page.lua").text == "here", "the module")
+    os.remove(web.site.path("late.lua"))
+    wait_until(lambda: web.get("page.lua").status == 500, "the module to be gone")
+    web.expect_error("module 'late' not found")
+
+
+def test_broken_module_and_its_repair_are_seen(web):
+    web.site.write("mod.lua", "return 'good'")
+    web.site.write("page.lua", "local m = require 'mod' function main() return m end")
+    assert web.get("page.lua").text == "good"
+    web.site.write("mod.lua", "return +")
+    wait_until(lambda: web.get("page.lua").status == 500, "the broken module")
+    web.site.write("mod.lua", "return 'mended'")
+    wait_until(lambda: web.get("page.lua").text == "mended", "the mended module")
+    web.expect_error(r"mod\.lua:1:")
+
+
+def test_edited_startup_script_renews_every_script(daemon, site):
+    startup = site.write("startup.lua", "greeting = 'old'")
+    d = daemon(StartupScript=startup)
+    pages = [d.script("local g = greeting function main() return g end") for _ in range(3)]
+    assert [d.get(p).text for p in pages] == ["old"] * 3
+    site.write("startup.lua", "greeting = 'new'")
+    for p in pages:
+        wait_until(lambda: d.get(p).text == "new", "the new greeting")
+
+
+# -- edits and requests at once --
+
+def test_busy_state_finishes_with_what_it_began(daemon):
+    web = daemon(WorkerThreads=2)
+    source = "function main() n = (n or 0) + 1 Flush() Receive() return '%s ', n end"
+    web.site.write("page.lua", source % "old")
+    held = web.hold("page.lua")
+    web.site.write("page.lua", source % "new")
+    let_it_look(web)
+    assert held.end().response().raw == b"old 1"
+    assert web.request("page.lua").text == "new 1"
+
+
+def test_no_request_fails_while_files_are_edited(daemon):
+    d = daemon(WorkerThreads=4, MinFileInfoTime=10)
+    d.site.write("mod.lua", "return 0")
+    d.site.write("page.lua", "local m = require 'mod' function main() return 0, ' ', m end")
+    wrong, done = [], threading.Event()
+
+    def client():
+        while not done.is_set():
+            response = d.get("page.lua")
+            if response.status != 200 or len(response.text.split()) != 2:
+                wrong.append(response)
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for t in threads:
+        t.start()
+    try:
+        for i in range(1, 41):
+            d.site.write("mod.lua", "return %d" % i)
+            d.site.write("page.lua", "local m = require 'mod' "
+                                     "function main() return %d, ' ', m end" % i)
+            if i % 4 == 0:
+                wait_until(lambda: d.get("page.lua").text == "%d %d" % (i, i), "edit %d" % i)
+    finally:
+        done.set()
+        for t in threads:
+            t.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["MinFileInfoTime", "sweep"])
+def test_period_is_configured(daemon, name):
+    """Two daemons on one site, one of them with a long period: it must not have seen what
+    the other has."""
+    slow, fast = (daemon(**{"MinFileInfoTime": None, name: ms, "WorkerThreads": 1})
+                  for ms in (3600000, 20))
+    fast.site.write("page.lua", page("old"))
+    for d in (slow, fast):
+        assert d.get("page.lua").text == "old 1"
+    fast.site.write("page.lua", page("new"))
+    shows(fast, "page.lua", "new")
+    let_it_look(fast)
+    assert slow.get("page.lua").text == "old 2"

@@ -1,0 +1,368 @@
+"""RequestTimeout: whatever a script does, its request ends in time, with a 504 page and a
+traceback of where it was. Its state is discarded; nobody else notices."""
+
+import re
+import time
+
+import pytest
+
+from harm import LATEST, LIMIT, at_the_limit, check_page, counting, unharmed
+from servers import wait_until
+
+DAEMON = {"RequestTimeout": LIMIT, "Watchdog": 0, "LuaMaxStates": 2}
+MESSAGE = r"time limit exceeded \(RequestTimeout\)"
+
+
+def check_beaten(daemon, page, query="bad"):
+    """The page is 504 at the limit, and the log has where the script was."""
+    with at_the_limit():
+        response = daemon.get(page, query)
+    text = check_page(response, 504)
+    assert daemon.site.root not in text
+    line = daemon.expect_error(MESSAGE)
+    assert line.script == daemon.site.path(page)
+    daemon.wait_log("stack traceback:", "error")
+    assert re.search(r"(?m)%s:\d+: in |%s:\d+>" % ((re.escape(page),) * 2),
+                     daemon.log()[daemon.mark:])
+
+
+# -- at run: name, code, and what comes before main --
+
+LOOP = "while true do end"
+RUNNING = [
+    ("while true", LOOP, ""),
+    ("repeat", "repeat until false", ""),
+    ("for", "for i = 1, math.maxinteger do end", ""),
+    ("goto", "::again:: goto again", ""),
+    ("calls", "local function f() end while true do f() end", ""),
+    ("tail calls", "local function f() return f() end f()", ""),
+    ("calls of C", "while true do math.abs(1) end", ""),
+    ("pcall around", "pcall(function() while true do end end)", ""),
+    ("pcall in a loop", "while true do pcall(function() while true do end end) end", ""),
+    ("pcall nest", "local function f() while true do pcall(f) end end f()", ""),
+    ("pcall of pcall", "while true do pcall(pcall, pcall, error) end", ""),
+    ("error in a loop", "while true do pcall(error, {}) end", ""),
+    ("pcall 100 deep", "local function nest(n) while true do pcall(nest, n - 1) end end "
+                       "local function deep(n) if n == 0 then while true do end end "
+                       "while true do pcall(deep, n - 1) end end deep(100)", ""),
+    ("xpcall", "xpcall(function() while true do end end, debug.traceback)", ""),
+    ("xpcall handler", "xpcall(error, function() while true do end end)", ""),
+    ("xpcall handler that catches", "xpcall(error, function() while true do "
+     "pcall(function() while true do end end) end end)", ""),
+    ("xpcall handler of the limit's error", "while true do xpcall(function() while true do "
+     "end end, function() while true do end end) end", ""),
+    ("xpcall handler in C", "while true do xpcall(function() while true do end end, pcall) end",
+     ""),
+    ("xpcall as handler", "local function h() xpcall(error, h) while true do end end "
+                          "while true do xpcall(error, h) end", ""),
+    ("xpcall of a callable handler", "while true do xpcall(function() while true do end end, "
+     "function(m) return setmetatable({}, {__tostring = function() while true do end end}) end)"
+     " end", ""),
+    ("sort callback", "local t = {} for i = 1, 50 do t[i] = i end "
+                      "table.sort(t, function() while true do end end)", ""),
+    ("sort callback that catches", "local t = {} for i = 1, 50 do t[i] = i end "
+     "while true do table.sort(t, function(a, b) pcall(function() while true do end end) "
+     "return a < b end) end", ""),
+    ("gsub callback", "('x'):gsub('.', function() while true do end end)", ""),
+    ("gsub callback that catches", "('x'):rep(1000):gsub('.', function() "
+     "pcall(function() while true do end end) end) while true do end", ""),
+    ("gsub by __index", "('x'):gsub('.', setmetatable({}, {__index = function() "
+                        "while true do end end}))", ""),
+    ("gsub by coroutine.wrap", "('x'):gsub('.', coroutine.wrap(function() while true do end "
+                               "end))", ""),
+    ("gsub by a yielding coroutine", "local f = coroutine.wrap(function() while true do "
+     "coroutine.yield('y') end end) while true do ('xx'):gsub('.', f) end", ""),
+    ("load reader", "load(function() while true do end end)", ""),
+    ("loaded text", "load('while true do end')()", ""),
+    ("resume", "coroutine.resume(coroutine.create(function() while true do end end))", ""),
+    ("resume in a loop", "while true do coroutine.resume(coroutine.create(function() "
+                         "while true do end end)) end", ""),
+    ("wrap", "coroutine.wrap(function() while true do end end)()", ""),
+    ("wrap in pcall", "while true do pcall(coroutine.wrap(function() while true do end end)) "
+                      "end", ""),
+    ("pcall in wrap", "coroutine.wrap(function() while true do pcall(function() "
+                      "while true do end end) end end)()", ""),
+    ("coroutines 20 deep", "local function deep(n) if n == 0 then while true do end end "
+     "while true do coroutine.resume(coroutine.create(deep), n - 1) end end deep(20)", ""),
+    ("coroutines that yield", "for _ in coroutine.wrap(function() while true do "
+                              "coroutine.yield(1) end end) do end", ""),
+    ("two coroutines in turn", "while true do a() b() end",
+     "local function f() while true do coroutine.yield() end end "
+     "a, b = coroutine.wrap(f), coroutine.wrap(f)"),
+    ("coroutine made at load", "coroutine.resume(co)",
+     "co = coroutine.create(function() while true do end end)"),
+    ("wrap made at load", "while true do pcall(co) end",
+     "co = coroutine.wrap(function() while true do pcall(function() while true do end end) "
+     "end end)"),
+    ("coroutine begun at load", "while true do coroutine.resume(co) end",
+     "co = coroutine.create(function() coroutine.yield() while true do end end) "
+     "coroutine.resume(co)"),
+    ("__index", "return setmetatable({}, {__index = function() while true do end end}).x", ""),
+    ("__tostring", "tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+     ""),
+    ("__tostring of an error", "error(setmetatable({}, {__tostring = function() "
+                               "while true do end end}))", ""),
+    ("__pairs", "for k in pairs(setmetatable({}, {__pairs = function() while true do end end})) "
+                "do end", ""),
+    ("__lt in sort", "local m = {__lt = function() while true do end end} local t = {} "
+     "for i = 1, 9 do t[i] = setmetatable({}, m) end table.sort(t)", ""),
+    ("__gc by collectgarbage", "setmetatable({}, {__gc = function() while true do end end}) "
+                               "collectgarbage() while true do end", ""),
+    ("__gc that catches", "setmetatable({}, {__gc = function() while true do "
+     "pcall(function() while true do end end) end end}) collectgarbage() while true do end", ""),
+    ("__gc of garbage", "while true do setmetatable({}, {__gc = function() while true do end "
+                        "end}) end", ""),
+    ("__gc that makes another", "local function again() setmetatable({}, {__gc = again}) end "
+                                "again() while true do collectgarbage() end", ""),
+    ("__gc in a coroutine", "coroutine.wrap(function() setmetatable({}, {__gc = function() "
+     "while true do end end}) collectgarbage() while true do end end)()", ""),
+    ("__gc is a wrapped coroutine", "setmetatable({}, {__gc = coroutine.wrap(function() "
+                                    "while true do end end)}) collectgarbage() "
+                                    "while true do end", ""),
+    ("__gc by debug.setmetatable", "debug.setmetatable({}, {__gc = function() while true do "
+                                   "end end}) collectgarbage() while true do end", ""),
+    ("__gc is pcall", "setmetatable({}, {__gc = pcall, __call = function() while true do end "
+                      "end}) collectgarbage() while true do end", ""),
+    ("allocations", "local t while true do t = {t and nil} end", ""),
+    ("strings", "local i = 0 while true do i = i + 1 local s = 'x' .. i end", ""),
+    ("closures", "while true do local f = function() return f end end", ""),
+    ("sethook()", "debug.sethook() while true do debug.sethook() end", ""),
+    ("sethook in pcall", "while true do pcall(debug.sethook) end", ""),
+    ("sethook at load", LOOP, "debug.sethook()"),
+    ("sethook of its own", "debug.sethook(function() end, '', 1) while true do end", ""),
+    ("sethook that catches", "debug.sethook(function() pcall(error) end, 'crl', 1) "
+                             "while true do end", ""),
+    ("sethook in a coroutine", "coroutine.wrap(function() while true do pcall(function() "
+                               "debug.sethook() end) end end)()", ""),
+    ("sethook of the caller", "local main = coroutine.running() coroutine.wrap(function() "
+     "while true do pcall(debug.sethook, main) end end)()", ""),
+    ("sethook loop", "debug.sethook(function() while true do end end, 'l') local x = 1 x = 2",
+     ""),
+    ("removed standard library", "_G.debug, _G.coroutine, _G.setmetatable = nil "
+                                 "while true do end", ""),
+    ("Receive in a loop", "while true do Receive() end", ""),
+    ("Log in a loop", "while true do Dir() end", ""),
+    ("Send and Reset in a loop", "while true do Send('x') Reset() end", ""),
+]
+
+
+@pytest.mark.parametrize("code, prelude", [r[1:] for r in RUNNING], ids=[r[0] for r in RUNNING])
+def test_time_limit_beats(solo, code, prelude):
+    page = counting(solo, code, prelude)
+    assert [solo.get(page).text for _ in range(2)] == ["1", "2"]
+    with unharmed(solo):
+        check_beaten(solo, page)
+    assert solo.get(page).text == "1", "the state was used again"
+
+
+# -- at load --
+
+LOADING = [
+    ("while true", LOOP),
+    ("pcall nest", "local function f() while true do pcall(f) end end f()"),
+    ("coroutine", "while true do pcall(coroutine.wrap(function() while true do end end)) end"),
+    ("gsub callback", "('x'):gsub('.', function() while true do end end)"),
+    ("xpcall handler", "xpcall(error, function() while true do end end)"),
+    ("__gc", "setmetatable({}, {__gc = function() while true do end end}) collectgarbage() "
+             "while true do end"),
+    ("sethook", "debug.sethook() while true do end"),
+]
+
+
+@pytest.mark.parametrize("code", [r[1] for r in LOADING], ids=[r[0] for r in LOADING])
+def test_time_limit_beats_at_load(solo, code):
+    page = solo.script(code + " function main() return 'never' end")
+    with unharmed(solo):
+        for _ in range(2):
+            check_beaten(solo, page)
+        solo.site.write(page, "function main() return 'mended' end")
+        wait_until(lambda: solo.get(page).text == "mended", "the script that was mended")
+
+
+@pytest.mark.parametrize("how", ["require 'endless'", "dofile('endless.lua')",
+                                 "loadfile('endless.lua')()", "pcall(require, 'endless')"])
+@pytest.mark.parametrize("at_load", [True, False])
+def test_time_limit_beats_a_module(solo, how, at_load):
+    solo.site.write("endless.lua", LOOP)
+    page = solo.script((how + " function main() end") if at_load else
+                       "function main() %s end" % how)
+    with unharmed(solo), at_the_limit():
+        check_page(solo.get(page), 504)
+    solo.expect_error(MESSAGE)
+    solo.wait_log(r"endless\.lua:1: in ", "error")
+
+
+def test_time_limit_beats_the_startup_script(daemon, scratch):
+    startup = scratch() + "/startup.lua"
+    with open(startup, "w", encoding="ascii") as f:
+        f.write("if io.open('slow') then while true do end end")
+    d = daemon(WorkerThreads=1, RequestTimeout=LIMIT, StartupScript=startup)
+    with unharmed(d):
+        d.site.write("slow", "")
+        with at_the_limit():
+            check_page(d.run("function main() end"), 504)
+        d.expect_error(MESSAGE)
+        d.site.remove("slow")
+        assert d.main("return 'healthy'").text == "healthy"
+
+
+def test_time_limit_covers_load_and_run_together(solo):
+    """Each takes three quarters of the limit."""
+    wait = ("local t = os.time() local c = os.clock() "
+            "while os.clock() - c < %f do end" % (LIMIT * 0.75))
+    page = solo.script("%s function main() %s return 'second' end" % (wait, wait))
+    with unharmed(solo):
+        check_beaten(solo, page)
+
+
+def test_each_request_has_the_whole_time(solo):
+    """A state is not charged for its earlier requests."""
+    page = solo.script("function main() local c = os.clock() while os.clock() - c < %f do end "
+                      "return 'done' end" % (LIMIT * 0.4))
+    with unharmed(solo):
+        for _ in range(4):
+            assert solo.get(page).text == "done"
+
+
+# -- what comes after --
+
+def test_log_says_where_the_script_was(solo):
+    page = solo.script("""
+local function innermost()
+    while true do end
+end
+local function outer() innermost() return 1 end
+function main()
+    pcall(outer)
+    while true do local elsewhere end
+end""")
+    with unharmed(solo):
+        check_beaten(solo, page)
+    text = solo.log()[solo.mark:]
+    assert re.search(r"%s:3: in (upvalue|function|local) .*innermost" % page, text)
+    assert re.search(r"%s:5: in .*outer|%s:5>" % (page, page), text)
+    assert not re.search(r"%s:8: in" % page, text), "where it went afterwards"
+
+
+def test_nothing_of_the_script_is_in_the_504_page(solo):
+    with unharmed(solo):
+        response = solo.run("function main() Header('X-A', '1') Send('half') while true do end end")
+        assert "half" not in check_page(response, 504)
+        assert response.header("X-A") is None
+        solo.expect_error(MESSAGE)
+
+
+def test_time_limit_after_a_flush_cuts_the_stream_off(solo):
+    with unharmed(solo):
+        response = solo.run("function main() Send('sent') Flush() while true do end end")
+        assert response.status == 200 and response.body == b"sent" and response.closed
+        solo.expect_error(MESSAGE)
+
+
+def test_finalizer_that_loops_after_the_response_costs_the_response_nothing(solo):
+    """Garbage is collected once the response is out."""
+    page = counting(solo, "setmetatable({}, {__gc = function() while true do end end}) "
+                    "local s = ('x'):rep(300000)")
+    with unharmed(solo):
+        assert solo.get(page).text == "1"
+        assert solo.get(page, "bad").text == "2"
+        solo.expect_error("collecting garbage")
+        assert solo.get(page).text == "1"
+
+
+@pytest.mark.parametrize("finalizer", [
+    "function() while true do end end",
+    "function() while true do pcall(function() while true do end end) end end",
+    "coroutine.wrap(function() while true do end end)",
+    "pcall",
+], ids=["loop", "catching", "coroutine", "C function"])
+@pytest.mark.parametrize("by", ["heartbeat", "worker"])
+def test_finalizer_that_loops_does_not_hold_up_the_closing_of_a_state(solo, finalizer, by):
+    """By the heartbeat, when the file has changed; by the worker, after the time limit."""
+    code = "" if by == "heartbeat" else LOOP
+    page = counting(solo, code, "keep = setmetatable({}, {__gc = %s, __call = function() "
+                    "while true do end end})" % finalizer)
+    with unharmed(solo):
+        assert solo.get(page, "bad").status == (200 if by == "heartbeat" else 504)
+        solo.any_errors = True
+        solo.site.write(page, "function main() return 'new' end")
+        wait_until(lambda: solo.get(page).text == "new", "the edited script")
+        check_beaten(solo, counting(solo, LOOP))
+
+
+def test_script_within_its_time_is_left_alone(solo):
+    code = "local c, t = os.clock(), {} while os.clock() - c < %f do t[#t %% 100 + 1] = {} end" % (
+        LIMIT * 0.5)
+    page = counting(solo, code)
+    with unharmed(solo):
+        assert [solo.get(page, "bad").text for _ in range(3)] == ["1", "2", "3"]
+
+
+def test_request_timeout_of_zero_is_none(daemon):
+    d = daemon(WorkerThreads=1, RequestTimeout=0, warns="RequestTimeout")
+    with unharmed(d):
+        assert d.main("local c = os.clock() while os.clock() - c < %f do end return 'done'" %
+                      (LIMIT * 2)).text == "done"
+
+
+def test_request_timeout_changes_by_reload(daemon):
+    d = daemon(WorkerThreads=1, RequestTimeout=3600)
+    page = counting(d, LOOP)
+    assert d.get(page).text == "1"
+    d.reload(RequestTimeout=LIMIT)
+    with unharmed(d):
+        check_beaten(d, page)
+
+
+def test_workers_are_late_independently(daemon):
+    """One that is in time is not disturbed by the late ones beside it."""
+    d = daemon(WorkerThreads=4, RequestTimeout=LIMIT * 2, LuaMaxStates=8)
+    bad, good = counting(d, LOOP), d.script(
+        "function main() Send('a') Flush() Receive() Send('b') end")
+    assert [d.get(bad).status, d.get(good).status] == [200, 200]
+    began = time.monotonic()
+    late = [d.open(bad, "GET", query="bad").end() for _ in range(3)]
+    held = d.hold(good)
+    assert [c.response().status for c in late] == [504] * 3
+    assert time.monotonic() - began < LATEST + LIMIT
+    held.close()
+    d.expect_error(MESSAGE)
+    assert [d.get(bad).text, d.get(good).text] == ["1", "ab"]
+
+
+def test_body_that_is_awaited_counts(solo):
+    """A client that is slow to send holds a worker no longer than a script that loops."""
+    page = solo.script("function main() local b = Receive() while true do end end")
+    with unharmed(solo):
+        with at_the_limit(), solo.open(page) as c:
+            assert c.response().status == 504
+        solo.any_errors = True
+
+
+# -- recursion, which ends by itself --
+
+@pytest.mark.parametrize("code, message", [
+    ("local function f() return 1 + f() end f()", "stack overflow"),
+    ("local function f() pcall(f) end f() error('unwound')", "unwound|overflow"),
+    ("local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end "
+     "return t.x", "overflow"),
+    ("local function f() return coroutine.wrap(f)() end f()", "overflow"),
+    ("local function f() return ('x'):gsub('.', f) end f()", "overflow"),
+    ("local function f(n) if n == 0 then error('190 deep') end return (('x'):gsub('.', "
+     "function() f(n - 1) end)) end f(190)", "190 deep"),
+    ("local s = ('('):rep(300) .. '1' .. (')'):rep(300) assert(load('return ' .. s))",
+     "overflow|levels|limit"),
+    ("('x'):rep(300000):find(('.-'):rep(300000) .. 'y')", "too complex"),
+    ("local function f() error(setmetatable({}, {__tostring = f})) end f()", r"\.lua|error"),
+    ("local t = {} for i = 1, 2000000 do t[i] = i end table.unpack(t)", "too many results"),
+    ("string.rep('x', -1):rep(1, ('y'):rep(10)):format(('%s'):rep(300))", "no value|bad argument"),
+], ids=["Lua", "pcall", "__index", "coroutines", "gsub", "190 nested gsubs", "parser", "pattern",
+        "__tostring", "unpack", "format"])
+def test_recursion_ends_in_a_500_page(daemon, code, message):
+    d = daemon(WorkerThreads=1)
+    page = counting(d, code)
+    with unharmed(d):
+        assert d.get(page).text == "1"
+        check_page(d.get(page, "bad"), 500)
+        d.expect_error(message)
+        assert d.get(page).text in ("1", "3")

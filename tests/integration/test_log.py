@@ -1,0 +1,112 @@
+"""The log: its lines, what they escape, where they go."""
+
+import datetime
+import os
+import re
+import threading
+
+import pytest
+
+from servers import lua, read
+
+DAEMON = {"WorkerThreads": 4}
+
+
+def test_line_has_time_level_worker_and_script(web):
+    page = web.script("function main() Log('the text') Send(Info.Thread) end")
+    before = datetime.datetime.now(datetime.timezone.utc)
+    worker = web.get(page).text
+    line = web.wait_log("the text")
+    after = datetime.datetime.now(datetime.timezone.utc)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info worker %s %s: the text"
+                        % (worker, re.escape(web.site.path(page))), line.line)
+    time = datetime.datetime.strptime(line.time, "%Y-%m-%dT%H:%M:%S.%f%z")
+    assert before - datetime.timedelta(milliseconds=2) <= time <= after
+
+
+@pytest.mark.parametrize("text, logged", [
+    (b"a\nb", r"a\nb"), (b"a\r\nb", r"a\r\nb"), (b"a\tb", r"a\tb"), (b"\x1b[31mred", r"\x1b[31mred"),
+    (b"\x07\x7f", r"\x07\x7f"), (b"\xff\xfe", r"\xff\xfe"), (b"\xc3", r"\xc3"),
+    ("z\u00fcrich \u20ac".encode(), "z\u00fcrich \u20ac"), (b"\xc0\xaf", r"\xc0\xaf"),
+    (b"%s%n%p%1000000d", "%s%n%p%1000000d"), (b"back\\slash", "back\\slash"),
+    ("\u009b31m".encode(), r"\xc2\x9b31m"),
+])
+def test_text_is_escaped(web, text, logged):
+    web.main("Log('<' .. %s .. '>')" % lua(text))
+    assert web.wait_log("<").text == "<%s>" % logged
+
+
+def test_text_after_a_nul_is_not_lost(web):
+    web.main("Log('before\\0after')")
+    assert "after" in web.wait_log("before").text
+
+
+@pytest.mark.parametrize("text", ["('x'):rep(100000)", "('\\n'):rep(100000)",
+                                  "('\\u{20ac}'):rep(10000)", "('\\xff'):rep(8000)"])
+def test_line_is_never_longer_than_8_kib(web, text):
+    web.main("Log(%s) Log('end of it')" % text)
+    web.wait_log("end of it")
+    longest = max(len(line.line.encode("utf-8", "surrogateescape")) + 1 for line in web.lines())
+    assert 8000 < longest <= 8192
+
+
+def test_lines_of_several_threads_do_not_mix(web):
+    page = web.script("""function main() for i = 1, 100 do
+        Log(Env.X_ID .. (" "):rep(100) .. Env.X_ID:rep(3000) .. "!") end end""")
+    threads = [threading.Thread(target=web.get, args=(page,), kwargs={"X_ID": c})
+               for c in "abcd"]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for c in "abcd":
+        whole = c + " " * 100 + c * 3000 + "!"
+        assert [line.text for line in web.lines()].count(whole) == 100
+
+
+def test_empty_text_is_a_line(web):
+    web.main("Log('') Log('after it')")
+    web.wait_log("after it")
+    assert [line for line in web.lines() if line.text == ""]
+
+
+@pytest.mark.parametrize("name", ["LogFilePath", "logfile"])
+def test_log_goes_where_the_configuration_says(daemon, scratch, name):
+    path = os.path.join(scratch(), "own.log")
+    d = daemon(**{"LogFilePath": None, name: path})
+    d.main("Log('it is here')")
+    assert "it is here" in read(path)
+
+
+def test_log_file_is_appended_to(daemon, scratch):
+    path = os.path.join(scratch(), "own.log")
+    with open(path, "w", encoding="ascii") as f:
+        f.write("from before\n")
+    daemon(LogFilePath=path).main("Log('new')")
+    assert read(path).startswith("from before\n") and "new" in read(path)
+
+
+def test_without_a_file_the_log_goes_to_standard_error(daemon):
+    d = daemon(LogFilePath="")
+    d.any_stderr = True
+    d.main("Log('it is here')")
+    assert re.search(r"(?m)^\S+Z info worker \d+ /\S+: it is here$", d.stderr())
+    assert not os.path.exists(d.log_path)
+
+
+def test_unwritable_log_file_is_said_on_standard_error_and_so_is_the_log(daemon, site):
+    path = os.path.join(site.root, "no", "such", "directory", "log")
+    d = daemon(LogFilePath=path)
+    d.any_stderr = True
+    d.main("Log('it is here')")
+    assert path in d.stderr() and "it is here" in d.stderr()
+
+
+@pytest.mark.parametrize("level, some", [("error", False), ("warning", False), ("info", True),
+                                         ("debug", True)])
+def test_level_is_configured(daemon, level, some):
+    d = daemon(LogLevel=level)
+    d.main("Log('informative')")
+    d.run("error('wrong')")
+    d.expect_error("wrong")
+    assert ("informative" in d.log()) == some

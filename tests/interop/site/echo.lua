@@ -1,0 +1,4 @@
+function main()
+    RespContentType("application/octet-stream")
+    Send(Receive())
+end

@@ -1,0 +1,3 @@
+function main()
+    error("on purpose: a secret")
+end

@@ -1,0 +1,213 @@
+"""A Debian tree as a machine: commands in it by chroot, or booted under systemd.
+
+    machine.py TREE    boots it once: exit status 0 when that works here, 77 when not
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCE = "/usr/src/luafcgid2"  # in the tree
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def wait_until(condition, what, timeout=20):
+    """Calls `condition` until it gives something true, and returns that."""
+    deadline = time.monotonic() + timeout
+    while True:
+        got = condition()
+        if got:
+            return got
+        assert time.monotonic() < deadline, "waited %d s for %s" % (timeout, what)
+        time.sleep(0.02)
+
+
+def make(tree, targets):
+    return tree.run("cd %s && make %s" % (SOURCE, targets), timeout=300)
+
+
+class Result:
+    def __init__(self, command, done):
+        self.command, self.status = command, done.returncode
+        self.out, self.err = done.stdout, done.stderr
+
+    def __repr__(self):
+        return "%s: status %d\n%s%s" % (self.command, self.status, self.out, self.err)
+
+
+class Tree:
+    """The files, and commands run in them by chroot, without systemd."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def path(self, name):
+        return os.path.join(self.root, name.lstrip("/"))
+
+    def read(self, name):
+        with open(self.path(name), encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def write(self, name, text, mode=0o644):
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        with open(self.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(self.path(name), mode)
+
+    def exists(self, name):
+        return os.path.lexists(self.path(name))
+
+    def prefix(self):
+        return ["chroot", self.root]
+
+    def run(self, command, check=True, timeout=120):
+        """A shell command. Its status must be 0, unless `check` is off."""
+        done = subprocess.run(
+            self.prefix() + ["/usr/bin/env", "-i", "PATH=" + PATH, "HOME=/root", "LANG=C.UTF-8",
+                             "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=", "/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            encoding="utf-8", errors="replace", timeout=timeout, check=False)
+        result = Result(command, done)
+        assert not check or result.status == 0, result
+        return result
+
+
+class Machine(Tree):
+    """The same tree, booted, with a loopback network of its own."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.process = None
+        self.leader = None
+        self.console = root + ".console"
+
+    def path(self, name):
+        if self.leader is None:
+            return super().path(name)
+        # As processes inside see it: /run and /tmp are mounted over the tree's.
+        return "/proc/%d/root/%s" % (self.leader, name.lstrip("/"))
+
+    def prefix(self):
+        return ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
+
+    def boot(self):
+        with open(self.console, "wb") as console:
+            self.process = subprocess.Popen(
+                ["systemd-nspawn", "--quiet", "-D", self.root, "--boot", "--register=no",
+                 "--keep-unit", "--console=pipe", "--private-network",
+                 "--machine=luafcgid2-test-%d" % os.getpid()],
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console,
+                start_new_session=True)
+        try:
+            wait_until(self.is_up, "the machine to boot", 60)
+        except AssertionError as problem:
+            state = self.run("systemctl is-system-running; systemctl list-jobs --no-pager; "
+                             "systemctl --failed --no-pager", check=False) if self.leader else ""
+            self.power_off()
+            raise AssertionError("%s\n%s\n%s" % (problem, state, self.console_text())) from None
+        return self
+
+    def is_up(self):
+        assert self.process.poll() is None, self.console_text()
+        self.leader = self.find_leader()
+        if self.leader is None:
+            return False
+        state = self.run("systemctl is-system-running", check=False).out.strip()
+        return state in ("running", "degraded")
+
+    def find_leader(self):
+        """The machine's process 1: systemd-nspawn's child, once that has executed init."""
+        try:
+            with open("/proc/%d/task/%d/children" % (2 * (self.process.pid,)),
+                      encoding="ascii") as f:
+                children = f.read().split()
+            for child in children:
+                with open("/proc/%s/comm" % child, encoding="ascii") as f:
+                    if f.read() == "systemd\n":
+                        return int(child)
+        except FileNotFoundError:
+            pass
+        return None
+
+    def console_text(self):
+        with open(self.console, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def power_off(self):
+        if self.process.poll() is None and self.leader:
+            self.run("systemctl --no-block poweroff", check=False)
+            try:
+                self.process.wait(100)
+            except subprocess.TimeoutExpired:
+                pass
+        if self.process.poll() is None:
+            self.process.kill()  # its children die with it
+        self.process.wait()
+
+    # -- What an administrator looks at --
+
+    def show(self, unit="luafcgid2.service", **properties):
+        text = self.run("systemctl show %s" % unit).out
+        return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+    def property(self, name, unit="luafcgid2.service"):
+        return self.run("systemctl show -P %s %s" % (name, unit)).out.strip()
+
+    def pid(self):
+        return int(self.property("MainPID"))
+
+    def signal(self, name):
+        self.run("kill -%s %d" % (name, self.pid()))
+
+    def journal(self, unit="luafcgid2"):
+        self.run("journalctl --sync")
+        lines = self.run("journalctl --no-pager -o json -u %s" % unit).out.splitlines()
+        return [json.loads(line) for line in lines]
+
+    # -- Requests from inside the machine's network --
+
+    def get(self, path, *options):
+        """(status, body) of a page on port 80."""
+        done = subprocess.run(
+            ["nsenter", "-t", str(self.leader), "-n", sys.executable,
+             os.path.join(HERE, "load.py"), "get", path, *options],
+            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60, check=True)
+        status, _, body = done.stdout.decode("utf-8", "replace").partition("\n")
+        return int(status), body
+
+    def load(self, path, clients=4):
+        return Load(self, path, clients)
+
+
+class Load:
+    """Requests without pause, from entering the block to leaving it."""
+
+    def __init__(self, machine, path, clients):
+        self.command = ["nsenter", "-t", str(machine.leader), "-n", sys.executable,
+                        os.path.join(HERE, "load.py"), "load", path, str(clients)]
+        self.process = None
+        self.good, self.failures = 0, []
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, encoding="utf-8")
+        assert self.process.stdout.readline() == "first answers are there\n"
+        return self
+
+    def __exit__(self, *_):
+        out, _ = self.process.communicate("", timeout=60)
+        result = json.loads(out)
+        self.good, self.failures = result["good"], result["failures"]
+
+
+if __name__ == "__main__":
+    machine = Machine(sys.argv[1])
+    try:
+        machine.boot()
+    except (AssertionError, OSError) as problem:
+        print("the machine did not boot:", problem, file=sys.stderr)
+        sys.exit(77)
+    machine.power_off()

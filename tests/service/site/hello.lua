@@ -1,0 +1,4 @@
+function main()
+    RespContentType("text/plain")
+    Send("hello")
+end

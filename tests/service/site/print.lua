@@ -1,0 +1,4 @@
+function main()
+    Log("a line from a script")
+    Send("logged")
+end
