@@ -31,7 +31,8 @@ struct cached_param {
 struct api {
     struct api_call *call;   /* NULL between requests */
     unsigned serial;         /* of the request: tells an old `con` from the present one */
-    int self, cache, config; /* registry: this userdata, the strings, the Config table */
+    int self, cache, info, config; /* registry: this, the strings, Info, Config */
+    int worker;                    /* Info.Thread */
     struct cached_param params[CACHED_PARAMS];
 };
 
@@ -433,6 +434,8 @@ struct api *api_open(lua_State *L, const struct config *config)
     api->self = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, CACHED_PARAMS * 2, 0);
     api->cache = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_createtable(L, 0, 2);
+    api->info = luaL_ref(L, LUA_REGISTRYINDEX);
     open_values(L, api, config);
     open_helpers(L);
     open_con(L);
@@ -518,6 +521,20 @@ static void set_global(lua_State *L, int globals, const char *name)
     lua_rawset(L, globals);
 }
 
+/* One table for the life of the state: it says of the state what hardly ever changes. */
+static void push_info(lua_State *L, struct script *s, int worker)
+{
+    struct api *api = script_api(s);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, api->info);
+    if (api->worker == worker)
+        return;
+    api->worker = worker;
+    lua_pushinteger(L, script_id(s));
+    lua_setfield(L, -2, "State");
+    lua_pushinteger(L, worker);
+    lua_setfield(L, -2, "Thread");
+}
+
 /* Leaves Env on the stack. */
 static void set_globals(lua_State *L, struct script *s, struct api_call *call)
 {
@@ -525,11 +542,7 @@ static void set_globals(lua_State *L, struct script *s, struct api_call *call)
     struct api *api = script_api(s);
     lua_pushglobaltable(L);
     int globals = lua_gettop(L);
-    lua_createtable(L, 0, 2);
-    lua_pushinteger(L, script_id(s));
-    lua_setfield(L, -2, "State");
-    lua_pushinteger(L, call->worker);
-    lua_setfield(L, -2, "Thread");
+    push_info(L, s, call->worker);
     set_global(L, globals, "Info");
     push_cookies(L, r->cookie);
     set_global(L, globals, "Cookies");

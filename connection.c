@@ -693,16 +693,20 @@ static bool keep_pending(struct connection *c, const uint8_t *data, size_t len,
     return true;
 }
 
-/* The request is this worker's. Everything received is in the reader's memory. */
-static void begin_request(struct connection_reader *r, struct connection *c, size_t len)
+/* The request is this worker's. What was received, `len` bytes with the head in them, is
+ * in the reader's memory from `base` on. */
+static void begin_request(struct connection_reader *r, struct connection *c, size_t base,
+                          size_t len)
 {
     if (c->pending) {
-        memcpy(r->feed.data, c->pending, len);
+        memcpy(r->feed.data + base, c->pending, len);
         forget_pending(c);
     }
-    record_normalize(&c->head, r->feed.data);
-    r->from = c->head.pos;
-    r->to = len;
+    record_normalize(&c->head, r->feed.data + base);
+    c->head.start += base;
+    c->head.end += base;
+    r->from = base + c->head.pos;
+    r->to = base + len;
     c->id = c->head.id;
     c->keep = c->head.keep;
     c->ended = false;
@@ -732,49 +736,81 @@ static enum look receive_more(struct connection *c, uint8_t *data, size_t *len,
     return LOOK_CLOSE;
 }
 
+/* An incomplete head leaves the reader's memory, and its time runs from its first byte.
+ */
+static enum look await_head(struct connection_reader *r, struct connection *c,
+                            const uint8_t *data, size_t len)
+{
+    if (!c->pending && !keep_pending(c, data, len, r->feed.size)) {
+        return LOOK_CLOSE;
+    }
+    if (len == 0) {
+        forget_pending(c);
+    } else if (kind_of(c) == KIND_IDLE) {
+        set_kind(c, KIND_HEAD);
+    }
+    return LOOK_MORE;
+}
+
+/* Where the bytes of a head are: in the connection's own memory, if some came before,
+ * else in the reader's: in its last page, so that libfcgi, which always asks for 8 KiB,
+ * copies no more than that; or, when they are more, at its beginning. */
+struct place {
+    uint8_t *data;
+    size_t len, cap, base;
+};
+
+static struct place find_place(struct connection_reader *r, struct connection *c)
+{
+    if (c->pending) {
+        return (struct place){c->pending, c->pending_len, c->pending_cap, 0};
+    }
+    size_t base = r->feed.size - FEED_PAGE;
+    return (struct place){r->feed.data + base, 0, FEED_PAGE, base};
+}
+
+static bool make_space(struct connection_reader *r, struct connection *c,
+                       struct place *at)
+{
+    if (c->pending) {
+        bool ok = grow_pending(c, r->feed.size);
+        at->data = c->pending;
+        at->cap = c->pending_cap;
+        return ok;
+    }
+    if (at->len == at->cap) {
+        memmove(r->feed.data, at->data, at->len);
+        *at = (struct place){r->feed.data, at->len, r->feed.size, 0};
+    }
+    return at->len < at->cap;
+}
+
 /* Checks and receives until the head is there or the socket is empty. A read that does
- * not fill the room has emptied it, unless the peer has closed: `again` tells. The first
- * bytes are looked at in the reader's memory; only an incomplete head gets memory of its
- * own. */
+ * not fill the room has emptied it, unless the peer has closed: `again` tells. */
 static enum look look_head(struct connections *set, struct connection_reader *r,
                            struct connection *c)
 {
-    bool own = c->pending != NULL, empty = false;
-    size_t len = c->pending_len;
+    struct place at = find_place(r, c);
+    bool empty = false;
     for (int round = 0;; round++) {
-        uint8_t *data = own ? c->pending : r->feed.data;
-        enum look result = check_head(set, c, data, &len);
+        enum look result = check_head(set, c, at.data, &at.len);
         if (result == LOOK_COMPLETE) {
-            begin_request(r, c, len);
+            begin_request(r, c, at.base, at.len);
         }
         if (result != LOOK_MORE) {
             return result;
         }
-        len = compact(&c->head, data, len);
-        c->pending_len = own ? len : 0;
+        at.len = compact(&c->head, at.data, at.len);
+        c->pending_len = c->pending ? at.len : 0;
         if (empty || round == LOOK_ROUNDS) {
-            break;
+            return await_head(r, c, at.data, at.len);
         }
-        if (own && !grow_pending(c, r->feed.size)) {
-            return LOOK_CLOSE;
-        }
-        data = own ? c->pending : r->feed.data;
-        result = receive_more(c, data, &len, own ? c->pending_cap : r->feed.size);
-        if (result == LOOK_CLOSE) {
+        if (!make_space(r, c, &at) ||
+            (result = receive_more(c, at.data, &at.len, at.cap)) == LOOK_CLOSE) {
             return LOOK_CLOSE;
         }
         empty = result == LOOK_MORE || !c->again;
     }
-    if (!own && !keep_pending(c, r->feed.data, len, r->feed.size)) {
-        return LOOK_CLOSE;
-    }
-    if (own && len == 0) {
-        forget_pending(c);
-    }
-    if (len > 0 && kind_of(c) == KIND_IDLE) {
-        set_kind(c, KIND_HEAD); /* from its first byte on, however slowly it comes */
-    }
-    return LOOK_MORE;
 }
 
 /* What no request has used goes with the connection. */
@@ -1130,8 +1166,8 @@ struct connection_reader *connection_reader_create(const struct connections *set
         return NULL;
     }
     r->set = (struct connections *)set;
-    if (!feed_open(&r->feed, set->max_head + RECORD_MAX_SIZE + FIRST_PENDING,
-                   set->max_head)) {
+    size_t size = set->max_head + RECORD_MAX_SIZE + FEED_PAGE;
+    if (!feed_open(&r->feed, size - size % FEED_PAGE + FEED_PAGE, set->max_head)) {
         int error = errno;
         if (error == EMSGSIZE) {
             log_error("MaxHeadSize is more than a socket pair takes on this system");

@@ -20,6 +20,9 @@
 #define MSG_NOSIGNAL 0 /* the daemon ignores SIGPIPE; elsewhere it is only a safety */
 #endif
 
+/* An int for some C libraries, a size_t for others. */
+typedef __typeof__(((struct msghdr *)0)->msg_iovlen) iov_count;
+
 enum {
     DIRECT_MIN = 4096, /* content from which a copy costs more than a shorter read */
     DIRECT_TAIL = 4096,
@@ -128,7 +131,7 @@ static enum connection_status wait_for(int fd, short events, int64_t timeout)
 static enum connection_status receive(struct connection *c, struct iovec *parts,
                                       int count, int64_t timeout, size_t *got)
 {
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = (unsigned)count};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = (iov_count)count};
     for (;;) {
         ssize_t n = recvmsg(c->fd, &message, MSG_DONTWAIT);
         if (n > 0) {
@@ -348,7 +351,7 @@ static enum connection_status send_all(struct connection *c, struct iovec *parts
                                        int count, int64_t timeout)
 {
     while (count > 0) {
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = (unsigned)count};
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = (iov_count)count};
         ssize_t n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n >= 0) {
             advance(&parts, &count, (size_t)n);

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { FEED_PAGE = 4096 };
+
 struct feed {
     int read_end;  /* libfcgi's; -1: none */
     int write_end; /* of a socket pair, or -1 */

@@ -129,15 +129,17 @@ static int base_xpcall(lua_State *L)
     return call_original(L);
 }
 
-/* Hooks are off in the coroutine that collects, but not in one of the finalizer's own. */
-static int guarded_finalizer(lua_State *L)
+/* Hooks are off in the coroutine that runs a finalizer or a hook, but not in one of the
+ * function's own. */
+static int guarded_call(lua_State *L)
 {
-    lua_settop(L, 1);
-    lua_State *co = lua_newthread(L);
+    int count = lua_gettop(L);
     lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushvalue(L, 1);
-    lua_xmove(L, co, 2);
-    int status = limit_resume(limit_of(L), co, L, 1);
+    lua_insert(L, 1);
+    lua_State *co = lua_newthread(L);
+    lua_insert(L, 1);
+    lua_xmove(L, co, count + 1);
+    int status = limit_resume(limit_of(L), co, L, count);
     if (status != LUA_OK && status != LUA_YIELD) {
         lua_xmove(co, L, 1);
         return lua_error(L);
@@ -151,8 +153,8 @@ static int guarded_setmetatable(lua_State *L)
     if (lua_istable(L, 2)) {
         lua_pushliteral(L, "__gc");
         lua_rawget(L, 2);
-        if (lua_isfunction(L, -1) && !lua_iscfunction(L, -1)) {
-            lua_pushcclosure(L, guarded_finalizer, 1);
+        if (lua_isfunction(L, -1) && lua_tocfunction(L, -1) != guarded_call) {
+            lua_pushcclosure(L, guarded_call, 1);
             lua_pushliteral(L, "__gc");
             lua_insert(L, -2);
             lua_rawset(L, 2);
@@ -168,6 +170,12 @@ static int debug_sethook(lua_State *L)
     enum limit_kind kind = limit_broken(limit_of(L));
     if (kind != LIMIT_NONE)
         return luaL_error(L, "%s", limit_message(kind));
+    int hook = lua_isthread(L, 1) ? 2 : 1;
+    if (lua_isfunction(L, hook)) {
+        lua_pushvalue(L, hook);
+        lua_pushcclosure(L, guarded_call, 1);
+        lua_replace(L, hook);
+    }
     return call_original(L);
 }
 

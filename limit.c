@@ -116,7 +116,7 @@ static void note_level(struct buffer *b, const lua_Debug *ar)
 /* Notes what struck and where, once: what the script catches and goes through afterwards
  * is of no interest. Allocates nothing of Lua's, which may have none left, and reads only
  * what is whole even inside the allocator. */
-static void note_where(struct limit *l, lua_State *L)
+void limit_note(struct limit *l, lua_State *L)
 {
     if (l->where != NULL || l->kind == LIMIT_EXIT)
         return;
@@ -149,7 +149,7 @@ static void on_instruction(lua_State *L, lua_Debug *ar)
         unhook(L);
         return;
     }
-    note_where(l, L);
+    limit_note(l, L);
     lua_pushstring(L, limit_message(limit_broken(l)));
     lua_error(L);
 }
@@ -175,6 +175,13 @@ void limit_mend(struct limit *l)
     l->where = NULL;
 }
 
+static void on_closing(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    limit_break(limit_of(L), LIMIT_TIME);
+    lua_error(L);
+}
+
 /* The order matters: a signal after the push hooks `co` with the others, and one before
  * it is seen in `kind`. */
 int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
@@ -184,6 +191,8 @@ int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
     atomic_signal_fence(memory_order_seq_cst);
     if (l->kind != LIMIT_NONE)
         lua_sethook(co, on_instruction, LUA_MASKCOUNT, 1);
+    else if (l->closing) /* one that was made before has no hook yet */
+        lua_sethook(co, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
     int status = lua_resume(co, from, nargs);
     l->running = t.below;
     return status;
@@ -204,7 +213,7 @@ static void *deny(struct limit *l, const void *block, size_t size)
     if (again && l->main.L != NULL && l->kind == LIMIT_NONE) {
         l->max = l->max == 0 ? 0 : l->max + HEADROOM;
         limit_break(l, LIMIT_MEMORY);
-        note_where(l, l->running->L);
+        limit_note(l, l->running->L);
     }
     return NULL;
 }
@@ -239,13 +248,6 @@ lua_State *limit_newstate(struct limit *l)
     if (L != NULL)
         unhook(L);
     return L;
-}
-
-static void on_closing(lua_State *L, lua_Debug *ar)
-{
-    (void)ar;
-    limit_break(limit_of(L), LIMIT_TIME);
-    lua_error(L);
 }
 
 /* Closing may happen in any thread, watched or not, so finalizers are counted, not

@@ -60,6 +60,10 @@ void limit_break(struct limit *l, enum limit_kind kind);
 /* Makes a state that ended by LIMIT_EXIT usable again. */
 void limit_mend(struct limit *l);
 
+/* Notes where L is in `where`, unless that is known, for the error of a broken limit.
+ * Needs no memory of Lua's. */
+void limit_note(struct limit *l, lua_State *L);
+
 /* What the broken limit's error says. */
 const char *limit_message(enum limit_kind kind);
 

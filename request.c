@@ -6,7 +6,6 @@
 #include "log.h"
 
 #include <ctype.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,25 +20,24 @@
 
 /* -- Parameters -- */
 
-/* The parameters that the daemon itself looks at. */
-static const struct {
+/* The parameters that the daemon itself looks at, shortest names first. */
+static const struct known {
     const char *name;
     size_t len;
     size_t field; /* offset of a const char * in struct request */
 } known[] = {
-#define KNOWN(name, field)                                                               \
-    {                                                                                    \
-        name, sizeof name - 1, offsetof(struct request, field)                           \
-    }
-    KNOWN("SCRIPT_FILENAME", script_filename),
-    KNOWN("DOCUMENT_ROOT", document_root),
+#define KNOWN(name, field) {name, sizeof name - 1, offsetof(struct request, field)}
+    KNOWN("HTTPS", https),
+    KNOWN("HTTP_PROXY", proxy),
     KNOWN("SCRIPT_NAME", script_name),
-    KNOWN("REQUEST_METHOD", request_method),
     KNOWN("SERVER_NAME", server_name),
     KNOWN("HTTP_COOKIE", cookie),
-    KNOWN("HTTPS", https),
-    KNOWN("REQUEST_SCHEME", request_scheme),
     KNOWN("REMOTE_ADDR", remote_addr),
+    KNOWN("DOCUMENT_ROOT", document_root),
+    KNOWN("REQUEST_METHOD", request_method),
+    KNOWN("CONTENT_LENGTH", length),
+    KNOWN("REQUEST_SCHEME", request_scheme),
+    KNOWN("SCRIPT_FILENAME", script_filename),
     KNOWN("HTTP_USER_AGENT", user_agent),
     KNOWN("HTTP_ACCEPT_LANGUAGE", accept_language),
 #undef KNOWN
@@ -47,9 +45,29 @@ static const struct {
 
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
-static bool is_named(const struct request_param *p, const char *name)
+/* Where the names of a length begin: most parameters are done with after one look. */
+static const unsigned char first_of_length[] = {
+    [5] = 0, [10] = 1, [11] = 2, [13] = 6, [14] = 7, [15] = 10, [20] = 12};
+
+static const char **field_of(struct request *r, const struct known *k)
 {
-    return strlen(name) == p->name_len && memcmp(name, p->name, p->name_len) == 0;
+    return (const char **)(void *)((char *)r + k->field);
+}
+
+static void forget_known(struct request *r)
+{
+    for (size_t i = 0; i < KNOWN_COUNT; i++)
+        *field_of(r, &known[i]) = "";
+}
+
+static void note_known(struct request *r, const struct request_param *p)
+{
+    if (p->name_len >= sizeof first_of_length)
+        return;
+    for (size_t i = first_of_length[p->name_len];
+         i < KNOWN_COUNT && known[i].len == p->name_len; i++)
+        if (memcmp(known[i].name, p->name, p->name_len) == 0)
+            *field_of(r, &known[i]) = p->value;
 }
 
 static struct request_param *add_param(struct request *r)
@@ -65,24 +83,33 @@ static struct request_param *add_param(struct request *r)
     return &r->params[r->param_count++];
 }
 
-static void note_known(struct request *r, const struct request_param *p)
+/* The one whose value is `value`, which note_known took from it. */
+static struct request_param *param_of(struct request *r, const char *value)
 {
-    for (size_t i = 0; i < KNOWN_COUNT; i++)
-        if (known[i].len == p->name_len &&
-            memcmp(known[i].name, p->name, p->name_len) == 0)
-            memcpy((char *)r + known[i].field, &p->value, sizeof p->value);
+    for (size_t i = 0; i < r->param_count; i++)
+        if (r->params[i].value == value)
+            return &r->params[i];
+    return NULL;
+}
+
+static void remove_param(struct request *r, const char *value)
+{
+    struct request_param *p = param_of(r, value);
+    if (p != NULL)
+        *p = r->params[--r->param_count];
 }
 
 /* Apache's mod_proxy_fcgi sends "proxy:fcgi://host:port/path" or
  * "proxy:unix:/socket|fcgi://host/path", with the query behind it when a rewrite made
- * the address: cuts `value` down to the path. */
-static void strip_proxy(struct request_param *p)
+ * the address: cuts the value down to the path. */
+static void strip_proxy(struct request *r)
 {
-    if (strncmp(p->value, "proxy:", 6) != 0)
+    if (strncmp(r->script_filename, "proxy:", 6) != 0)
         return;
-    const char *scheme = strstr(p->value, "fcgi://");
+    const char *scheme = strstr(r->script_filename, "fcgi://");
     const char *path = scheme == NULL ? NULL : strchr(scheme + 7, '/');
-    if (path == NULL)
+    struct request_param *p = param_of(r, r->script_filename);
+    if (path == NULL || p == NULL)
         return;
     size_t len = strcspn(path, "?");
     char *value = (char *)p->value; /* libfcgi's memory, ours until the request ends */
@@ -100,26 +127,11 @@ static int64_t parse_length(const char *text)
     return *end == '\0' ? (int64_t)n : -1;
 }
 
-/* Keeps what scripts are to see; false: not this one. */
-static bool wanted(struct request *r, struct request_param *p)
-{
-    if (is_named(p, "HTTP_PROXY")) /* the client's Proxy header must not pass for a */
-        return false;              /* setting of libraries that read the environment */
-    if (is_named(p, "CONTENT_LENGTH")) {
-        r->content_length = parse_length(p->value);
-        return p->value[0] != '-';
-    }
-    if (is_named(p, "SCRIPT_FILENAME"))
-        strip_proxy(p);
-    return true;
-}
-
 /* h2o sends no DOCUMENT_ROOT: it is SCRIPT_FILENAME without SCRIPT_NAME at its end. */
 static bool derive_root(struct request *r)
 {
     size_t file = strlen(r->script_filename), name = strlen(r->script_name);
-    if (name == 0 || name >= file ||
-        strcmp(r->script_filename + file - name, r->script_name) != 0)
+    if (name == 0 || name >= file || strcmp(r->script_filename + file - name, r->script_name) != 0)
         return true;
     r->derived_root = strndup(r->script_filename, file - name);
     struct request_param *p = r->derived_root == NULL ? NULL : add_param(r);
@@ -130,38 +142,45 @@ static bool derive_root(struct request *r)
     return true;
 }
 
-bool request_parse(struct request *r, char **envp)
+static bool without_final_slash(struct request *r)
 {
-    for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        const char *absent = "";
-        memcpy((char *)r + known[i].field, &absent, sizeof absent);
-    }
-    r->param_count = 0;
-    r->content_length = -1;
-    free(r->derived_root);
-    r->derived_root = NULL;
+    size_t len = strlen(r->document_root);
+    if (len <= 1 || r->document_root[len - 1] != '/')
+        return true;
+    r->derived_root = strndup(r->document_root, len - 1);
+    r->document_root = r->derived_root;
+    return r->derived_root != NULL;
+}
+
+static bool add_params(struct request *r, char **envp)
+{
     for (; *envp != NULL; envp++) {
         char *equals = strchr(*envp, '=');
-        if (equals == NULL)
-            continue;
-        struct request_param *p = add_param(r);
+        struct request_param *p = equals == NULL ? NULL : add_param(r);
         if (p == NULL)
             return false;
         *p = (struct request_param){*envp, equals + 1, (size_t)(equals - *envp),
                                     strlen(equals + 1)};
-        if (wanted(r, p))
-            note_known(r, p);
-        else
-            r->param_count--;
+        note_known(r, p);
     }
-    if (r->document_root[0] == '\0')
-        return derive_root(r);
-    size_t len = strlen(r->document_root);
-    if (len > 1 && r->document_root[len - 1] == '/') {
-        r->derived_root = strndup(r->document_root, len - 1);
-        r->document_root = r->derived_root;
-    }
-    return r->document_root != NULL;
+    return true;
+}
+
+bool request_parse(struct request *r, char **envp)
+{
+    forget_known(r);
+    r->param_count = 0;
+    free(r->derived_root);
+    r->derived_root = NULL;
+    if (!add_params(r, envp))
+        return false;
+    r->content_length = parse_length(r->length);
+    if (r->length[0] == '-')
+        remove_param(r, r->length);
+    if (r->proxy[0] != '\0') /* the client's Proxy header must not pass for a setting of */
+        remove_param(r, r->proxy); /* libraries that read the environment */
+    strip_proxy(r);
+    return r->document_root[0] == '\0' ? derive_root(r) : without_final_slash(r);
 }
 
 static bool extension_allowed(const struct request *r)
@@ -445,6 +464,19 @@ static bool is_bodiless(const struct request *r)
            strncmp(r->status, "304", 3) == 0;
 }
 
+/* Every response has one, and printf is slow. */
+static bool write_length(struct buffer *head, int64_t length)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + length % 10);
+    while ((length /= 10) > 0);
+    return buffer_append(head, "Content-Length: ", 16) &&
+           buffer_append(head, digits + at, sizeof digits - at) &&
+           buffer_append(head, "\r\n", 2);
+}
+
 /* RFC 3875 section 6.3. `length` -1: it is not known, the body streams. */
 static bool write_head(struct request *r, int64_t length)
 {
@@ -455,7 +487,7 @@ static bool write_head(struct request *r, int64_t length)
               buffer_append(head, "\r\n", 2) && headers_write(&r->headers, head);
     if (ok && length >= 0 && strncmp(r->status, "204", 3) != 0 &&
         strncmp(r->status, "304", 3) != 0)
-        ok = buffer_printf(head, "Content-Length: %" PRId64 "\r\n", length);
+        ok = write_length(head, length);
     if (ok && r->session_cookie.len > 0)
         ok = buffer_puts(head, "Set-Cookie: ") &&
              buffer_append(head, r->session_cookie.data, r->session_cookie.len) &&

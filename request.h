@@ -34,6 +34,7 @@ struct request {
     const char *document_root;   /* given or derived, without a final slash */
     const char *script_name, *request_method, *server_name, *cookie;
     const char *https, *request_scheme, *remote_addr, *user_agent, *accept_language;
+    const char *length, *proxy; /* CONTENT_LENGTH, HTTP_PROXY: see request_parse */
     int64_t content_length; /* -1: unknown, the body ends where it ends */
     char *derived_root;     /* memory of a derived DOCUMENT_ROOT */
 

@@ -21,7 +21,7 @@
 
 /* Garbage of a state before it is collected, once its response is out; Lua's own
  * collector starts only at twice that, within a request that makes much of it. */
-#define GARBAGE_BYTES (96 * 1024)
+#define GARBAGE_BYTES (128 * 1024)
 
 struct script_code {
     atomic_uint references;
@@ -77,8 +77,11 @@ static int describe(lua_State *L)
 
 static int add_traceback(lua_State *L)
 {
-    if (limit_broken(script_limit(script_of(L))) != LIMIT_NONE)
-        return 1; /* the limit has noted where it struck */
+    struct limit *limit = script_limit(script_of(L));
+    if (limit_broken(limit) != LIMIT_NONE) {
+        limit_note(limit, L); /* of an error that a library function raised for it */
+        return 1;
+    }
     if (!lua_isstring(L, 1)) {
         lua_pushcfunction(L, describe);
         lua_pushvalue(L, 1);

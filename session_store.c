@@ -332,7 +332,6 @@ static uint32_t copy_locked(struct shard *shard, unsigned round, int64_t now,
 static bool save_shard(struct session_store *store, struct shard *shard,
                        struct session_writer *w, struct buffer *out)
 {
-    int64_t now = session_now();
     size_t need = BATCH_BYTES;
     pthread_mutex_lock(&shard->lock);
     shard->cursor[SHARD_CURSOR_SAVE] = shard->oldest;
@@ -341,6 +340,7 @@ static bool save_shard(struct session_store *store, struct shard *shard,
         buffer_clear(out, SIZE_MAX);
         if (!buffer_reserve(out, need))
             return false;
+        int64_t now = session_now();
         pthread_mutex_lock(&shard->lock);
         uint32_t copied = copy_locked(shard, store->round, now, out, &need);
         more = shard->cursor[SHARD_CURSOR_SAVE] != NULL;

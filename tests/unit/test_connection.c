@@ -318,7 +318,8 @@ static void default_config(struct server *s)
     s->config.read_timeout = PATIENCE;
     s->config.keep_alive_timeout = PATIENCE;
     s->read_timeout = s->write_timeout = PATIENCE;
-    snprintf(s->path, sizeof s->path, "/tmp/test_connection.%ld.sock", (long)getpid());
+    snprintf(s->path, sizeof s->path, "%s/test_connection.%ld.sock", P_tmpdir,
+             (long)getpid());
     s->config.listen = s->path;
 }
 
@@ -1698,7 +1699,7 @@ static void wrong_addresses_are_named(void **state)
     default_config(&s);
     s.config.listen = text;
     memset(text, 'x', sizeof text);
-    memcpy(text, "/tmp/", 5);
+    memcpy(text, "/run/", 5);
     text[sizeof text - 1] = '\0';
     assert_refused(&s.config, "from 1 to 107 bytes, got 299");
     static const char *const rows[][2] = {{"127.0.0.1:http", "expected a path"},

@@ -89,6 +89,14 @@ static void known_parameters_are_found_and_all_are_kept(void **state)
     assert_int_equal(request.param_count, 9);
     assert_string_equal(value_of("EMPTY"), "");
     assert_string_equal(value_of("X"), "a=b");
+    parse("HTTPS=on", "REQUEST_SCHEME=https", "REMOTE_ADDR=::1", "HTTP_USER_AGENT=lynx",
+          "HTTP_ACCEPT_LANGUAGE=en", "SERVER_NAM=x", "=", NULL);
+    assert_string_equal(request.https, "on");
+    assert_string_equal(request.request_scheme, "https");
+    assert_string_equal(request.remote_addr, "::1");
+    assert_string_equal(request.user_agent, "lynx");
+    assert_string_equal(request.accept_language, "en");
+    assert_string_equal(request.server_name, "");
 }
 
 static void nothing_is_left_from_the_request_before(void **state)

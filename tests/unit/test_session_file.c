@@ -179,13 +179,14 @@ static void the_greatest_age_counts_over_restarts(void **state)
 static void a_wall_clock_that_is_behind_ends_no_session(void **state)
 {
     (void)state;
-    struct one s = start();
+    struct one s = start(), other = start();
     pass(HOUR / 2);
     save();
     restart(-1000 * HOUR);
     assert_true(alive(&s));
-    pass(HOUR);
-    assert_false(alive(&s));
+    pass(HOUR / 2);
+    assert_true(alive(&s));
+    assert_false(alive(&other));
 }
 
 static void no_more_than_the_bound_come_back(void **state)
@@ -323,6 +324,125 @@ static void no_file_is_nothing_to_speak_of(void **state)
     (void)state;
     restart(0);
     assert_int_equal(logged("SessionFile"), 0);
+}
+
+/* -- Changes while it is written -- */
+
+/* A save asks for the time between any two steps, with no lock held: there others come in
+ * between. */
+enum { MANY = 1500 };
+
+static struct one many[MANY];
+static int times_asked;
+static bool meddling;
+static void (*meddle)(void);
+
+static int64_t meddling_monotonic(void)
+{
+    times_asked++;
+    if (!meddling) { /* what it does asks for the time as well */
+        meddling = true;
+        meddle();
+        meddling = false;
+    }
+    return monotonic;
+}
+
+static void do_nothing(void)
+{
+}
+
+static void touch_some(void)
+{
+    for (int i = 0; i < 6; i++)
+        assert_true(alive(&many[rand() % MANY]));
+}
+
+static void regenerate_some(void)
+{
+    for (int i = 0; i < MANY / 4; i++) {
+        struct one *s = &many[rand() % MANY];
+        assert_true(session_regenerate(store, &config, &s->id, s->key));
+    }
+}
+
+/* Each session is made anew now and then, with the data that it had. */
+static void replace_some(void)
+{
+    for (int i = 0; i < 6; i++) {
+        struct one *s = &many[rand() % MANY];
+        char name[16];
+        snprintf(name, sizeof name, "%s", get(s, "r", "n"));
+        assert_true(session_delete(store, &s->id));
+        *s = start();
+        assert_true(set(s, "r", "n", name));
+    }
+}
+
+static int copies[MANY];
+
+static bool count_copy(struct session_record *record, void *arg)
+{
+    (void)arg;
+    const struct variable *v = realms_get(&record->data, b("r"), b("n"));
+    assert_non_null(v);
+    char text[16] = "";
+    memcpy(text, variable_value(v).data, v->value_len);
+    copies[atoi(text)]++;
+    return true;
+}
+
+static void save_while(void (*others)(void))
+{
+    struct session_head head;
+    srand(3);
+    for (int i = 0; i < MANY; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", i);
+        many[i] = start();
+        assert_true(set(&many[i], "r", "n", text));
+    }
+    meddle = others;
+    session_set_clocks(meddling_monotonic, fake_wall);
+    for (int round = 0; round < 5; round++) {
+        times_asked = 0;
+        save();
+        memset(copies, 0, sizeof copies);
+        assert_true(session_file_read(file_path, &head, count_copy, NULL));
+        for (int i = 0; i < MANY; i++) /* one that is replaced may be there as both */
+            assert_in_range(copies[i], others == replace_some ? 0 : 1,
+                            others == replace_some ? 2 : 1);
+    }
+    session_set_clocks(fake_monotonic, fake_wall);
+}
+
+static void sessions_in_use_are_written_once(void **state)
+{
+    (void)state;
+    save_while(touch_some);
+}
+
+static void sessions_with_new_keys_are_written_once(void **state)
+{
+    (void)state;
+    save_while(regenerate_some);
+}
+
+static void sessions_that_come_and_go_do_no_harm(void **state)
+{
+    (void)state;
+    save_while(replace_some);
+}
+
+static void a_quiet_save_looks_at_each_session_once(void **state)
+{
+    (void)state;
+    save_while(do_nothing);
+    regenerate_some();
+    times_asked = 0;
+    session_set_clocks(meddling_monotonic, fake_wall);
+    save();
+    assert_true(times_asked < MANY / 16 + 2 * 16 + 10);
 }
 
 /* -- Damage -- */
@@ -556,6 +676,10 @@ int main(void)
         TEST(something_else_than_a_file_is_left_alone),
         TEST(a_file_that_others_may_write_is_not_believed),
         TEST(no_file_is_nothing_to_speak_of),
+        TEST(sessions_in_use_are_written_once),
+        TEST(sessions_with_new_keys_are_written_once),
+        TEST(sessions_that_come_and_go_do_no_harm),
+        TEST(a_quiet_save_looks_at_each_session_once),
         TEST(a_file_cut_anywhere_is_set_aside),
         TEST(a_file_with_any_bit_changed_is_set_aside),
         TEST(a_file_with_more_behind_it_is_set_aside),
