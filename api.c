@@ -595,13 +595,10 @@ static int serve(lua_State *L)
     luaL_setmetatable(L, CON_TYPE);
     int base = lua_gettop(L) - 3;
     lua_call(L, 2, LUA_MULTRET);
+    int results = 0;
     for (int i = base + 1; i <= lua_gettop(L); i++)
-        if (!lua_isstring(L, i)) { /* numbers are strings too */
-            lua_remove(L, i);
-            i--;
-        }
-    lua_rotate(L, 1, -base);
-    int results = lua_gettop(L) - base;
+        if (lua_isstring(L, i)) /* numbers are strings too */
+            lua_copy(L, i, ++results);
     lua_settop(L, results);
     return api_send(L);
 }

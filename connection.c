@@ -18,15 +18,15 @@
  * call to be parked or taken. The generation counts the uses of a slot: the event of a
  * closed connection that comes late meets another generation and is dropped.
  *
- * The request path takes no lock. `set->lock` guards the free list and the list of
- * deferred connections; `set->listener_lock` the listening socket's descriptor, so that a
- * stop cannot close it under an accept. Both are leaves. */
+ * The request path takes no lock. `set->lock`, a leaf, guards the free list and the list
+ * of deferred connections. */
 #include "connection_private.h"
 
 #include "listener.h"
 #include "log.h"
 #include "poller.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,12 +65,12 @@ struct connections {
     struct listener_peers *peers; /* NULL: anyone may connect */
     bool tcp;
 
-    pthread_mutex_t listener_lock;
-    int listener; /* -1 after a stop */
+    int listener; /* a stop puts another file behind this number */
 
     pthread_mutex_t lock;
     struct connection *free;
     struct connection *deferred, **deferred_end;
+    atomic_bool any_deferred; /* read without the lock */
 
     atomic_bool stopping;
     atomic_uint count;
@@ -248,6 +248,7 @@ static struct connection *take_deferred(struct connections *set, bool *more)
         }
     }
     *more = set->deferred != NULL;
+    atomic_store(&set->any_deferred, *more);
     pthread_mutex_unlock(&set->lock);
     return c;
 }
@@ -261,18 +262,30 @@ static void close_deferred(struct connections *set)
     }
 }
 
-/* Left to any worker, behind what waits already. */
-static void defer(struct connections *set, struct connection *c)
+/* Left to any worker that comes by, behind what waits already. */
+static void enqueue(struct connections *set, struct connection *c)
 {
     c->next = NULL;
     pthread_mutex_lock(&set->lock);
     *set->deferred_end = c;
     set->deferred_end = &c->next;
+    atomic_store(&set->any_deferred, true);
     pthread_mutex_unlock(&set->lock);
+}
+
+/* Wakes a worker for them. That one wakes the next, if there are more. */
+static void wake_for_deferred(struct connections *set)
+{
     poller_kick(set->poller);
     if (atomic_load(&set->stopping)) {
         close_deferred(set);
     }
+}
+
+static void defer(struct connections *set, struct connection *c)
+{
+    enqueue(set, c);
+    wake_for_deferred(set);
 }
 
 /* A stop closes what is parked, once. What is parked later closes itself: either the stop
@@ -441,25 +454,18 @@ static bool make_room(struct connections *set)
 /* -1 with errno; EAGAIN when nobody waits, EBADF when stopped. */
 static int accept_one(struct connections *set)
 {
-    pthread_mutex_lock(&set->listener_lock);
-    int fd = -1;
-    errno = EBADF;
-    if (set->listener >= 0) {
-        fd = listener_accept(set->listener, set->peers);
+    if (atomic_load(&set->stopping) || set->listener < 0) {
+        errno = EBADF;
+        return -1;
     }
-    int saved = errno;
-    pthread_mutex_unlock(&set->listener_lock);
-    errno = saved;
-    return fd;
+    return listener_accept(set->listener, set->peers);
 }
 
 /* Is anybody waiting? Asked before a connection is closed to make room for them. */
 static bool anyone_waits(struct connections *set)
 {
-    pthread_mutex_lock(&set->listener_lock);
-    bool waits = set->listener >= 0 && listener_ready(set->listener);
-    pthread_mutex_unlock(&set->listener_lock);
-    return waits;
+    return !atomic_load(&set->stopping) && set->listener >= 0 &&
+           listener_ready(set->listener);
 }
 
 /* Nothing can be accepted now. No event will say when it can: connection_wait tries. The
@@ -523,6 +529,7 @@ static bool accept_failed(struct connections *set, int error, int failures)
     case EWOULDBLOCK:
 #endif
     case EBADF:
+    case ENOTSOCK:
         atomic_store(&set->paused, false);
         return false;
     case EMFILE:
@@ -544,12 +551,14 @@ static bool accept_failed(struct connections *set, int error, int failures)
 }
 
 /* Accepts until nobody waits. Keeps the first connection whose request is there already;
- * leaves the others to the poller. With a request in hand it goes on only for a burst:
- * another worker takes over. */
+ * leaves the others to whoever has time for them, this worker too: that costs no system
+ * call for each. With a request in hand it goes on only for a burst: another worker takes
+ * over. */
 static struct connection *accept_all(struct connections *set, struct connection_reader *r)
 {
     struct connection *kept = NULL, *c;
     int accepted = 0, failures = 0;
+    bool left = false;
     while ((c = find_slot(set)) != NULL) {
         int fd = accepted < ACCEPT_BURST || !kept ? accept_one(set) : -1;
         if (fd < 0) {
@@ -569,10 +578,14 @@ static struct connection *accept_all(struct connections *set, struct connection_
         failures = 0;
         open_slot(set, c, fd);
         if (kept) {
-            park(set, c);
+            enqueue(set, c);
+            left = true;
         } else if (look(set, r, c) == LOOK_COMPLETE) {
             kept = c;
         }
+    }
+    if (left) {
+        wake_for_deferred(set);
     }
     return kept;
 }
@@ -1005,6 +1018,13 @@ struct connection *connection_wait(struct connections *set, struct connection_re
             c = take_next(set, r);
             continue;
         }
+        if (r->polled && atomic_load(&set->any_deferred)) {
+            bool more;
+            r->polled = false;
+            c = take_deferred(set, &more);
+            c = c && look(set, r, c) == LOOK_COMPLETE ? c : NULL;
+            continue;
+        }
         r->streak = 0;
         bool paused = atomic_load(&set->paused);
         if ((paused || atomic_load(&set->accept_again)) &&
@@ -1015,6 +1035,7 @@ struct connection *connection_wait(struct connections *set, struct connection_re
         if (poller_wait(set->poller, paused ? RETRY_TIME : -1, &event) > 0) {
             c = on_event(set, r, &event);
         }
+        r->polled = true;
     }
     if (!c && r->next) {
         close_connection(set, r->next);
@@ -1101,7 +1122,6 @@ struct connections *connections_create(int listener, const struct config *config
     set->listener = listener;
     set->tcp = listener >= 0 && listener_is_tcp(listener);
     pthread_mutex_init(&set->lock, NULL);
-    pthread_mutex_init(&set->listener_lock, NULL);
     set->table = calloc(set->size, sizeof *set->table);
     set->poller = poller_create();
     int error = errno;
@@ -1137,19 +1157,25 @@ void connections_destroy(struct connections *set)
     listener_peers_destroy(set->peers);
     poller_destroy(set->poller);
     pthread_mutex_destroy(&set->lock);
-    pthread_mutex_destroy(&set->listener_lock);
     free(set);
+}
+
+/* Who connects from now on is refused at once. Another thread may be about to accept, so
+ * the number stays taken: by a file that cannot be accepted from. */
+static void close_listener(struct connections *set)
+{
+    int fd = set->listener < 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        dup2(fd, set->listener);
+        fcntl(set->listener, F_SETFD, FD_CLOEXEC);
+        close(fd);
+    }
 }
 
 void connections_stop(struct connections *set)
 {
     atomic_store(&set->stopping, true);
-    pthread_mutex_lock(&set->listener_lock);
-    if (set->listener >= 0) {
-        close(set->listener);
-        set->listener = -1;
-    }
-    pthread_mutex_unlock(&set->listener_lock);
+    close_listener(set);
     poller_wake_all(set->poller);
     for (size_t i = 0; i < set->size; i++) {
         if (change(&set->table[i], PARKED, BUSY)) {

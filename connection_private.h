@@ -30,6 +30,7 @@ struct connection_reader {
     size_t from, to;
     struct connection *next; /* to be looked at again before waiting */
     unsigned streak;         /* how often in a row that was so */
+    bool polled; /* since a deferred one was taken: they must not starve the others */
 };
 
 /* `word`, `since` and `kind` are atomic. All else belongs to the owner: who moved `word`

@@ -36,10 +36,9 @@ static bool is_due(struct chore *c, uint32_t now, int64_t period)
     return true;
 }
 
-static void on_stuck(int worker, void *arg)
+static void on_stuck(int worker, const char *script)
 {
-    (void)arg;
-    if (!workers_replace(worker)) {
+    if (!workers_replace(worker, script)) {
         log_error("no worker is left that could serve: exiting, to be started anew");
         _exit(70); /* EX_SOFTWARE; what is stuck cannot be waited for */
     }
@@ -108,7 +107,7 @@ static void *beat(void *arg)
     while (nap(length, &was_woken)) {
         struct config *config = config_current();
         uint32_t now = limit_clock();
-        limit_watch_check(config->watchdog, on_stuck, NULL);
+        limit_watch_check(config->watchdog, on_stuck);
         if (is_due(&files, now, config->min_file_info_time) || was_woken)
             look_at_files(config);
         if (is_due(&clients, now, SECOND))

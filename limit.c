@@ -15,9 +15,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 /* Room that a script over its memory limit gets so that its end can be told: the
  * message, the traceback, the unwinding. */
 #define HEADROOM (64u * 1024)
+
+#define LARGE_BYTES (1024u * 1024) /* of a state whose memory goes back to the system */
 
 /* What one finalizer may do while its state is closed: some tenths of a second. */
 #define CLOSING_INSTRUCTIONS 10000000
@@ -26,6 +32,8 @@
 
 #define LIMIT_SIGNAL SIGVTALRM
 
+#define NAME_BYTES 256 /* of a script's path that the watchdog logs */
+
 struct limit_watch {
     struct limit_watch *next; /* lock */
     pthread_t thread;         /* immutable */
@@ -33,6 +41,8 @@ struct limit_watch {
     atomic_bool timed;        /* there is a deadline; written by the thread */
     atomic_uint deadline;     /* on limit_clock; written before `timed` */
     atomic_bool stuck;        /* set by the heartbeat, cleared by the thread */
+    atomic_bool named;        /* `name` is written, and stays until the next request */
+    char name[NAME_BYTES];    /* of the late script; written by the signal handler */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -200,22 +210,33 @@ int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
 
 /* -- The allocator -- */
 
-/* Lua collects all garbage when an allocation is denied, then asks for the very same
- * again. Only when nothing else was granted in between is the script really at its end.
- */
+static void run_out(struct limit *l)
+{
+    if (l->main.L == NULL || l->kind != LIMIT_NONE)
+        return;
+    l->max = l->max == 0 ? 0 : l->max + HEADROOM;
+    limit_break(l, LIMIT_MEMORY);
+    limit_note(l, l->running->L);
+}
+
 static void *deny(struct limit *l, const void *block, size_t size)
 {
-    bool again =
-        l->denied_at == l->grown && l->denied_block == block && l->denied_size == size;
+    if (l->denied_at == l->grown)
+        run_out(l);
     l->denied_at = l->grown;
     l->denied_block = block;
     l->denied_size = size;
-    if (again && l->main.L != NULL && l->kind == LIMIT_NONE) {
-        l->max = l->max == 0 ? 0 : l->max + HEADROOM;
-        limit_break(l, LIMIT_MEMORY);
-        limit_note(l, l->running->L);
-    }
     return NULL;
+}
+
+/* Lua collects all garbage when an allocation is denied, then asks for the very same
+ * again. The library's string buffers do not: they raise an error, for whose message
+ * something else is asked for. The script is at its end when the second try is denied,
+ * or when there is none. */
+static void check_denied(struct limit *l, const void *block, size_t size)
+{
+    if (l->denied_at == l->grown && (l->denied_block != block || l->denied_size != size))
+        run_out(l);
 }
 
 static void *allocate(void *data, void *block, size_t old_size, size_t size)
@@ -227,6 +248,8 @@ static void *allocate(void *data, void *block, size_t old_size, size_t size)
         l->used -= old;
         return NULL;
     }
+    if (size > old)
+        check_denied(l, block, size);
     if (size > old && l->max != 0 &&
         size - old > l->max - (l->used < l->max ? l->used : l->max))
         return deny(l, block, size);
@@ -250,16 +273,27 @@ lua_State *limit_newstate(struct limit *l)
     return L;
 }
 
+/* The C library keeps freed memory for itself, unless it is told not to. */
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 /* Closing may happen in any thread, watched or not, so finalizers are counted, not
  * timed: coroutines made from here on inherit the hook. */
 void limit_close(struct limit *l)
 {
+    bool large = l->kind == LIMIT_MEMORY || l->used >= LARGE_BYTES;
     l->closing = true;
     l->kind = LIMIT_NONE;
     lua_sethook(l->main.L, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
     lua_close(l->main.L);
     free(l->where);
     l->where = NULL;
+    if (large)
+        give_back();
 }
 
 /* -- Deadlines -- */
@@ -272,12 +306,25 @@ static bool overdue(const struct limit_watch *w, uint32_t now, int64_t grace)
     return (int32_t)(now - deadline) >= 0 && (int64_t)(uint32_t)(now - deadline) >= grace;
 }
 
+/* Only the stuck thread itself can tell what it runs: its memory may be gone by the time
+ * that another one looks. Of a long path the end. */
+static void note_name(struct limit_watch *w, const struct limit *l)
+{
+    if (l->name == NULL || atomic_load_explicit(&w->named, memory_order_relaxed))
+        return;
+    size_t len = strlen(l->name), skip = len < NAME_BYTES ? 0 : len - NAME_BYTES + 1;
+    memcpy(w->name, l->name + skip, len - skip + 1);
+    atomic_store_explicit(&w->named, true, memory_order_release);
+}
+
 static void on_signal(int number)
 {
     (void)number;
     struct limit *l = current;
-    if (l != NULL && watch != NULL && overdue(watch, limit_clock(), 0))
-        limit_break(l, LIMIT_TIME);
+    if (l == NULL || watch == NULL || !overdue(watch, limit_clock(), 0))
+        return;
+    limit_break(l, LIMIT_TIME);
+    note_name(watch, l);
 }
 
 void limit_init(void)
@@ -355,9 +402,12 @@ void limit_leave(struct limit *l)
     current = NULL;
 }
 
-void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, void *arg), void *arg)
+void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *script))
 {
-    int workers[64];
+    struct {
+        int worker;
+        char name[NAME_BYTES];
+    } late[16]; /* the rest at the next look */
     int count = 0;
     uint32_t now = limit_clock();
     pthread_mutex_lock(&lock);
@@ -365,13 +415,16 @@ void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, void *arg), v
         if (!overdue(w, now, 0))
             continue;
         pthread_kill(w->thread, LIMIT_SIGNAL); /* it cannot end: it would need the lock */
-        if (watchdog > 0 && overdue(w, now, watchdog) && count < 64 &&
-            !atomic_exchange(&w->stuck, true))
-            workers[count++] = w->worker;
+        if (watchdog > 0 && overdue(w, now, watchdog) && count < 16 &&
+            !atomic_exchange(&w->stuck, true)) {
+            bool named = atomic_load_explicit(&w->named, memory_order_acquire);
+            late[count].worker = w->worker;
+            memcpy(late[count++].name, named ? w->name : "", named ? NAME_BYTES : 1);
+        }
     }
     pthread_mutex_unlock(&lock);
     for (int i = 0; i < count; i++)
-        stuck(workers[i], arg);
+        stuck(late[i].worker, late[i].name);
 }
 
 bool limit_watch_was_stuck(const struct limit_watch *w)

@@ -29,6 +29,7 @@ struct limit_thread {
 
 /* Part of a script; touched by its owner only, and by a signal handler in its thread. */
 struct limit {
+    const char *name; /* of the script, for the watchdog's log line; or NULL */
     size_t used; /* bytes that Lua has allocated */
     size_t max;  /* bytes; 0: no limit */
     struct limit_thread main;
@@ -95,9 +96,10 @@ int64_t limit_time_left(void);
 void limit_enter(struct limit *l);
 void limit_leave(struct limit *l);
 
-/* Heartbeat: signals every thread that is over its time. Calls stuck(worker, late, arg)
- * once for each that has been so for `watchdog` ms or more (0: never). */
-void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, void *arg), void *arg);
+/* Heartbeat: signals every thread that is over its time. Calls stuck(worker, script) once
+ * for each that has been so for `watchdog` ms or more (0: never); `script` is "" when it
+ * is not known. */
+void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *script));
 
 /* Whether limit_watch_check reported the calling thread's present request as stuck. */
 bool limit_watch_was_stuck(const struct limit_watch *w);

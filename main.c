@@ -290,11 +290,29 @@ static struct service *start(struct config *config, int listener)
     return &service;
 }
 
+static void on_alarm(int number)
+{
+    (void)number;
+    _exit(EXIT_SUCCESS);
+}
+
+/* Whatever a script's finalizers do in a thread that is waited for here, the end comes. */
+static void set_last_alarm(void)
+{
+    sigset_t set;
+    signal(SIGALRM, on_alarm);
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    alarm(SHUTDOWN_TIMEOUT / 1000 + 5);
+}
+
 /* Ends in the order in which things depend on each other. */
 static void stop(struct service *service)
 {
     log_info("stopping");
     notify_send("STOPPING=1");
+    set_last_alarm();
     connections_stop(service->connections);
     bool all = workers_wait(SHUTDOWN_TIMEOUT);
     connection_unlink();
@@ -330,7 +348,7 @@ int main(int argc, char **argv)
     if (config == NULL)
         return EXIT_FAILURE;
 #ifdef __GLIBC__
-    mallopt(M_ARENA_MAX, 2); /* an arena per thread would never give its memory back */
+    mallopt(M_ARENA_MAX, 4); /* more would not be given back to the system */
 #endif
     int listener = take_resources(config);
     if (config->daemonize && daemon(1, 0) < 0)

@@ -442,6 +442,7 @@ struct script *script_create(struct script_code *code, const char *root,
         return NULL;
     }
     s->limit.max = (size_t)config->script_memory_limit;
+    s->limit.name = code->path;
     s->config_generation = config_generation();
     s->config = config_ref(config);
     s->code = script_code_ref(code);

@@ -242,14 +242,11 @@ bool session_cookie(const struct config *config, bool https, const char *key,
     if (site == CONFIG_SAME_SITE_NONE && !secure)
         site = CONFIG_SAME_SITE_LAX;
     const char *domain = config->session_cookie_domain;
-    return buffer_printf(out, "%s=%s; Path=/%s%s%s%s%s%s%s",
-                         config->session_name, key != NULL ? key : "",
-                         key != NULL ? "" : "; Max-Age=0",
-                         domain[0] != '\0' ? "; Domain=" : "", domain,
-                         config->session_cookie_http_only ? "; HttpOnly" : "",
-                         secure ? "; Secure" : "",
-                         site == CONFIG_SAME_SITE_OMIT ? "" : "; SameSite=",
-                         same_site[site]);
+    return buffer_printf(
+        out, "%s=%s; Path=/%s%s%s%s%s%s%s", config->session_name, key != NULL ? key : "",
+        key != NULL ? "" : "; Max-Age=0", domain[0] != '\0' ? "; Domain=" : "", domain,
+        config->session_cookie_http_only ? "; HttpOnly" : "", secure ? "; Secure" : "",
+        site == CONFIG_SAME_SITE_OMIT ? "" : "; SameSite=", same_site[site]);
 }
 
 /* -- A session's data -- */

@@ -45,6 +45,11 @@ static void put_number(struct buffer *out, uint64_t x, size_t len)
         out->data[out->len++] = (char)(x >> (8 * i));
 }
 
+static void put_age(struct buffer *out, int64_t age)
+{
+    put_number(out, (uint64_t)(age < AGE_MAX ? age : AGE_MAX), 8);
+}
+
 static void put_realm(struct buffer *out, const struct realm *r)
 {
     put_number(out, r->name_len, 4);
@@ -67,8 +72,8 @@ void session_record_put(const struct session_record *r, struct buffer *out)
 {
     put_number(out, 'S', 1);
     put_bytes(out, r->id, sizeof r->id);
-    put_number(out, (uint64_t)r->age, 8);
-    put_number(out, (uint64_t)r->idle, 8);
+    put_age(out, r->age);
+    put_age(out, r->idle);
     for (int i = 0; i < 3; i++)
         put_number(out, r->client[i], 8);
     put_number(out, r->data.count, 4);

@@ -263,12 +263,12 @@ bool workers_start(const struct service *service, int count)
     return true;
 }
 
-bool workers_replace(int id)
+bool workers_replace(int id, const char *script)
 {
     pthread_mutex_lock(&lock);
     bool possible = ++stuck <= wanted;
     pthread_mutex_unlock(&lock);
-    log_error("worker %d is stuck in a script that no limit reaches; %s", id,
+    log_error("worker %d is stuck in a script that no limit reaches, %s; %s", id, script,
               possible ? "another takes its place" : "as all the others are");
     return possible && start_one();
 }
