@@ -3,6 +3,7 @@
 #   make                  builds ./luafcgid2
 #   make check            installs what the tests need, then runs all of them
 #   make check-unit       the unit tests only
+#   make fuzz             fuzzes what peers can send, with clang; FUZZ_SECONDS=60 each
 #   make bench            the benchmark, against nginx, php-fpm and Apache
 #   make clean            removes what was built
 
@@ -32,7 +33,8 @@ ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(MODE_LIBS) $(LIBS)
 #
 #   make SANITIZE=address    AddressSanitizer and UndefinedBehaviorSanitizer
 #   make SANITIZE=thread     ThreadSanitizer
-#   make POLLER=kqueue       the BSD poller, on Linux through libkqueue
+#   make POLLER=kqueue       the BSD poller, on Linux: through libkqueue where that is
+#                            installed, else through tests/kqueue (epoll as a kqueue)
 #   make WERROR=1            warnings are errors
 MODE := release
 ifeq ($(SANITIZE),address)
@@ -47,18 +49,27 @@ $(error SANITIZE is address or thread)
 endif
 ifeq ($(POLLER),kqueue)
 MODE := $(MODE)-kqueue
+ifeq ($(shell $(PKG_CONFIG) --exists libkqueue 2>/dev/null && echo yes),yes)
+MODE_CFLAGS += -DPOLLER_KQUEUE $(shell $(PKG_CONFIG) --cflags libkqueue)
+MODE_LIBS   += $(shell $(PKG_CONFIG) --libs libkqueue)
+else ifneq ($(wildcard /usr/include/kqueue/sys/event.h),)
 MODE_CFLAGS += -DPOLLER_KQUEUE -I/usr/include/kqueue
 MODE_LIBS   += -lkqueue
+else ifeq ($(shell uname -s),Linux)
+MODE_CFLAGS += -DPOLLER_KQUEUE -Itests/kqueue
+KQUEUE      := tests/kqueue/kevent.c
+endif
 endif
 ifneq ($(WERROR),)
 WARNINGS += -Werror
 endif
 
 BUILD  := .build/$(MODE)
+FUZZ   := .build/fuzz
 BINARY := $(if $(filter release,$(MODE)),luafcgid2,$(BUILD)/luafcgid2)
 
 SOURCES := $(wildcard *.c)
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(KQUEUE:tests/kqueue/%.c=$(BUILD)/%.o)
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
 all: $(BINARY)
@@ -69,7 +80,10 @@ $(BINARY): $(OBJECTS)
 $(BUILD)/%.o: %.c Makefile | $(BUILD)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD) $(BUILD)/unit:
+$(BUILD)/%.o: tests/kqueue/%.c Makefile | $(BUILD)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD) $(BUILD)/unit $(FUZZ):
 	mkdir -p $@
 
 # A unit test is linked with all of the daemon but main; test_pool brings a fake of the
@@ -88,6 +102,27 @@ check-unit: $(UNIT)
 
 check:
 	sh scripts/test.sh
+
+# -- Fuzzing --
+#
+# Both targets are linked with the connection room alone, and run for FUZZ_SECONDS each
+# from a copy of their corpus; a finding is a failure. make fuzz FUZZ_TARGETS=head is one.
+
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= head connection
+FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
+                -fno-sanitize-recover=undefined
+FUZZ_SOURCES_head       = record.c
+FUZZ_SOURCES_connection = connection.c connection_io.c listener.c feed.c poller.c record.c log.c
+
+.SECONDEXPANSION:
+$(FUZZ)/fuzz_%: tests/fuzz/fuzz_%.c $$(FUZZ_SOURCES_$$*) $(wildcard *.h) Makefile | $(FUZZ)
+	$(FUZZ_CC) -std=c11 -pthread -D_GNU_SOURCE $(WARNINGS) $(LUA_CFLAGS) $(FUZZ_FLAGS) $(CPPFLAGS) \
+	    -I. -o $@ $(filter %.c,$^) $(FCGI_LIBS)
+
+fuzz: $(FUZZ_TARGETS:%=$(FUZZ)/fuzz_%)
+	sh tests/fuzz/run.sh $(FUZZ) $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 bench: all
 	sh tests/bench/bench.sh
@@ -239,5 +274,5 @@ help:
 
 -include $(wildcard $(BUILD)/*.d) $(wildcard $(BUILD)/unit/*.d)
 
-.PHONY: all check check-unit bench clean help
+.PHONY: all check check-unit fuzz bench clean help
 .DELETE_ON_ERROR:

@@ -29,8 +29,8 @@ struct cached_param {
 };
 
 struct api {
-    struct api_call *call;   /* NULL between requests */
-    unsigned serial;         /* of the request: tells an old `con` from the present one */
+    struct api_call *call; /* NULL between requests */
+    unsigned serial;       /* of the request: tells an old `con` from the present one */
     int self, cache, info, config; /* registry: this, the strings, Info, Config */
     int worker;                    /* Info.Thread */
     struct cached_param params[CACHED_PARAMS];

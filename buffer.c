@@ -8,13 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef BUFFER_FIRST_BYTES
+#define BUFFER_FIRST_BYTES 32
+#endif
+
 bool buffer_reserve(struct buffer *b, size_t extra)
 {
     if (extra <= b->cap - b->len)
         return true;
     if (extra > SIZE_MAX / 2 - b->len)
         return false;
-    size_t cap = b->cap < 32 ? 32 : b->cap;
+    size_t cap = b->cap < BUFFER_FIRST_BYTES ? BUFFER_FIRST_BYTES : b->cap;
     while (cap < b->len + extra)
         cap *= 2;
     char *data = realloc(b->data, cap);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <lualib.h>
 #include <signal.h>
 #include <stdint.h>
@@ -177,6 +178,36 @@ static int debug_sethook(lua_State *L)
         lua_replace(L, hook);
     }
     return call_original(L);
+}
+
+/* -- What debug could break: the C functions' own variables, and what a userdata is -- */
+
+static int debug_setupvalue(lua_State *L)
+{
+    luaL_argcheck(L, !lua_iscfunction(L, 1), 1, "Lua function expected");
+    return call_original(L);
+}
+
+static int debug_setlocal(lua_State *L)
+{
+    lua_Debug ar;
+    int arg = lua_isthread(L, 1) ? 2 : 1;
+    lua_State *of = arg == 2 ? lua_tothread(L, 1) : L;
+    lua_Integer level = luaL_checkinteger(L, arg);
+    if (level >= 0 && level < INT_MAX && lua_getstack(of, (int)level, &ar) &&
+        lua_getinfo(of, "S", &ar) && *ar.what == 'C')
+        return luaL_error(L, "the variables of a C function cannot be set");
+    if (of == L) { /* the original has this function below it */
+        lua_pushinteger(L, level + 1);
+        lua_replace(L, arg);
+    }
+    return call_original(L);
+}
+
+static int debug_setmetatable(lua_State *L)
+{
+    luaL_argcheck(L, lua_type(L, 1) != LUA_TUSERDATA, 1, "a userdata stays what it is");
+    return guarded_setmetatable(L);
 }
 
 /* -- Loading: source only, and remembered -- */
@@ -565,13 +596,20 @@ void library_open(lua_State *L)
         {LUA_IOLIBNAME, "write", io_write},
         {LUA_IOLIBNAME, "popen", io_popen},
         {LUA_DBLIBNAME, "sethook", debug_sethook},
-        {LUA_DBLIBNAME, "setmetatable", guarded_setmetatable},
+        {LUA_DBLIBNAME, "setmetatable", debug_setmetatable},
+        {LUA_DBLIBNAME, "setupvalue", debug_setupvalue},
+        {LUA_DBLIBNAME, "setlocal", debug_setlocal},
     };
     for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
         lua_getglobal(L, replacements[i].library);
         replace(L, replacements[i].name, replacements[i].function);
         lua_pop(L, 1);
     }
+    lua_getglobal(L, LUA_DBLIBNAME);
+    lua_pushnil(L);
+    lua_setfield(L, -2,
+                 "getregistry"); /* where this daemon and the libraries keep theirs */
+    lua_pop(L, 1);
     luaL_getmetatable(L, LUA_FILEHANDLE); /* whose __index is itself */
     replace(L, "write", file_write);
     lua_pop(L, 1);

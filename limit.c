@@ -370,6 +370,7 @@ void limit_watch_begin(struct limit_watch *w, int64_t timeout)
 {
     if (timeout <= 0)
         return;
+    atomic_store_explicit(&w->named, false, memory_order_relaxed);
     atomic_store_explicit(&w->deadline, limit_clock() + (uint32_t)timeout,
                           memory_order_relaxed);
     atomic_store_explicit(&w->timed, true, memory_order_release);

@@ -12,11 +12,17 @@
 #include <strings.h>
 
 /* Memory that a worker keeps for the next response. */
+#ifndef BODY_KEEP
 #define BODY_KEEP (256 * 1024)
+#endif
+#ifndef HEAD_KEEP
 #define HEAD_KEEP (16 * 1024)
+#endif
 
 /* A response that streams is sent on when this much has piled up without a Flush. */
+#ifndef STREAM_BYTES
 #define STREAM_BYTES (64 * 1024)
+#endif
 
 /* -- Parameters -- */
 

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define COOKIES_TRIED 8
+
 static bool is_https(const struct request *r)
 {
     bool https = r->https[0] != '\0' && strcasecmp(r->https, "off") != 0;
@@ -26,7 +28,8 @@ static struct session_client client_of(const struct request *r)
     return (struct session_client){r->remote_addr, r->user_agent, r->accept_language};
 }
 
-/* Tries every cookie of the name: one may have been planted beside the real one. */
+/* Tries cookies of the name until one fits: one may have been planted beside the real
+ * one. Not for ever, as each costs a hash. */
 static void look_up(struct api_call *call)
 {
     struct request *r = call->request;
@@ -35,12 +38,15 @@ static void look_up(struct api_call *call)
     const char *header = r->cookie, *name = r->config->session_name;
     struct cookie cookie;
     session->looked_up = true;
-    while (!session->present && cookie_next(&header, &cookie)) {
+    for (int tries = 0; tries < COOKIES_TRIED && !session->present;) {
+        if (!cookie_next(&header, &cookie))
+            return;
         char key[SESSION_KEY_MAX + 1];
         if (cookie.name_len != strlen(name) ||
             memcmp(cookie.name, name, cookie.name_len) != 0 ||
             cookie.value_len > SESSION_KEY_MAX)
             continue;
+        tries++;
         memcpy(key, cookie.value, cookie.value_len);
         key[cookie.value_len] = '\0';
         session->present =
@@ -116,7 +122,7 @@ static int session_set_var(lua_State *L)
         }
         value = (struct bytes){encoded->data, encoded->len};
     }
-    struct session_id *id = start(L, call);
+    struct session_id *id = lua_isnil(L, 3) ? find(call) : start(L, call);
     lua_pushboolean(L, id != NULL && session_set(call->sessions, call->request->config,
                                                  id, realm, name, value));
     return 1;

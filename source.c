@@ -26,8 +26,9 @@
 enum {
     SIZE_LIMIT = 16 * 1024 * 1024, /* bytes of one file */
     FIRST_SLOTS = 64,
-    READ_PATIENCE = 4,   /* pauses that one source_read may take */
-    SWEEP_PATIENCE = 10, /* pauses that one sweep may take */
+    READ_PATIENCE = 250,  /* pauses that one source_read may take, about a second; */
+    MISSING_PATIENCE = 4, /* of them, for a file that is not there */
+    SWEEP_PATIENCE = 10,  /* pauses that one sweep may take */
 };
 
 static const int64_t second = 1000000000;
@@ -38,6 +39,10 @@ static const int64_t racy_age = 2100000000;
 /* Time stamps of common file systems advance with the kernel's tick, 10 ms at most. An
  * editor that truncates a file and writes it again is done well within that. */
 static const int64_t fresh_age = 10000000;
+
+/* But on a busy machine it may wait between the two. An empty script serves no purpose,
+ * so one gets this long to be written. */
+static const int64_t empty_age = 1000000000;
 static const long pause_length = 4000000;
 
 struct identity {
@@ -195,6 +200,13 @@ static int check_kind(const struct stat *st)
     return st->st_size > SIZE_LIMIT ? EFBIG : 0;
 }
 
+/* Whether a file of that identity may still be written to. */
+static bool is_fresh(const struct identity *i, int64_t now)
+{
+    int64_t age = now - newest_time(i);
+    return age >= -fresh_age && age < (i->size == 0 ? empty_age : fresh_age);
+}
+
 static int read_opened(int fd, const char *path, const char *root, struct look *look,
                        struct buffer *text)
 {
@@ -221,7 +233,7 @@ static int read_opened(int fd, const char *path, const char *root, struct look *
     /* A torn content belongs to no time stamp, however old. */
     bool torn = !identical(&first, &look->identity);
     look->racy = torn || age < racy_age;
-    look->unsettled = torn || (age >= -fresh_age && age < fresh_age);
+    look->unsettled = torn || is_fresh(&look->identity, now);
     return 0;
 }
 
@@ -263,9 +275,11 @@ static int read_settled(const char *path, const char *root, int *patience,
                         struct look *look, struct buffer *text)
 {
     size_t start = text->len;
-    for (;; --*patience) {
+    for (int pauses = 0;; pauses++, --*patience) {
         int error = read_once(path, root, look, text);
-        bool again = error == 0 ? look->unsettled : error == ENOENT && is_known(path);
+        bool again = error == 0
+                         ? look->unsettled
+                         : error == ENOENT && pauses < MISSING_PATIENCE && is_known(path);
         if (error != 0)
             text->len = start;
         if (!again || *patience <= 0)
@@ -461,7 +475,7 @@ static enum verdict compare(const char *path, const struct look *known, bool use
         bool same = identical(&seen, &known->identity);
         if (same && !known->racy)
             return UNCHANGED;
-        if (!same && !use_checksum)
+        if (!same && !use_checksum && !is_fresh(&seen, wall_clock()))
             return CHANGED;
     } else if (is_transient(errno)) {
         return UNCHANGED;
@@ -471,6 +485,8 @@ static enum verdict compare(const char *path, const struct look *known, bool use
     buffer_free(&text);
     if (error != 0)
         return is_transient(error) ? UNCHANGED : CHANGED;
+    if (now->unsettled)
+        return UNCHANGED; /* so far: what was read last serves until this is whole */
     /* It can change between the two looks, too. */
     if (!use_checksum && !identical(&now->identity, &known->identity))
         return CHANGED;

@@ -2,7 +2,8 @@
 # Builds the daemon and runs its tests: the unit tests, then pytest on tests/integration
 # and tests/fault.
 #
-#     sh scripts/test.sh [ARGUMENT OF PYTEST]...      for example  -k heartbeat -x
+#     sh scripts/test.sh [ARGUMENT OF PYTEST]...      for example  -x -k heartbeat
+#                                                     or  tests/integration/test_lf.py
 #
 #     SANITIZE=thread|address   tests that build instead; see the Makefile
 #     LUAFCGID2_SOAK=200000     requests of the soak test (20000)
@@ -40,9 +41,15 @@ failures=0
 make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} || exit 1
 logged unit make ${mode:+"$mode"} check-unit || failures=1
 
+# Everything, unless an argument names some of it.
+case " $* " in
+*" tests/"*) ;;
+*)
+    set -- tests/integration "$@"
+    [ -z "$(find tests/fault -name 'test_*.py' 2>/dev/null)" ] || set -- tests/fault "$@"
+    ;;
+esac
 # INT lets pytest stop the servers that it started.
-set -- tests/integration "$@"
-[ -z "$(find tests/fault -name 'test_*.py' 2>/dev/null)" ] || set -- tests/fault "$@"
 logged pytest timeout -s INT -k 60 "${TEST_SECONDS:-600}" /usr/bin/python3 -m pytest -q "$@" ||
     failures=1
 

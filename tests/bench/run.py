@@ -89,8 +89,8 @@ def wrk(port, uri, seconds, args=()):
     """requests, seconds, 99th percentile in ms."""
     here = os.path.dirname(os.path.abspath(__file__))
     command = ["wrk", "-t", "1", "-c", str(rowlist.CONNECTIONS), "-d", f"{seconds}s",
-               "-s", os.path.join(here, "wrk.lua"), f"http://127.0.0.1:{port}{uri}",
-               "--", *args]
+               "--timeout", "20s", "-s", os.path.join(here, "wrk.lua"),
+               f"http://127.0.0.1:{port}{uri}", "--", *args]
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"^result (\d+) (\d+) (\d+) (\d+)$", out.stdout, re.M)
     if not found:

@@ -8,7 +8,7 @@ import time
 from servers import PATIENCE, SANITIZER, read, wait_until
 
 # Seconds of RequestTimeout: enough for a healthy request on a busy machine.
-LIMIT = 1 if SANITIZER else 0.3
+LIMIT = 1 if SANITIZER else 0.2
 # A late worker is noticed within a quarter of its limit; the rest is for the machine.
 LATEST = LIMIT * 1.25 + (20 if SANITIZER else 3)
 

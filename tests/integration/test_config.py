@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -46,6 +47,16 @@ OPTIONS = [
     ("Backlog", ["backlog"], "511", ["four", "4", True, {}, -2, 1.5], [-1, 1, 4096]),
     ("Daemonize", ["daemonize"], "false", BOOLEAN, [True, False]),
     ("Watchdog", ["watchdog"], "60", ["x", True, -1], [0, 5]),
+    ("SessionName", [], "XLuaSession", TEXT + ["", "no cookie name"], ["sid"]),
+    ("SessionTime", [], "3600", ["x", True, -1], [1, 86400]),
+    ("SessionKeyLen", [], "24", NUMBER + [0, 1000], [24, 64]),
+    ("SessionCookieSecure", [], '"auto"', [1, "sometimes", {}], [True, False, "auto"]),
+    ("SessionCookieHttpOnly", [], "true", BOOLEAN, [True, False]),
+    ("SessionCookieSameSite", [], "Lax", [1, True, "sometimes"], ["Lax", "Strict"]),
+    ("SessionTargetScore", [], "3", ["3", True, {}, 1.5], [-1, 0, 6]),
+    ("SessionIpScore", [], "3", ["3", True, {}, 1.5], [0, 5]),
+    ("SessionUserAgentScore", [], "2", ["3", True, {}, 1.5], [0, 5]),
+    ("SessionLanguageScore", [], "1", ["3", True, {}, 1.5], [0, 5]),
     ("Config", [], "{}", [5, "x", True], [{}, {"a": {"b": [1, 2.5, True, "x"]}}]),
     ("AllowedExtensions", [], '{".lua"}', [".lua", 5, True, {"a": 1}, [5]],
      [[".lua"], [".lua", ".lp"], []]),
@@ -71,14 +82,18 @@ def run(*arguments, cwd="/", prefix=()):
                           timeout=servers.PATIENCE, check=False)
 
 
+def put(directory, text, name="config.lua"):
+    with open(os.path.join(directory, name), "w", encoding="utf-8") as f:
+        f.write(text)
+
+
 @pytest.fixture
 def check(scratch):
     """Writes a config.lua and runs -t on it; returns the status and all that was said."""
     directory = scratch()
 
     def call(text):
-        with open(os.path.join(directory, "config.lua"), "w", encoding="utf-8") as f:
-            f.write(text)
+        put(directory, text)
         done = run("-t", "-c", "config.lua", cwd=directory)
         assert os.listdir(directory) == ["config.lua"]  # looking leaves no trace
         return done.returncode, done.stdout + done.stderr
@@ -214,8 +229,7 @@ def test_broken_file_is_reported(check, text, message):
 @pytest.mark.parametrize("text", ['WorkerThreads = "four"', "x = = 1"])
 def test_bad_configuration_stops_the_start(scratch, text):
     directory = scratch()
-    with open(os.path.join(directory, "config.lua"), "w", encoding="ascii") as f:
-        f.write("Listen = %s\nLogFilePath = ''\n%s" % (lua(directory + "/s"), text))
+    put(directory, "Listen = %s\nLogFilePath = ''\n%s" % (lua(directory + "/s"), text))
     done = run("-c", "config.lua", cwd=directory)
     assert done.returncode == 1 and "config.lua" in done.stderr
     assert os.listdir(directory) == ["config.lua"]
@@ -244,13 +258,12 @@ def test_wrong_command_line(arguments):
     assert "luafcgid2" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["-t", "-c", "a.lua"], ["-t", "a.lua"], 
+@pytest.mark.parametrize("arguments", [["-t", "-c", "a.lua"], ["-t", "a.lua"],
                                        ["-c", "a.lua", "-t"]], ids=" ".join)
 def test_file_is_named_in_either_way(scratch, arguments):
     directory = scratch()
     for name, text in [("a.lua", "WorkerThreads = 'from a'"), ("config.lua", "")]:
-        with open(os.path.join(directory, name), "w", encoding="ascii") as f:
-            f.write(text)
+        put(directory, text, name)
     done = run(*arguments, cwd=directory)
     assert done.returncode == 1 and "from a" in done.stdout + done.stderr
 
@@ -268,8 +281,7 @@ def test_missing_file(scratch):
 
 def test_config_lua_of_the_working_directory_is_the_first_choice(scratch):
     directory = scratch()
-    with open(os.path.join(directory, "config.lua"), "w", encoding="ascii") as f:
-        f.write("WorkerThreads = 'from here'")
+    put(directory, "WorkerThreads = 'from here'")
     done = run("-t", cwd=directory)
     assert done.returncode == 1 and "from here" in done.stdout + done.stderr
 
@@ -297,8 +309,7 @@ def may_mount():
 def test_where_the_configuration_is_looked_for(scratch, here, etc, status, message):
     directory = scratch()
     if here is not None:
-        with open(os.path.join(directory, "config.lua"), "w", encoding="ascii") as f:
-            f.write(here)
+        put(directory, here)
     done = run("-t", cwd=directory, prefix=private_etc(etc))
     assert done.returncode == status, done
     assert message in done.stdout + done.stderr
@@ -316,7 +327,7 @@ def test_backlog(daemon, name, value, expected):
     """The kernel queues as many connections for a stopped daemon, and one more."""
     d = daemon(**{name: value})
     d.main("")  # what connected before this has been accepted
-    d.signal(19)  # SIGSTOP
+    d.signal(signal.SIGSTOP)
     wait_until(lambda: re.search(r"State:\s+T", read("/proc/%d/status" % d.pid)), "its stop")
     queued = []
     try:
@@ -328,7 +339,7 @@ def test_backlog(daemon, name, value, expected):
     except BlockingIOError:
         queued.pop().close()
     finally:
-        d.signal(18)  # SIGCONT
+        d.signal(signal.SIGCONT)
     limit = int(read("/proc/sys/net/core/somaxconn"))
     assert len(queued) == min(expected, limit) + 1
     for s in queued:
@@ -350,7 +361,7 @@ def test_daemonize_goes_to_the_background(scratch, site, name):
         assert d.main("return 'from the background'").text == "from the background"
         assert os.getsid(pid) != os.getsid(0) and os.getpgid(pid) != os.getpgid(0)
     finally:
-        os.kill(pid, 15)
+        os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not os.path.exists("/proc/%d" % pid), "its end")
     assert not os.path.exists(d.address) and not read(pid_file)
     assert not [line for line in d.lines() if line.level == "error"]
@@ -358,8 +369,7 @@ def test_daemonize_goes_to_the_background(scratch, site, name):
 
 def test_daemonize_reports_a_bad_start_in_the_foreground(scratch):
     directory = scratch()
-    with open(os.path.join(directory, "config.lua"), "w", encoding="ascii") as f:
-        f.write("Daemonize = true Listen = '/no/such/directory/s' LogFilePath = ''")
+    put(directory, "Daemonize = true Listen = '/no/such/directory/s' LogFilePath = ''")
     done = run("-c", "config.lua", cwd=directory)
     assert done.returncode == 1 and "/no/such/directory" in done.stderr
 
@@ -368,7 +378,7 @@ def test_pid_file(daemon, scratch):
     path = os.path.join(scratch(), "pid")
     d = daemon(PidFile=path)
     assert read(path).strip() == str(d.pid)
-    d.signal(15)
+    d.signal(signal.SIGTERM)
     assert d.wait() == 0
     assert not os.path.exists(path)
 
@@ -378,6 +388,7 @@ def test_privileges_are_dropped_after_binding(daemon, scratch):
     directory = scratch()
     os.chmod(directory, 0o755)
     d = daemon(Listen=os.path.join(directory, "s"), User="nobody", Group="nogroup")
+    d.main("")  # the socket is there before the privileges go
     status = read("/proc/%d/status" % d.pid)
     assert re.search(r"Uid:\s+65534\s+65534\s+65534\s+65534", status)
     assert re.search(r"Gid:\s+65534\s+65534\s+65534\s+65534", status)

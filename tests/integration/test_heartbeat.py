@@ -1,10 +1,13 @@
 """The heartbeat: edits show up by themselves, and nothing else does."""
 
 import os
+import subprocess
 import threading
+import time
 
 import pytest
 
+import servers
 from servers import lua, wait_until
 
 DAEMON = {"WorkerThreads": 1}
@@ -15,11 +18,12 @@ def page(text):
     return "function main() n = (n or 0) + 1 return %s, ' ', n end" % lua(text)
 
 
-def shows(daemon, name, text):
+def shows(daemon, name, text, **params):
     """Waits until the script says `text`, and returns its count."""
-    return int(wait_until(
-        lambda: daemon.get(name).text.startswith(text + " ") and daemon.get(name).text,
-        "%s to say %r" % (name, text)).split()[-1])
+    def look():
+        said = daemon.get(name, **params).text
+        return said if said.startswith(text + " ") else None
+    return int(wait_until(look, "%s to say %r" % (name, text)).split()[-1])
 
 
 def let_it_look(daemon):
@@ -86,10 +90,12 @@ def link_to_another_file(site, path):
     os.rename(path + ".link", path)
 
 
-@pytest.mark.parametrize("edit", [
-    rename_over, write_in_place, longer, shorter, same_size_and_same_times,
-    older_file_renamed_over, same_size_and_times_renamed_over, deleted_and_written_again,
-    link_to_another_file], ids=lambda edit: edit.__name__)
+EDITS = [rename_over, write_in_place, longer, shorter, same_size_and_same_times,
+         older_file_renamed_over, same_size_and_times_renamed_over, deleted_and_written_again,
+         link_to_another_file]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
 def test_edit_is_seen(web, old, edit):
     edit(web.site, old)
     shows(web, "page.lua", "new")
@@ -173,12 +179,11 @@ def other_mode(site, path):
     os.chmod(path, 0o600)
 
 
-NO_EDITS = pytest.mark.parametrize("edit", [
-    touch, touch_into_the_past, same_content_in_place, same_content_renamed_over, other_mode],
-    ids=lambda edit: edit.__name__)
+NO_EDITS = [touch, touch_into_the_past, same_content_in_place, same_content_renamed_over,
+            other_mode]
 
 
-@NO_EDITS
+@pytest.mark.parametrize("edit", NO_EDITS, ids=lambda edit: edit.__name__)
 def test_unchanged_content_is_not_loaded_again(web, old, edit):
     edit(web.site, old)
     let_it_look(web)
@@ -200,6 +205,40 @@ def test_without_checksum_a_touched_file_is_loaded_again(daemon, edit):
 def test_states_stay_when_another_script_is_edited(web, old):
     let_it_look(web)
     assert web.get("page.lua").text == "old 2"
+
+
+# -- the same with files that are not new any more --
+
+@pytest.fixture(scope="module")
+def aged(request, module_daemons, module_scratch):
+    """A daemon, and a site for each edit, whose script is so old that its times alone tell
+    whether it has changed: a clock of two seconds' steps would have moved on."""
+    sites = {edit: servers.Site(os.path.join(module_scratch(), "www"))
+             for edit in EDITS + NO_EDITS}
+    daemon = module_daemons("aged", request.node, sites[touch])
+    daemon.begin_test(sites[touch])
+    for site in sites.values():
+        path = site.write("page.lua", page("old"))
+        assert daemon.get("page.lua", site=site).text == "old 1"
+    wait_until(lambda: time.time() > os.stat(path).st_ctime + 3, "the files to grow old")
+    let_it_look(daemon)
+    yield daemon, sites
+    daemon.check_log()
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
+def test_edit_of_an_old_file_is_seen(aged, edit):
+    daemon, sites = aged
+    edit(sites[edit], sites[edit].path("page.lua"))
+    shows(daemon, "page.lua", "new", site=sites[edit])
+
+
+@pytest.mark.parametrize("edit", NO_EDITS, ids=lambda edit: edit.__name__)
+def test_unchanged_content_of_an_old_file_is_not_loaded_again(aged, edit):
+    daemon, sites = aged
+    edit(sites[edit], sites[edit].path("page.lua"))
+    let_it_look(daemon)
+    assert daemon.get("page.lua", site=sites[edit]).text == "old 2"
 
 
 # -- what else a script is made of --
@@ -285,10 +324,38 @@ def test_busy_state_finishes_with_what_it_began(daemon):
     assert web.request("page.lua").text == "new 1"
 
 
-def test_no_request_fails_while_files_are_edited(daemon):
+def test_idle_states_of_an_old_version_go_at_once(daemon):
+    """Nobody has to ask for the script."""
+    d = daemon(WorkerThreads=4)
+    observer = d.script("function main() return ThreadData()[Env.X_PAGE] or 0 end")
+    path = d.site.write("page.lua", "function main() Flush() Receive() end")
+
+    def states():
+        return int(d.get(observer, X_PAGE=path).text)
+    for c in [d.hold("page.lua") for _ in range(3)]:
+        c.end().response()
+    assert states() == 3
+    d.site.write("page.lua", "function main() end")
+    wait_until(lambda: states() == 0, "the idle states to go")
+
+
+def replace(site, name, text):
+    site.write(name, text)
+
+
+def copy_over(site, name, text):
+    """As cp, and editors that keep the inode: the file is empty for a moment. A program of
+    its own, as threads of this one would make the moment long."""
+    site.write(name + ".draft", text)
+    subprocess.run(["cp", site.path(name + ".draft"), site.path(name)], check=True)
+
+
+@pytest.mark.parametrize("save", [replace, copy_over], ids=lambda save: save.__name__)
+def test_no_request_fails_while_files_are_edited(daemon, save):
     d = daemon(WorkerThreads=4, MinFileInfoTime=10)
-    d.site.write("mod.lua", "return 0")
-    d.site.write("page.lua", "local m = require 'mod' function main() return 0, ' ', m end")
+    module, script = "return %d", "local m = require 'mod' function main() return %d, ' ', m end"
+    d.site.write("mod.lua", module % 0)
+    d.site.write("page.lua", script % 0)
     wrong, done = [], threading.Event()
 
     def client():
@@ -301,9 +368,8 @@ def test_no_request_fails_while_files_are_edited(daemon):
         t.start()
     try:
         for i in range(1, 41):
-            d.site.write("mod.lua", "return %d" % i)
-            d.site.write("page.lua", "local m = require 'mod' "
-                                     "function main() return %d, ' ', m end" % i)
+            save(d.site, "mod.lua", module % i)
+            save(d.site, "page.lua", script % i)
             if i % 4 == 0:
                 wait_until(lambda: d.get("page.lua").text == "%d %d" % (i, i), "edit %d" % i)
     finally:

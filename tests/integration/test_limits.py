@@ -2,11 +2,11 @@
 traceback of where it was. Its state is discarded; nobody else notices."""
 
 import re
-import time
+import select
 
 import pytest
 
-from harm import LATEST, LIMIT, at_the_limit, check_page, counting, unharmed
+from harm import LIMIT, at_the_limit, check_page, counting, unharmed
 from servers import wait_until
 
 DAEMON = {"RequestTimeout": LIMIT, "Watchdog": 0, "LuaMaxStates": 2}
@@ -19,9 +19,9 @@ def check_beaten(daemon, page, query="bad"):
         response = daemon.get(page, query)
     text = check_page(response, 504)
     assert daemon.site.root not in text
-    line = daemon.expect_error(MESSAGE)
-    assert line.script == daemon.site.path(page)
-    daemon.wait_log("stack traceback:", "error")
+    path = daemon.site.path(page)
+    daemon.expect_error(" %s: .*%s" % (re.escape(path), MESSAGE))
+    daemon.wait_log(" %s: stack traceback:" % re.escape(path), "error")
     assert re.search(r"(?m)%s:\d+: in |%s:\d+>" % ((re.escape(page),) * 2),
                      daemon.log()[daemon.mark:])
 
@@ -206,22 +206,25 @@ def test_time_limit_beats_the_startup_script(daemon, scratch):
         assert d.main("return 'healthy'").text == "healthy"
 
 
-def test_time_limit_covers_load_and_run_together(solo):
-    """Each takes three quarters of the limit."""
-    wait = ("local t = os.time() local c = os.clock() "
-            "while os.clock() - c < %f do end" % (LIMIT * 0.75))
-    page = solo.script("%s function main() %s return 'second' end" % (wait, wait))
-    with unharmed(solo):
-        check_beaten(solo, page)
+# Sleeping, unlike computing, takes the same time on a busy machine.
+SLEEP = "os.execute('sleep %g')"
 
 
-def test_each_request_has_the_whole_time(solo):
+def test_time_limit_covers_load_and_run_together(daemon):
+    """Each takes less than the limit."""
+    d = daemon(WorkerThreads=1, RequestTimeout=1)
+    page = d.script("%s function main() %s return 'done' end" % ((SLEEP % 0.7,) * 2))
+    with unharmed(d):
+        check_page(d.get(page), 504)
+        d.expect_error(MESSAGE)
+
+
+def test_each_request_has_the_whole_time(daemon):
     """A state is not charged for its earlier requests."""
-    page = solo.script("function main() local c = os.clock() while os.clock() - c < %f do end "
-                      "return 'done' end" % (LIMIT * 0.4))
-    with unharmed(solo):
-        for _ in range(4):
-            assert solo.get(page).text == "done"
+    d = daemon(WorkerThreads=1, RequestTimeout=1)
+    page = counting(d, SLEEP % 0.3)
+    with unharmed(d):
+        assert [d.get(page, "bad").text for _ in range(4)] == ["1", "2", "3", "4"]
 
 
 # -- what comes after --
@@ -290,19 +293,11 @@ def test_finalizer_that_loops_does_not_hold_up_the_closing_of_a_state(solo, fina
         check_beaten(solo, counting(solo, LOOP))
 
 
-def test_script_within_its_time_is_left_alone(solo):
-    code = "local c, t = os.clock(), {} while os.clock() - c < %f do t[#t %% 100 + 1] = {} end" % (
-        LIMIT * 0.5)
-    page = counting(solo, code)
-    with unharmed(solo):
-        assert [solo.get(page, "bad").text for _ in range(3)] == ["1", "2", "3"]
-
-
 def test_request_timeout_of_zero_is_none(daemon):
     d = daemon(WorkerThreads=1, RequestTimeout=0, warns="RequestTimeout")
     with unharmed(d):
-        assert d.main("local c = os.clock() while os.clock() - c < %f do end return 'done'" %
-                      (LIMIT * 2)).text == "done"
+        assert d.main("for i = 1, 30000000 do end %s return 'done'" %
+                      (SLEEP % LIMIT)).text == "done"
 
 
 def test_request_timeout_changes_by_reload(daemon):
@@ -316,18 +311,16 @@ def test_request_timeout_changes_by_reload(daemon):
 
 def test_workers_are_late_independently(daemon):
     """One that is in time is not disturbed by the late ones beside it."""
-    d = daemon(WorkerThreads=4, RequestTimeout=LIMIT * 2, LuaMaxStates=8)
+    d = daemon(WorkerThreads=4, RequestTimeout=LIMIT * 4, LuaMaxStates=8)
     bad, good = counting(d, LOOP), d.script(
         "function main() Send('a') Flush() Receive() Send('b') end")
     assert [d.get(bad).status, d.get(good).status] == [200, 200]
-    began = time.monotonic()
     late = [d.open(bad, "GET", query="bad").end() for _ in range(3)]
-    held = d.hold(good)
+    while select.select([c.sock for c in late], [], [], LIMIT / 8)[0] == []:
+        assert d.get(good).text == "ab"
     assert [c.response().status for c in late] == [504] * 3
-    assert time.monotonic() - began < LATEST + LIMIT
-    held.close()
     d.expect_error(MESSAGE)
-    assert [d.get(bad).text, d.get(good).text] == ["1", "ab"]
+    assert (d.get(bad).status, d.get(good).text) == (200, "ab")
 
 
 def test_body_that_is_awaited_counts(solo):
@@ -335,7 +328,7 @@ def test_body_that_is_awaited_counts(solo):
     page = solo.script("function main() local b = Receive() while true do end end")
     with unharmed(solo):
         with at_the_limit(), solo.open(page) as c:
-            assert c.response().status == 504
+            assert c.response().status in (500, 504)
         solo.any_errors = True
 
 

@@ -25,7 +25,8 @@ def test_line_has_time_level_worker_and_script(web):
 
 
 @pytest.mark.parametrize("text, logged", [
-    (b"a\nb", r"a\nb"), (b"a\r\nb", r"a\r\nb"), (b"a\tb", r"a\tb"), (b"\x1b[31mred", r"\x1b[31mred"),
+    (b"a\nb", r"a\nb"), (b"a\r\nb", r"a\r\nb"), (b"a\tb", r"a\tb"),
+    (b"\x1b[31mred", r"\x1b[31mred"),
     (b"\x07\x7f", r"\x07\x7f"), (b"\xff\xfe", r"\xff\xfe"), (b"\xc3", r"\xc3"),
     ("z\u00fcrich \u20ac".encode(), "z\u00fcrich \u20ac"), (b"\xc0\xaf", r"\xc0\xaf"),
     (b"%s%n%p%1000000d", "%s%n%p%1000000d"), (b"back\\slash", "back\\slash"),

@@ -113,7 +113,7 @@ def test_no_thread_sees_anothers_working_directory(web):
                 local function own() return io.open("own.txt"):read("a") end
                 local first = own(); Flush(); Receive(); Send(first, own()) end""")
     for _ in range(5):
-        held = [web.hold(name + "/page.lua") for name in names]  # all of them are between their two looks
+        held = [web.hold(name + "/page.lua") for name in names]  # between their two looks
         assert [c.end().response().raw.decode() for c in held] == [2 * n for n in names]
 
 

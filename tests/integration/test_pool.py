@@ -1,10 +1,11 @@
 """The pool: how many Lua states there are, which of them serves, which of them goes."""
 
+import itertools
 import threading
 
 import pytest
 
-from servers import lua, wait_until
+from servers import PATIENCE, lua, wait_until
 
 COUNT = "n = (n or 0) + 1 "
 HOLD = "function main() %s Flush() Receive() Send(n, ' ', Info.State) end" % COUNT
@@ -146,31 +147,43 @@ def test_total_holds_for_busy_states_too(daemon):
     wait_until(lambda: look("none.lua", 1) <= 3, "the states over the total to go")
 
 
-def test_popular_script_survives_a_crawl_over_rare_ones(daemon):
+def crawl(daemon, hits):
+    """A daemon with room for eight states, a script that was asked for so often, how many
+    states that has, and a function that asks for rare ones, each of which is new or long
+    forgotten."""
     d = daemon(WorkerThreads=1, LuaTotalStates=8)
-    popular = d.script(PAGE)
-    count = 0
-    for _ in range(50):
-        count += 1
+    popular, look = d.script(PAGE), observer(d)
+    for _ in range(hits):
         d.get(popular)
-    for i in range(15):
-        for _ in range(10):  # more than there is room for, between two of its requests
-            assert d.get(d.script(PAGE)).text.split()[0] == "1"
-        count += 1
-        assert d.get(popular).text.split()[0] == str(count)
+    rare = itertools.cycle([d.script(PAGE) for _ in range(100)])
+
+    def ask(times):
+        for _ in range(times):
+            assert d.get(next(rare)).text.split()[0] == "1"
+    return d, popular, lambda: look(popular), ask
 
 
-def test_once_popular_script_makes_room_in_the_end(daemon):
-    """Popularity ages: what is asked for today displaces what was asked for yesterday."""
-    d = daemon(WorkerThreads=1, LuaTotalStates=3)
-    old = d.script(PAGE)
-    for _ in range(200):
-        d.get(old)
-    fresh = [d.script(PAGE) for _ in range(3)]
+def test_popular_script_survives_a_crawl_over_a_thousand_rare_ones(daemon):
+    d, popular, _, ask = crawl(daemon, 100)
+    ask(1000)
+    assert d.get(popular).text.split()[0] == "101"
 
-    def all_stay():
-        return all([d.get(page).text.split()[0] != "1" for page in fresh])
-    wait_until(all_stay, "three scripts that are asked for now to stay loaded")
+
+def test_script_that_is_asked_for_now_and_then_survives_too(daemon):
+    """Less often than there is room for others between two of its requests."""
+    d, popular, _, ask = crawl(daemon, 100)
+    for i in range(20):
+        ask(10)
+        assert d.get(popular).text.split()[0] == str(101 + i)
+
+
+def test_popularity_ages(daemon):
+    _, _, states, ask = crawl(daemon, 10)
+
+    def is_gone():
+        ask(100)
+        return states() == 0
+    wait_until(is_gone, "a script that is not asked for any more to make room", 4 * PATIENCE)
 
 
 # -- workers --

@@ -33,7 +33,7 @@ static atomic_bool coarse;          /* times in steps of 2 s */
 static atomic_int years_ago;        /* that all times seem to be earlier */
 static atomic_int fstats, pauses;   /* calls so far */
 static void (*at_fstat)(int call);  /* before the call */
-static void (*at_pause)(int pause); /* instead of it */
+static void (*at_pause)(int pause); /* instead of it; NULL: time does pass */
 
 static void distort(struct stat *st)
 {
@@ -67,11 +67,10 @@ int fstat(int fd, struct stat *st)
 
 int nanosleep(const struct timespec *time, struct timespec *left)
 {
-    (void)time;
-    (void)left;
     int pause = atomic_fetch_add(&pauses, 1) + 1;
-    if (at_pause != NULL)
-        at_pause(pause);
+    if (at_pause == NULL)
+        return clock_nanosleep(CLOCK_REALTIME, 0, time, left);
+    at_pause(pause);
     return 0;
 }
 
@@ -684,7 +683,7 @@ static void test_a_file_that_never_rests_is_read_all_the_same(void **unused)
     struct buffer text = {0};
     at_fstat = grow_at_each_fstat;
     assert_int_equal(source_read(path, "", &ref, &text), 0);
-    assert_in_range(atomic_load(&pauses), 1, 10);
+    assert_in_range(atomic_load(&pauses), 1, 300);
     assert_memory_equal(text.data, "return 1", 8);
     at_fstat = NULL;
     buffer_free(&text);

@@ -1,0 +1,182 @@
+"""Bad scripts of every kind mixed with good ones: every good request succeeds, and no
+memory is lost.
+
+LUAFCGID2_FAULT_SOAK says for how many seconds; the first fifth of them is the warming up.
+"""
+
+import collections
+import itertools
+import os
+import select
+import statistics
+import time
+import types
+
+import pytest
+
+import fastcgi
+import servers
+from harm import process_state
+from servers import SANITIZER, wait_until
+
+SECONDS = float(os.environ.get("LUAFCGID2_FAULT_SOAK", "10"))
+CONNECTIONS = 64
+SLACK = 3 << 20  # bytes by which resident memory may move: what is alive differs
+MOST = 64 << 20  # bytes: each of 8 workers may just now be at a limit, of state and body
+
+DAEMON = {"WorkerThreads": 8, "RequestTimeout": 2 if SANITIZER else 1, "Watchdog": 0,
+          "ScriptMemoryLimit": 2 << 20, "LuaMaxStates": 8, "LuaTotalStates": 64,
+          "LuaMaxRequests": 500}
+
+GOOD = {
+    "hello": "function main() return 'good' end",
+    "count": "n = 0 function main() n = n + 1 Send('go') return 'od' end",
+    "echo": "function main() local b = Receive() assert(#b == 5000) return 'good' end",
+    "module": "local m = require 'word' function main() return m.word end",
+    "session": "function main() Session.SetVar('a', 'b', 'good') "
+               "return Session.GetVar('a', 'b') end",
+    "flush": "function main() Send('go') Flush() return 'od' end",
+    "child": "function main() local p = io.popen('echo good') local s = p:read() p:close() "
+             "return s end",
+}
+BAD = {
+    "loop": (504, "function main() while true do end end"),
+    "pcall": (504, "function main() local function f() while true do pcall(f) end end f() end"),
+    "gc": (504, "function main() setmetatable({}, {__gc = function() while true do end end}) "
+                "while true do collectgarbage() end end"),
+    "coroutine": (504, "local co = coroutine.wrap(function() while true do end end) "
+                       "function main() while true do pcall(co) end end"),
+    "load": (504, "while true do end"),
+    "sleep": (504, "function main() os.execute('sleep 1000') end"),
+    "rep": (500, "function main() pcall(string.rep, 'x', 1 << 30) end"),
+    "bomb": (500, "function main() local t = {} while true do t[#t + 1] = {} end end"),
+    "kept": (500, "kept = {} function main() while true do kept[#kept + 1] = {} end end"),
+    "send": (500, "function main() while true do Send(('x'):rep(10000)) end end"),
+    "bomb_at_load": (500, "local t = {} while true do t[#t + 1] = {} end"),
+    "nil": (500, "function main() error() end"),
+    "table": (500, "function main() error({}) end"),
+    "tostring": (500, "function main() error(setmetatable({}, {__tostring = error})) end"),
+    "yield": (500, "function main() coroutine.yield() end"),
+    "recursion": (500, "function main() local function f() return ('x'):gsub('.', f) end f() end"),
+    "syntax": (500, "function main( end"),
+    "no_main": (500, "x = 1"),
+    "exit_at_load": (500, "os.exit()"),
+    "exit": (200, "function main() Send('exited') os.exit(1) end"),
+}
+# A worker is busy with a late script for the whole of its time, so those come as the clock
+# says, and not as fast as they are answered: half of the workers are always late.
+LATE_EVERY = 2 * DAEMON["RequestTimeout"] / DAEMON["WorkerThreads"]  # seconds
+
+
+def plan():
+    """Endless names of scripts: two good ones for each bad one."""
+    good, quick = list(GOOD), [name for name in BAD if BAD[name][0] != 504]
+    late = itertools.cycle(name for name in BAD if BAD[name][0] == 504)
+    due = time.monotonic()
+    for n in itertools.count():
+        yield good[n % len(good)]
+        yield good[(n // len(good) + n) % len(good)]
+        if time.monotonic() >= due:
+            due += LATE_EVERY
+            yield next(late)
+        else:
+            yield quick[n % len(quick)]
+
+
+class Client:
+    """One connection, kept while the daemon keeps it."""
+
+    def __init__(self, daemon, site, names):
+        self.daemon, self.site, self.names = daemon, site, names
+        self.connection = None
+        self.ask()
+
+    def ask(self):
+        self.name = next(self.names)
+        body = b"x" * 5000 if self.name == "echo" else b""
+        params = self.site.params(self.name + ".lua", "POST" if body else "GET", body=body)
+        if self.connection is None or self.connection.eof:
+            self.connection = self.daemon.connect(60)
+        self.connection.send(fastcgi.head(params, keep=True) +
+                             fastcgi.stream(fastcgi.STDIN, body))
+
+    def check(self):
+        """What is wrong with the answer, which has begun to arrive; or None."""
+        response = self.connection.response()
+        if not response.ended:
+            self.connection = None
+        if self.name in GOOD:
+            right = response.ended and (response.status, response.body) == (200, b"good")
+        else:
+            right = response.ended and response.status == BAD[self.name][0]
+        return None if right else (self.name, response)
+
+
+@pytest.fixture(scope="module")
+def soak(request, module_daemons, module_scratch):
+    site = servers.Site(os.path.join(module_scratch(), "www"))
+    site.write("word.lua", "return {word = 'good'}")
+    for name, source in GOOD.items():
+        site.write(name + ".lua", source)
+    for name, (_, source) in BAD.items():
+        site.write(name + ".lua", source)
+    daemon = module_daemons("soak", request.node, site)
+    daemon.begin_test(site)
+    daemon.any_errors = True
+    result = types.SimpleNamespace(served=collections.Counter(), wrong=[], memory=[],
+                                   before=process_state(daemon), daemon=daemon)
+    names = plan()
+    clients = [Client(daemon, site, names) for _ in range(CONNECTIONS)]
+    began = looked = time.monotonic()
+    while time.monotonic() < began + SECONDS and len(result.wrong) < 10:
+        sockets = {c.connection.sock: c for c in clients}
+        ready = select.select(list(sockets), [], [], servers.PATIENCE)[0]
+        assert ready, "no answer for %d s" % servers.PATIENCE
+        for sock in ready:
+            client = sockets[sock]
+            wrong = client.check()
+            result.served[client.name] += 1
+            if wrong:
+                result.wrong.append(wrong)
+            client.ask()
+        if time.monotonic() > looked + SECONDS / 50:
+            looked = time.monotonic()
+            result.memory.append((looked - began, daemon.rss()))
+    for client in clients:
+        wrong = client.check()
+        if wrong:
+            result.wrong.append(wrong)
+        if client.connection:
+            client.connection.close()
+    yield result
+    daemon.begin_test(site)
+
+
+def test_every_request_is_answered_as_it_should_be(soak, capsys):
+    good = sum(soak.served[name] for name in GOOD)
+    with capsys.disabled():
+        print("\n%d good requests and %d bad ones at %d connections in %g s, %d wrong" % (
+            good, sum(soak.served[name] for name in BAD), CONNECTIONS, SECONDS,
+            len(soak.wrong)))
+    assert soak.wrong == []
+    assert set(soak.served) == set(GOOD) | set(BAD), "some kind was never asked for"
+
+
+def test_process_is_as_it_was(soak):
+    assert soak.daemon.running()
+    assert process_state(soak.daemon) == soak.before
+    wait_until(lambda: soak.daemon.get("hello.lua").text == "good", "a healthy answer")
+
+
+@pytest.mark.skipif(SANITIZER is not None, reason="a sanitizer's memory is not the daemon's")
+def test_resident_memory_is_flat(soak, capsys):
+    """The second half of the time needs no more than the first had needed, warmed up."""
+    early = [rss for t, rss in soak.memory if SECONDS / 5 <= t < SECONDS / 2]
+    late = [rss for t, rss in soak.memory if t >= SECONDS / 2]
+    middle = [int(statistics.median(part)) >> 10 for part in (early, late)]
+    with capsys.disabled():
+        print("\nresident in the middle %d KiB in the first half and %d KiB in the second, at "
+              "most %d KiB" % (middle[0], middle[1],
+                               max(early + late) >> 10))
+    assert statistics.median(late) <= statistics.median(early) + SLACK
+    assert max(late) <= MOST

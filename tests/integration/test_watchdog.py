@@ -1,0 +1,230 @@
+"""What no hook can stop: a worker that is stuck is replaced; a child is killed."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from harm import LIMIT, at_the_limit, check_page, children, counting, threads, unharmed
+from servers import PATIENCE, lua, read, wait_until
+
+# Waits in C for a file, whatever signals come.
+MODULE = r"""
+#include <lua.h>
+#include <lauxlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static int wait_for(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    while (access(path, F_OK) != 0)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    return 0;
+}
+
+int luaopen_stuck(lua_State *L)
+{
+    lua_pushcfunction(L, wait_for);
+    return 1;
+}
+"""
+STUCK = r"worker (\d+) is stuck in a script that no limit reaches"
+
+
+@pytest.fixture(scope="module")
+def stuck_module(module_scratch):
+    """The directory of a C module `stuck`."""
+    directory = module_scratch()
+    with open(directory + "/stuck.c", "w", encoding="ascii") as f:
+        f.write(MODULE)
+    flags = subprocess.run(
+        "pkg-config --cflags lua5.3 || pkg-config --cflags lua-5.3 || pkg-config --cflags lua53",
+        shell=True, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", directory + "/stuck.so",
+                    directory + "/stuck.c"] + flags.stdout.split(), check=True)
+    return directory
+
+
+@pytest.fixture
+def watched(daemon, stuck_module):
+    """A daemon with a short Watchdog, and a script that is stuck until its file is there."""
+    def make(**options):
+        d = daemon(**{"RequestTimeout": LIMIT, "Watchdog": LIMIT, "LuaMaxStates": 8, **options})
+        d.site.write("held.lua", """
+            package.cpath = %s
+            local wait = require "stuck"
+            function main() wait(Dir() .. "/" .. Env.QUERY_STRING) return "came back" end
+            """ % lua(stuck_module + "/?.so"))
+        d.site.write("good.lua", "function main() return 'good ' .. Info.Thread end")
+        return d
+    return make
+
+
+def test_stuck_worker_is_logged_and_replaced_and_leaves_when_it_comes_back(watched):
+    d = watched(WorkerThreads=1)
+    d.any_errors = True
+    before = threads(d)
+    assert d.get("good.lua").text == "good 1"
+    c = d.open("held.lua", "GET", query="free").end()
+    line = d.wait_log(STUCK, "error")
+    d.wait_log("held.lua", "error")
+    assert "worker 1 is stuck" in line.text
+    assert d.get("good.lua").text == "good 2"
+    assert threads(d) == before + 1
+    d.site.write("free", "")
+    check_page(c.response(), 504)
+    d.wait_log("came back from where it was stuck", "warning")
+    wait_until(lambda: threads(d) == before, "the stuck thread to end")
+    assert [d.get("good.lua").text for _ in range(3)] == ["good 2"] * 3
+
+
+def test_log_of_a_stuck_worker_names_its_script(watched):
+    d = watched(WorkerThreads=1)
+    d.any_errors = True
+    c = d.open("held.lua", "GET", query="free").end()
+    line = d.wait_log(STUCK, "error")
+    assert d.site.path("held.lua") in line.line
+    d.site.write("free", "")
+    c.response()
+
+
+def test_service_keeps_its_strength_while_workers_are_stuck(watched):
+    """As many workers as before serve at the same time."""
+    d = watched(WorkerThreads=2, RequestTimeout=2 * LIMIT)
+    d.any_errors = True
+    held = [d.open("held.lua", "GET", query="free").end() for _ in range(2)]
+    wait_until(lambda: len([line for line in d.lines() if "is stuck" in line.text]) == 2,
+               "both to be noticed")
+    page = d.script("function main() Send('a') Flush() Receive() return 'b' end")
+    both = [d.hold(page) for _ in range(2)]
+    assert [c.end().response().raw for c in both] == [b"ab"[1:]] * 2
+    d.site.write("free", "")
+    assert [c.response().status for c in held] == [504] * 2
+    wait_until(lambda: d.log().count("came back from where it was stuck") == 2, "both to leave")
+    both = [d.hold(page) for _ in range(2)]
+    assert [c.end().response().raw for c in both] == [b"b"] * 2
+
+
+def test_workers_that_came_back_do_not_count_any_more(watched):
+    """One after the other may be stuck, as often as they like."""
+    d = watched(WorkerThreads=1)
+    d.any_errors = True
+    for n in range(4):
+        c = d.open("held.lua", "GET", query="free%d" % n).end()
+        wait_until(lambda: d.log().count("is stuck in") == n + 1, "it to be noticed")
+        d.site.write("free%d" % n, "")
+        assert c.response().status == 504
+        wait_until(lambda: d.log().count("came back from where") == n + 1, "it to leave")
+    assert d.get("good.lua").text == "good 5"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_more_stuck_workers_than_there_were_end_the_daemon(watched, workers):
+    """So that the supervisor starts it anew."""
+    d = watched(WorkerThreads=workers)
+    d.any_errors = True
+    held = []
+    for n in range(workers):
+        held.append(d.open("held.lua", "GET", query="free").end())
+        wait_until(lambda: d.log().count("is stuck in") == n + 1, "it to be noticed")
+        assert d.get("good.lua").status == 200
+    held.append(d.open("held.lua", "GET", query="free").end())
+    d.expected_status = d.wait()
+    assert d.expected_status > 0
+    d.wait_log("no worker is left", "error")
+    for c in held:
+        assert c.response().closed
+    assert d.start().get("good.lua").status == 200
+    d.expected_status = 0
+
+
+def test_watchdog_of_zero_waits_for_ever(watched):
+    d = watched(WorkerThreads=2, Watchdog=0)
+    c = d.open("held.lua", "GET", query="free").end()
+    for _ in range(20):
+        assert d.get("good.lua").status == 200
+    with at_the_limit():  # many more heartbeats
+        check_page(d.run("function main() while true do end end"), 504)
+    assert "is stuck" not in d.log()
+    d.any_errors = True
+    d.site.write("free", "")
+    assert c.response().status == 504
+    assert "came back" not in d.log()
+
+
+@pytest.mark.parametrize("code", [
+    "string.find(('a'):rep(60), ('a?'):rep(60) .. ('a'):rep(60))",
+    "('a'):rep(3000):find(('.-'):rep(30) .. 'b')",
+    "string.rep('', math.maxinteger)",
+    "table.move({}, 1, math.maxinteger - 1, 2, {})",
+    "table.insert(setmetatable({}, {__len = function() return math.maxinteger - 2 end}), 1, 1)",
+], ids=["pattern", "pattern of repetitions", "string.rep of nothing", "table.move",
+        "table.insert"])
+def test_stuck_in_the_standard_library(watched, code):
+    """For longer than anybody would wait."""
+    d = watched(WorkerThreads=1)
+    d.any_errors = d.any_stderr = True
+    c = d.open(counting(d, "pcall(function() %s end)" % code), "GET", query="bad").end()
+    assert "worker 1 is stuck" in d.wait_log(STUCK, "error").text
+    assert d.get("good.lua").text == "good 2"
+    assert d.running()
+    d.process.kill()  # it would be given 30 s to end
+    d.expected_status = -signal.SIGKILL
+    d.wait()
+    c.close()
+
+
+def test_many_results_do_not_take_long(watched):
+    """What main returned but strings is skipped."""
+    d = watched(WorkerThreads=1, RequestTimeout=30, Watchdog=0)
+    with unharmed(d):
+        response = d.main("return table.unpack({[1] = 'a', [200000] = 'b'}, 1, 200000)",
+                          timeout=10)
+        assert response.text == "ab"
+
+
+# -- children --
+
+CHILDREN = [
+    ("os.execute", "os.execute(%s)"),
+    ("os.execute in pcall", "while true do pcall(os.execute, %s) end"),
+    ("popen read", "return io.popen(%s):read('a')"),
+    ("popen lines", "for line in io.popen(%s):lines() do end"),
+    ("popen close", "io.popen(%s):close()"),
+    ("popen write", "local p = io.popen(%s, 'w') p:write(('x'):rep(1000000)) p:close()"),
+    ("popen forgotten", "io.popen(%s) while true do end"),
+    ("popen and __gc", "io.popen(%s) collectgarbage() while true do end"),
+    ("in a coroutine", "coroutine.wrap(function() os.execute(%s) end)()"),
+]
+
+
+def alive(pid):
+    """Also false for one that is dead but has not been awaited."""
+    return read("/proc/%s/stat" % pid).rpartition(")")[2].strip()[:1] not in ("", "Z")
+
+
+@pytest.mark.parametrize("code", [c[1] for c in CHILDREN], ids=[c[0] for c in CHILDREN])
+def test_child_that_does_not_end_is_killed_at_the_limit(watched, code):
+    d = watched(WorkerThreads=1, Watchdog=0)
+    with unharmed(d):
+        page = counting(d, code % lua("echo $$ > pid; sleep 1000 & echo $! > pid2; sleep 1000"))
+        with at_the_limit():
+            check_page(d.get(page, "bad"), 504)
+        d.expect_error("time limit exceeded")
+        for name in ("pid", "pid2"):
+            pid = read(d.site.path(name)).strip()
+            assert pid.isdigit()
+            wait_until(lambda: not alive(pid), "the child to be killed")
+        assert children(d) == []
+        assert d.get(page).text == "1"
+
+
+def test_child_that_ignores_signals_is_killed_all_the_same(watched):
+    d = watched(WorkerThreads=1, Watchdog=0)
+    with unharmed(d):
+        with at_the_limit():
+            check_page(d.run("function main() os.execute(\"trap '' TERM INT HUP; sleep 1000; "
+                             "sleep 1000\") end"), 504)
+        d.expect_error("time limit exceeded")
