@@ -3,6 +3,7 @@
 #   make                  builds ./luafcgid2
 #   make check            installs what the tests need, then runs all of them
 #   make check-unit       the unit tests only
+#   make check-torture    serves requests while memory runs out at every possible point
 #   make fuzz             fuzzes what peers can send, with clang; FUZZ_SECONDS=60 each
 #   make bench            the benchmark, against nginx, php-fpm and Apache
 #   make clean            removes what was built
@@ -35,8 +36,13 @@ ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(MODE_LIBS) $(LIBS)
 #   make SANITIZE=thread     ThreadSanitizer
 #   make POLLER=kqueue       the BSD poller, on Linux: through libkqueue where that is
 #                            installed, else through tests/kqueue (epoll as a kqueue)
+#   make TORTURE=1           the same with the smallest of buffers and an allocator that
+#                            fails on demand; see tests/fault/torture/faults.h
 #   make WERROR=1            warnings are errors
 MODE := release
+ifneq ($(TORTURE),)
+SANITIZE := address
+endif
 ifeq ($(SANITIZE),address)
 MODE := address
 MODE_CFLAGS = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -46,6 +52,11 @@ MODE := thread
 MODE_CFLAGS = -O1 -fno-omit-frame-pointer -fsanitize=thread
 else ifneq ($(SANITIZE),)
 $(error SANITIZE is address or thread)
+endif
+ifneq ($(TORTURE),)
+MODE := torture
+MODE_CFLAGS += -include tests/fault/torture/faults.h -DBUFFER_FIRST_BYTES=1 -DHEAD_KEEP=1 \
+               -DBODY_KEEP=1 -DSTREAM_BYTES=1
 endif
 ifeq ($(POLLER),kqueue)
 MODE := $(MODE)-kqueue
@@ -99,6 +110,15 @@ $(BUILD)/unit/test_pool: tests/unit/test_pool.c $(addprefix $(BUILD)/,pool.o sou
 
 check-unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+
+$(BUILD)/torture: tests/fault/torture/torture.c tests/fault/torture/faults.c \
+                  tests/fault/torture/faults.h $(filter-out $(BUILD)/main.o,$(OBJECTS))
+	$(CC) $(ALL_CFLAGS) -DFAULTS_NONE -I. -MMD -MP -MF $@.d $(LDFLAGS) -o $@ \
+	    $(filter %.c %.o,$^) $(ALL_LIBS)
+
+check-torture:
+	$(MAKE) TORTURE=1 .build/torture/torture
+	.build/torture/torture
 
 check:
 	sh scripts/test.sh
@@ -274,5 +294,5 @@ help:
 
 -include $(wildcard $(BUILD)/*.d) $(wildcard $(BUILD)/unit/*.d)
 
-.PHONY: all check check-unit fuzz bench clean help
+.PHONY: all check check-unit check-torture fuzz bench clean help
 .DELETE_ON_ERROR:

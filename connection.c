@@ -43,11 +43,13 @@ enum {
     INDEX_MASK = (1 << INDEX_BITS) - 1,
     MAX_SLOTS = 1000000, /* leaves cookies at the end for others */
     FIRST_PENDING = 2048,
-    RETRY_TIME = 50,   /* ms between attempts to accept when something ran out */
-    MAX_FAILURES = 8,  /* of accept in a row */
-    ACCEPT_BURST = 64, /* accepted while a request waits for this worker */
-    MAX_STREAK = 16,   /* requests of one connection in a row */
-    LOOK_ROUNDS = 32,  /* reads in one look */
+    LAST_HEAD_TIME = 1000, /* ms that a head may take once the daemon stops */
+    STOP_NAP = 5,          /* ms between looks then */
+    RETRY_TIME = 50,       /* ms between attempts to accept when something ran out */
+    MAX_FAILURES = 8,      /* of accept in a row */
+    ACCEPT_BURST = 64,     /* accepted while a request waits for this worker */
+    MAX_STREAK = 16,       /* requests of one connection in a row */
+    LOOK_ROUNDS = 32,      /* reads in one look */
     FAULTS_PER_SECOND = 5,
     STARVED_TIME = 5000, /* ms without a failed accept, after which that is over */
 };
@@ -253,15 +255,6 @@ static struct connection *take_deferred(struct connections *set, bool *more)
     return c;
 }
 
-static void close_deferred(struct connections *set)
-{
-    struct connection *c;
-    bool more;
-    while ((c = take_deferred(set, &more)) != NULL) {
-        close_connection(set, c);
-    }
-}
-
 /* Left to any worker that comes by, behind what waits already. */
 static void enqueue(struct connections *set, struct connection *c)
 {
@@ -273,26 +266,20 @@ static void enqueue(struct connections *set, struct connection *c)
     pthread_mutex_unlock(&set->lock);
 }
 
-/* Wakes a worker for them. That one wakes the next, if there are more. */
-static void wake_for_deferred(struct connections *set)
-{
-    poller_kick(set->poller);
-    if (atomic_load(&set->stopping)) {
-        close_deferred(set);
-    }
-}
-
+/* The same, and a worker is woken for it. That one wakes the next, if there are more. */
 static void defer(struct connections *set, struct connection *c)
 {
     enqueue(set, c);
-    wake_for_deferred(set);
+    poller_kick(set->poller);
 }
 
-/* A stop closes what is parked, once. What is parked later closes itself: either the stop
- * saw it PARKED, or this sees the stop (both are sequentially consistent). */
+/* A stop closes what is parked, once, unless it waits for its first request. What is
+ * parked later closes itself: either the stop saw it PARKED, or this sees the stop (both
+ * are sequentially consistent). */
 static void close_if_stopping(struct connections *set, struct connection *c)
 {
-    if (atomic_load(&set->stopping) && change(c, PARKED, BUSY)) {
+    if (atomic_load(&set->stopping) && kind_of(c) != KIND_HEAD &&
+        change(c, PARKED, BUSY)) {
         close_connection(set, c);
     }
 }
@@ -356,9 +343,14 @@ static void park_or_again(struct connections *set, struct connection_reader *r,
 /* -- Deadlines and room -- */
 
 /* Whether a waiting connection is late. 0 switches a limit off. */
-static bool is_late(struct connection *c, const struct config *config, unsigned now)
+static bool is_late(struct connection *c, const struct config *config, bool stopping,
+                    unsigned now)
 {
-    int64_t limits[] = {[KIND_HEAD] = config->read_timeout,
+    int64_t head_limit = config->read_timeout;
+    if (stopping && (head_limit == 0 || head_limit > LAST_HEAD_TIME)) {
+        head_limit = LAST_HEAD_TIME;
+    }
+    int64_t limits[] = {[KIND_HEAD] = head_limit,
                         [KIND_IDLE] = config->keep_alive_timeout,
                         [KIND_DRAIN] = CLOSING_TIME,
                         [KIND_LINGER] = CLOSING_TIME};
@@ -371,11 +363,12 @@ static bool is_late(struct connection *c, const struct config *config, unsigned 
 static void sweep_one(struct connections *set, struct connection *c,
                       const struct config *config, unsigned now)
 {
-    if (state_of(atomic_load(&c->word)) != PARKED || !is_late(c, config, now) ||
+    bool stopping = atomic_load(&set->stopping);
+    if (state_of(atomic_load(&c->word)) != PARKED || !is_late(c, config, stopping, now) ||
         !change(c, PARKED, BUSY)) {
         return;
     }
-    if (!is_late(c, config, now)) {
+    if (!is_late(c, config, stopping, now)) {
         park_or_again(set, NULL, c);
         return;
     }
@@ -585,7 +578,7 @@ static struct connection *accept_all(struct connections *set, struct connection_
         }
     }
     if (left) {
-        wake_for_deferred(set);
+        poller_kick(set->poller);
     }
     return kept;
 }
@@ -1010,10 +1003,32 @@ static struct connection *take_next(struct connections *set, struct connection_r
     return look(set, r, c) == LOOK_COMPLETE ? c : NULL;
 }
 
+/* After a stop: whether somebody who connected before it still waits to be served. */
+static bool anyone_left(struct connections *set)
+{
+    if (atomic_load(&set->any_deferred)) {
+        return true;
+    }
+    for (size_t i = 0; i < set->size; i++) {
+        unsigned state = state_of(atomic_load(&set->table[i].word));
+        if ((state == PARKED || state == ADDING) &&
+            kind_of(&set->table[i]) == KIND_HEAD) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The poller wakes everybody all the time after a stop. */
+static void nap(void)
+{
+    nanosleep(&(struct timespec){0, STOP_NAP * 1000000}, NULL);
+}
+
 struct connection *connection_wait(struct connections *set, struct connection_reader *r)
 {
     struct connection *c = NULL;
-    while (!c && !atomic_load(&set->stopping)) {
+    while (!c && (!atomic_load(&set->stopping) || anyone_left(set))) {
         if (r->next) {
             c = take_next(set, r);
             continue;
@@ -1034,6 +1049,9 @@ struct connection *connection_wait(struct connections *set, struct connection_re
         struct poller_event event;
         if (poller_wait(set->poller, paused ? RETRY_TIME : -1, &event) > 0) {
             c = on_event(set, r, &event);
+            if (event.cookie == POLLER_WOKEN) {
+                nap();
+            }
         }
         r->polled = true;
     }
@@ -1172,17 +1190,30 @@ static void close_listener(struct connections *set)
     }
 }
 
+/* Who has connected is served, as far as there are slots. */
+static void accept_last(struct connections *set)
+{
+    struct connection *c;
+    while (set->listener >= 0 && (c = take_slot(set)) != NULL) {
+        int fd = listener_accept(set->listener, set->peers);
+        if (fd < 0) {
+            return_slot(set, c);
+            return;
+        }
+        open_slot(set, c, fd);
+        enqueue(set, c);
+    }
+}
+
 void connections_stop(struct connections *set)
 {
     atomic_store(&set->stopping, true);
+    accept_last(set);
     close_listener(set);
     poller_wake_all(set->poller);
     for (size_t i = 0; i < set->size; i++) {
-        if (change(&set->table[i], PARKED, BUSY)) {
-            close_connection(set, &set->table[i]);
-        }
+        close_if_stopping(set, &set->table[i]);
     }
-    close_deferred(set);
 }
 
 struct connection_reader *connection_reader_create(const struct connections *set)

@@ -49,8 +49,9 @@ void connections_destroy(struct connections *set); /* closes everything; no work
  * ReadTimeout, or that were idle longer than KeepAliveTimeout. */
 void connections_sweep(struct connections *set, const struct config *config);
 
-/* Shutdown: stops listening, wakes every worker; connection_wait then returns NULL. All
- * connections but those that a worker serves are closed. Any thread. */
+/* Shutdown: refuses new connections, closes idle ones, wakes every worker. Who connected
+ * before is served, if its request comes within a second; then connection_wait returns
+ * NULL. Any thread, once. */
 void connections_stop(struct connections *set);
 
 /* How many are open. */

@@ -76,7 +76,11 @@ static int take_inherited(int fd, const char *whose, const struct report *report
                     "luafcgid2 from what opens it, or set Listen to a path or address",
                     whose, fd);
     }
-    return set_flags(fd) ? fd : fail(report, "%s: %s", whose, strerror(errno));
+    /* 0, 1 and 2 are for other things: main puts /dev/null there. */
+    int taken = fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return taken >= 0 && set_flags(taken)
+               ? taken
+               : fail(report, "%s: %s", whose, strerror(errno));
 }
 
 /* The value of a variable that is a plain decimal number. -1: it is none. */
@@ -344,8 +348,15 @@ static int bind_any(const struct addrinfo *list, bool all)
             fd = open_tcp(a, true);
         }
     }
+    /* Of a name with addresses of both families, such as localhost, the one that web
+     * servers' configurations mostly mean. */
     for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-        if (!all || a->ai_family != AF_INET6) {
+        if (a->ai_family == AF_INET) {
+            fd = open_tcp(a, false);
+        }
+    }
+    for (const struct addrinfo *a = list; !all && a && fd < 0; a = a->ai_next) {
+        if (a->ai_family != AF_INET) {
             fd = open_tcp(a, false);
         }
     }

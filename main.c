@@ -3,8 +3,8 @@
  * made, and taken here by sigwait; so no handler of this file ever interrupts anything.
  *
  * The order of the start: what can fail for want of a right or a free address comes
- * first, with the user's terminal still there to hear of it; then the fork of Daemonize,
- * then the surrender of privileges, then threads. */
+ * first, and the surrender of privileges, with the user's terminal still there to hear of
+ * it; then the fork of Daemonize, then threads. */
 #include "main.h"
 
 #include "config.h"
@@ -129,8 +129,7 @@ static void check(const char *file)
 
 /* -- Start -- */
 
-/* Descriptors 0 to 2 must be taken, lest a socket become "standard error"; and a script
- * that reads standard input must not wait for a terminal. */
+/* Descriptors 0 to 2 must be taken, lest a socket become "standard error". */
 static void open_standard_descriptors(void)
 {
     int fd;
@@ -138,7 +137,13 @@ static void open_standard_descriptors(void)
         ;
     if (fd >= 0)
         close(fd);
-    fd = open("/dev/null", O_RDONLY);
+}
+
+/* A script that reads standard input must not wait for a terminal. Not before listening:
+ * it may be the listening socket. */
+static void close_standard_input(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
     if (fd >= 0) {
         dup2(fd, STDIN_FILENO);
         close(fd);
@@ -182,7 +187,8 @@ static void drop_privileges(const struct config *config)
         die("User and Group: only root can become somebody else");
     log_chown(uid, gid);
     pidfile_chown(uid, gid);
-    bool ok = user != NULL ? initgroups(user->pw_name, gid) == 0 : setgroups(1, &gid) == 0;
+    bool ok =
+        user != NULL ? initgroups(user->pw_name, gid) == 0 : setgroups(1, &gid) == 0;
     if (!ok || setgid(gid) < 0 || setuid(uid) < 0)
         die("User and Group: the change failed");
 }
@@ -296,7 +302,8 @@ static void on_alarm(int number)
     _exit(EXIT_SUCCESS);
 }
 
-/* Whatever a script's finalizers do in a thread that is waited for here, the end comes. */
+/* Whatever a script's finalizers do in a thread that is waited for here, the end comes.
+ */
 static void set_last_alarm(void)
 {
     sigset_t set;
@@ -350,14 +357,15 @@ int main(int argc, char **argv)
 #ifdef __GLIBC__
     mallopt(M_ARENA_MAX, 4); /* more would not be given back to the system */
 #endif
+    sigset_t handled;
+    block_signals(&handled); /* before anybody can connect, and think that all is ready */
     int listener = take_resources(config);
+    close_standard_input();
+    drop_privileges(config);
     if (config->daemonize && daemon(1, 0) < 0)
         die(strerror(errno));
     pidfile_write();
     notify_start();
-    drop_privileges(config);
-    sigset_t handled;
-    block_signals(&handled);
     FCGX_Init();
     limit_init();
     struct service *service = start(config, listener);

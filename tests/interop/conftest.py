@@ -2,7 +2,7 @@
 
 import pytest
 
-SERVERS, CHECKS, RESULTS, VERSIONS = [], [], {}, {}
+SERVERS, CHECKS, RESULTS = [], [], {}
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -17,15 +17,17 @@ def pytest_runtest_makereport(item):
     if check not in CHECKS:
         CHECKS.append(check)
     if report.when == "call" or not report.passed:
-        word = {"passed": "yes", "failed": "NO", "skipped": "-"}[report.outcome]
-        RESULTS[server, check] = RESULTS.get((server, check), word) if word == "yes" else word
+        word = {"passed": dict(report.user_properties).get("table", "yes"), "failed": "NO",
+                "skipped": "-"}[report.outcome]
+        if report.failed or (server, check) not in RESULTS:
+            RESULTS[server, check] = word
 
 
 def pytest_terminal_summary(terminalreporter):
     if not SERVERS:
         return
     terminalreporter.section("interoperability")
-    heads = [VERSIONS.get(server, server) for server in SERVERS]
+    heads = [server.full_version() for server in SERVERS]
     rows = [[""] + heads, ["---"] * (len(heads) + 1)]
     rows += [[check] + [RESULTS.get((server, check), "?") for server in SERVERS]
              for check in CHECKS]

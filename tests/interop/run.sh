@@ -10,6 +10,6 @@ set -eu
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 sh "$top/scripts/install-packages.sh" -s nginx -s apache2 -s lighttpd -s caddy -s haproxy \
     build-essential pkg-config libfcgi-dev liblua5.3-dev python3-pytest \
-    nginx-light apache2 lighttpd caddy haproxy libfcgi-bin
+    nginx-light apache2 lighttpd caddy haproxy libfcgi-bin spawn-fcgi
 [ -n "${LUAFCGID2-}" ] || make -C "$top" -s
 exec /usr/bin/python3 -m pytest -p no:cacheprovider "$top/tests/interop" "$@"

@@ -36,60 +36,69 @@ mirror() {
         awk -v suite="$1" '$2 == suite && $1 ~ /\/debian\/?$/ { print $1; exit }'
 }
 
-# make_tree NAME PACKAGE... [-- ARCHITECTURE PACKAGE:ARCHITECTURE...]...: sets $tree.
-# After each -- come a foreign architecture and what is installed of it.
-make_tree() {
-    name=$1
-    shift
-    tree=$cache/$name
+# keep NAME KEY COMMAND...: sets $tree to $cache/NAME. Unless it is there, made of KEY and
+# not too old, COMMAND makes it in $tree.new.
+keep() {
+    tree=$cache/$1
+    key="$2 $(cksum <"$top/tests/service/tree.sh")"
+    shift 2
     mkdir -p "$cache"
     # One run at a time makes it; the others then find it.
-    exec 9>"$cache/$name.lock"
+    exec 9>"$tree.lock"
     flock 9
-    # shellcheck source=/dev/null
-    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    key="$suite $* $(cksum <"$top/tests/service/tree.sh")"
-    if [ -d "$tree" ] && [ "$(cat "$tree.key" 2>/dev/null)" = "$key" ] &&
-        [ -z "$(find "$tree.key" -mtime +30)" ]; then
-        exec 9>&-
-        return
+    if [ ! -d "$tree" ] || [ "$(cat "$tree.key" 2>/dev/null)" != "$key" ] ||
+        [ -n "$(find "$tree.key" -mtime +30)" ]; then
+        say "Making a Debian tree in $tree"
+        rm -rf "$tree.key" "$tree" "$tree.new"
+        if ! "$@" >"$tree.log" 2>&1; then
+            tail -n 30 "$tree.log" >&2
+            say "the Debian tree could not be made; all of it is in $tree.log" >&2
+            rm -rf "$tree.new"
+            exit 1
+        fi
+        mv "$tree.new" "$tree"
+        printf '%s\n' "$key" >"$tree.key"
     fi
-    say "Making a Debian tree in $tree"
-    rm -rf "$tree.key" "$tree" "$tree.new"
-    if ! build_tree "$@" >"$tree.log" 2>&1; then
-        tail -n 30 "$tree.log" >&2
-        rm -rf "$tree.new"
-        say "the Debian tree could not be made; all of it is in $tree.log" >&2
-        exit 1
-    fi
-    mv "$tree.new" "$tree"
-    printf '%s\n' "$key" >"$tree.key"
     exec 9>&-
 }
 
+build_base() {
+    site=$(mirror "$suite")
+    debootstrap --variant=minbase "$suite" "$tree.new" "${site:-http://deb.debian.org/debian}"
+}
+
+# Packages, and with -- before them foreign architectures.
 build_tree() {
-    native=
+    cp -a "$base" "$tree.new" || return 1
+    echo 127.0.0.1 localhost >"$tree.new/etc/hosts"
+    # No tree outlives a power cut: no need to wait for the disk after each file.
+    echo force-unsafe-io >"$tree.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
+    wanted=
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
-        native=$native,$1
+        wanted="$wanted $1"
         shift
     done
-    site=$(mirror "$suite")
-    debootstrap --variant=minbase --include="${native#,}" "$suite" "$tree.new" \
-        "${site:-http://deb.debian.org/debian}" || return 1
-    [ $# -gt 0 ] || return 0
-    foreign=
-    for word; do
-        case $word in
-        --) ;;
-        *:*) foreign="$foreign $word" ;;
-        *) chroot "$tree.new" dpkg --add-architecture "$word" || return 1 ;;
-        esac
+    for architecture; do
+        [ "$architecture" = -- ] ||
+            chroot "$tree.new" dpkg --add-architecture "$architecture" || return 1
     done
-    chroot "$tree.new" apt-get -q update || return 1
+    chroot "$tree.new" apt-get -q -o Acquire::Languages=none update || return 1
     # shellcheck disable=SC2086 # a list of packages
     DEBIAN_FRONTEND=noninteractive chroot "$tree.new" \
-        apt-get -q -y --no-install-recommends install $foreign || return 1
+        apt-get -q -y --no-install-recommends install $wanted || return 1
     chroot "$tree.new" apt-get -q clean
+}
+
+# make_tree NAME PACKAGE... [-- ARCHITECTURE...]: sets $tree to a Debian tree with these
+# packages, some of them of the foreign architectures.
+make_tree() {
+    name=$1
+    shift
+    # shellcheck source=/dev/null
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    keep base "$suite" build_base
+    base=$tree
+    keep "$name" "$suite $*" build_tree "$@"
 }
 
 # copy_source DIRECTORY: what git has or would take, as it is in the working tree; without

@@ -193,7 +193,7 @@ static void test_values_of_every_type_are_read(void **state)
     (void)state;
     struct config *c = load_good(
         "Listen = '127.0.0.1:9000' WorkerThreads = 2^3 Daemonize = true\n"
-        "ScriptMemoryLimit = 3 * 1024 * 1024 * 1024 RequestTimeout = 0.5\n"
+        "ScriptMemoryLimit = 1024 * 1024 * 1024 RequestTimeout = 0.5\n"
         "Watchdog = 1.25 KeepAliveTimeout = 0 ReadTimeout = 0.00001\n"
         "ListenMode = '600' AllowedExtensions = {'.lua', '.lp'}\n"
         "LogLevel = 'Debug' SessionCookieSecure = true SessionCookieSameSite = 'none'\n"
@@ -202,7 +202,7 @@ static void test_values_of_every_type_are_read(void **state)
     assert_string_equal(c->listen, "127.0.0.1:9000");
     assert_int_equal(c->worker_threads, 8);
     assert_true(c->daemonize);
-    assert_true(c->script_memory_limit == INT64_C(3) * 1024 * 1024 * 1024);
+    assert_true(c->script_memory_limit == INT64_C(1024) * 1024 * 1024);
     assert_int_equal(c->request_timeout, 500);
     assert_int_equal(c->watchdog, 1250);
     assert_int_equal(c->keep_alive_timeout, 0);

@@ -1391,6 +1391,7 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
         s.config.worker_threads = MAX_WORKERS;
         start(&s);
         int idle = must_dial(&s), half = must_dial(&s), slow = must_dial(&s);
+        int late = must_dial(&s);
         ask(idle, true, "x", &r);
         send_all(half, "\1\1", 2);
         put_head(&b, 1, true, "slow", 0);
@@ -1399,8 +1400,11 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
         wait_until(atomic_load(&s.in_slow) == 1);
         connections_stop(s.set);
         assert_closed(idle);
-        assert_closed(half);
         assert_int_equal(dial(&s), -1);
+        ask(late, true, "x", &r); /* who connected before is served */
+        assert_closed(late);
+        wait_until((connections_sweep(s.set, &s.config), connections_count(s.set) == 1));
+        assert_closed(half);
         atomic_store(&s.gate, true);
         read_response(slow, &r);
         assert_out(&r, "slow");
@@ -1414,6 +1418,7 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
         close(idle);
         close(half);
         close(slow);
+        close(late);
         drop(&r.out);
         drop(&b);
     }

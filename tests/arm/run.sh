@@ -1,0 +1,124 @@
+#!/bin/sh
+# Builds for ARM with Debian's cross compilers, and runs the core of the integration tests
+# against what came out, under qemu's user mode:
+#
+#     armel   arm1176 (ARMv6), the processor of the Pi Zero and the first Pi
+#     armhf   cortex-a7 (ARMv7), Pi 2 and later on a 32-bit system
+#     arm64   cortex-a53, Pi 3 and later on a 64-bit system
+#
+# Debian's armhf begins at ARMv7, so soft-float armel stands in for Raspberry Pi OS on ARMv6.
+#
+#     sh tests/arm/run.sh [ARCHITECTURE...]
+#
+# Needs root (or sudo) and apt.
+# shellcheck disable=SC2154 # cache and tree come from tree.sh
+set -eu
+
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+# shellcheck source=tests/service/tree.sh disable=SC1091
+. "$top/tests/service/tree.sh"
+
+become_root "$0" "$@"
+command -v apt-get >/dev/null || skip "this system has no apt-get"
+[ "$(dpkg --print-architecture)" = amd64 ] || skip "only set up to cross-build on amd64"
+sh "$top/scripts/install-packages.sh" debootstrap util-linux git file
+
+make_tree arm make pkg-config python3-pytest qemu-user mawk \
+    gcc-arm-linux-gnueabi libc6-dev-armel-cross \
+    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+    libfcgi-dev:armel liblua5.3-dev:armel libcmocka-dev:armel \
+    libfcgi-dev:armhf liblua5.3-dev:armhf libcmocka-dev:armhf \
+    libfcgi-dev:arm64 liblua5.3-dev:arm64 libcmocka-dev:arm64 \
+    -- armel armhf arm64
+
+work=$(mktemp -d "$tree/srv/arm.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+inside=${work#"$tree"}
+copy_source "$work/source"
+
+# in_tree COMMAND...: in the tree, with /proc, which goes together with the command.
+in_tree() {
+    # shellcheck disable=SC2016 # for the inner shell
+    unshare --mount --propagation private sh -c \
+        'mount -t proc proc "$0/proc" && exec chroot "$0" env -i \
+            PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI="${CI-}" "$@"' \
+        "$tree" "$@"
+}
+
+# architecture NAME: sets what it is built and run with.
+architecture() {
+    case $1 in
+    armel) triplet=arm-linux-gnueabi flags=-march=armv6 qemu="qemu-arm -cpu arm1176" ;;
+    armhf) triplet=arm-linux-gnueabihf flags=-march=armv7-a+fp qemu="qemu-arm -cpu cortex-a7" ;;
+    arm64) triplet=aarch64-linux-gnu flags='' qemu="qemu-aarch64 -cpu cortex-a53" ;;
+    *)
+        say "not an architecture: $1; expected armel, armhf or arm64" >&2
+        exit 2
+        ;;
+    esac
+}
+
+# Those that neither execute themselves, which qemu can't, nor need minutes in it.
+units="test_header test_notify test_pidfile test_realm test_record test_request test_session \
+    test_sha256 test_source test_value"
+core="test_scripts test_response test_lf test_modules test_webservers test_heartbeat"
+# On the smallest of the processors more of them.
+more="test_errors test_signals test_socket"
+
+build() {
+    cp -a "$work/source" "$work/$1"
+    targets=all
+    for test in $units; do
+        targets="$targets .build/release/unit/$test"
+    done
+    # shellcheck disable=SC2086 # a list of targets
+    in_tree make -C "$inside/$1" -s -j2 WERROR=1 CC="$triplet-gcc" CFLAGS="-O2 -g $flags" \
+        $targets
+    printf '#!/bin/sh\nexec %s %s "$@"\n' "$qemu" "$inside/$1/luafcgid2" >"$work/$1/emulated"
+    chmod 755 "$work/$1/emulated"
+}
+
+# integration ARCHITECTURE TEST...
+integration() {
+    name=$1
+    shift
+    files=
+    for test; do
+        files="$files $inside/$name/tests/integration/$test.py"
+    done
+    # shellcheck disable=SC2086 # a list of files
+    in_tree env LUAFCGID2="$inside/$name/emulated" \
+        python3 -m pytest -q -p no:cacheprovider --tb=short $files
+}
+
+[ $# -gt 0 ] || set -- armel armhf arm64
+failed=
+for name; do
+    architecture "$name"
+    say "== $name: $qemu"
+    build "$name"
+    file "$work/$name/luafcgid2" | sed 's/.*: //; s/, BuildID.*//'
+    if [ "$name" = armel ]; then
+        for test in $units; do
+            # shellcheck disable=SC2086 # a command and its options
+            in_tree $qemu "$inside/$name/.build/release/unit/$test" >"$work/out" 2>&1 || {
+                cat "$work/out"
+                failed="$failed $name:$test"
+            }
+        done
+        # shellcheck disable=SC2086 # a list of tests
+        integration "$name" $core $more || failed="$failed $name"
+    else
+        # shellcheck disable=SC2086 # a list of tests
+        integration "$name" $core || failed="$failed $name"
+    fi
+done
+
+if [ -n "$failed" ]; then
+    say "failed:$failed" >&2
+    exit 1
+fi
+say "all passed on: $*"

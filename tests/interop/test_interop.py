@@ -1,0 +1,117 @@
+"""The same requests through every web server."""
+
+import os
+import shutil
+
+import pytest
+
+import servers
+import webservers
+
+SITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
+UPLOAD = bytes(range(256)) * 1200  # 300 KiB of every byte
+
+
+@pytest.fixture(scope="module", params=webservers.ALL, ids=lambda c: c.name)
+def server(request, module_scratch):
+    web = request.param
+    site = servers.Site(os.path.join(module_scratch(), "www"))
+    for name in os.listdir(SITE):
+        shutil.copy(os.path.join(SITE, name), site.root)
+    daemon = servers.Daemon(module_scratch(), site, ListenMode="0666")
+    if web.tcp:
+        daemon.address = ("127.0.0.1", servers.free_port())
+        daemon.write_config(Listen="%s:%d" % daemon.address)
+    daemon.any_errors = True  # error.lua's
+    daemon.start()
+    try:
+        running = web(module_scratch(), daemon).start()
+        try:
+            yield running
+        finally:
+            running.stop()
+    finally:
+        daemon.stop()
+
+
+def test_created(server):
+    """201, a type of its own, two cookies"""
+    answer = server.request("/created.lua")
+    assert (answer.status, answer.body) == (201, b"made"), answer
+    assert answer.header("Content-Type").partition(";")[0] == "text/x-own"
+    assert answer.all("Set-Cookie") == ["first=1; Path=/", "second=2; Path=/"]
+
+
+def test_path_info(server):
+    """PATH_INFO"""
+    answer = server.request("/path.lua/more/of%20it?query")
+    expected = b"/more/of%20it" if not server.keeps else b"/more/of it"
+    assert (answer.status, answer.body) == (200, expected), answer
+
+
+def test_post(server):
+    """POST of 300 KiB"""
+    answer = server.request("/echo.lua", "POST", UPLOAD)
+    assert answer.status == 200 and answer.body == UPLOAD, answer
+
+
+def chunks(data):
+    return (data[i:i + 10000] for i in range(0, len(data), 10000))
+
+
+def test_chunked_upload(server, record_property):
+    """chunked upload of 300 KiB"""
+    if not server.keeps:
+        pytest.skip("no such thing without HTTP")
+    upload = UPLOAD
+    if server.chunked_limit:
+        # It answers that itself; nothing comes to the daemon.
+        try:
+            assert server.request("/echo.lua", "POST", chunks(UPLOAD)).status == 400
+        except OSError:
+            pass  # closed while we were still sending
+        upload = UPLOAD[:server.chunked_limit]
+        record_property("table", "up to %d KiB" % (server.chunked_limit // 1024))
+    answer = server.request("/echo.lua", "POST", chunks(upload))
+    assert answer.status == 200 and answer.body == upload, answer
+
+
+def test_script_error(server):
+    """script error is a 500 that tells nothing"""
+    answer = server.request("/error.lua")
+    assert answer.status == 500 and b"secret" not in answer.body, answer
+    assert server.request("/hello.lua?again").body == b"hello again"
+
+
+def test_missing_script(server):
+    """no such script is a 404"""
+    assert server.request("/none.lua").status == 404
+
+
+def test_head(server):
+    """HEAD"""
+    connection = server.connect() if server.keeps else None
+    answer = server.request("/large.lua", "HEAD", connection=connection)
+    assert (answer.status, answer.body) == (200, b""), answer
+    assert answer.header("Content-Type").partition(";")[0] == "text/plain"
+    assert answer.header("Content-Length") in (None, str(1 << 20))
+    assert server.request("/hello.lua?next", connection=connection).body == b"hello next"
+
+
+def test_large_body(server):
+    """body of 1 MiB"""
+    answer = server.request("/large.lua")
+    assert answer.status == 200 and answer.body == b"0123456789abcdef" * (1 << 16)
+
+
+def test_keep_alive(server):
+    """50 requests on one connection"""
+    if not server.keeps:
+        pytest.skip("one request a call")
+    connection = server.connect()
+    socket = connection.sock
+    for i in range(50):
+        answer = server.request("/hello.lua?%d" % i, connection=connection)
+        assert (answer.status, answer.body) == (200, b"hello %d" % i), answer
+    assert connection.sock is socket, "closed and opened anew in between"
+    connection.close()
