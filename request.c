@@ -619,30 +619,29 @@ static const char *explanation(int status)
     return "";
 }
 
-static void write_page(struct request *r, int status, const char *detail)
+static bool write_404_path(struct buffer *b, const struct request *r)
+{
+    const char *path = r->script_name[0] != '\0' ? r->script_name : r->script_filename;
+    return buffer_puts(b, " <code>") && request_escape(b, path, strlen(path)) &&
+           buffer_puts(b, "</code>");
+}
+
+/* false: out of memory, and some of the page is missing. */
+static bool write_page(struct request *r, int status, const char *detail)
 {
     struct buffer *b = &r->body;
-    buffer_printf(
+    bool ok = buffer_printf(
         b,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                  "<meta name=\"viewport\" content=\"width=device-width\">\n"
-                  "<meta name=\"color-scheme\" content=\"light dark\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width\">\n"
+        "<meta name=\"color-scheme\" content=\"light dark\">\n"
         "<title>%s</title>\n</head>\n<body>\n<h1>%s</h1>\n<p>%s",
         r->status, r->status, explanation(status));
-    if (status == 404) {
-        const char *path =
-            r->script_name[0] != '\0' ? r->script_name : r->script_filename;
-        buffer_puts(b, " <code>");
-        request_escape(b, path, strlen(path));
-        buffer_puts(b, "</code>");
-    }
-    buffer_puts(b, "</p>\n");
-    if (detail != NULL) {
-        buffer_puts(b, "<pre>");
-        request_escape(b, detail, strlen(detail));
-        buffer_puts(b, "</pre>\n");
-    }
-    buffer_puts(b, "</body>\n</html>\n");
+    ok = ok && (status != 404 || write_404_path(b, r)) && buffer_puts(b, "</p>\n");
+    if (detail != NULL)
+        ok = ok && buffer_puts(b, "<pre>") && request_escape(b, detail, strlen(detail)) &&
+             buffer_puts(b, "</pre>\n");
+    return ok && buffer_puts(b, "</body>\n</html>\n");
 }
 
 void request_fail(struct request *r, int status, const char *detail)
@@ -654,9 +653,11 @@ void request_fail(struct request *r, int status, const char *detail)
     }
     char code[12];
     snprintf(code, sizeof code, "%d", status);
-    set_defaults(r);
+    if (!set_defaults(r))
+        headers_reset(&r->headers, NULL); /* nothing of the script's may stay */
     request_set_status(r, code, strlen(code));
     static const char type[] = "text/html; charset=utf-8";
     headers_set(&r->headers, "Content-Type", 12, type, sizeof type - 1);
-    write_page(r, status, detail);
+    if (!write_page(r, status, detail))
+        r->body.len = 0; /* the status alone */
 }

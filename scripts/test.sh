@@ -15,7 +15,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 sh scripts/install-packages.sh -s nginx build-essential pkg-config libfcgi-dev \
-    liblua5.3-dev libcmocka-dev python3-pytest nginx-light lua5.3 curl
+    liblua5.3-dev libcmocka-dev python3-pytest nginx-light lua5.3 curl \
+    chromium chromium-driver
 
 mode=${SANITIZE:+SANITIZE=$SANITIZE}
 LUAFCGID2=$PWD/${SANITIZE:+.build/$SANITIZE/}luafcgid2

@@ -310,10 +310,12 @@ static bool is_well_formed(const struct message *answer)
            strtoul(length + 18, NULL, 10) == strlen(body + 4);
 }
 
+/* For want of memory the page of an error may be empty. */
 static bool is_page(const struct message *answer)
 {
-    return strstr((const char *)answer->data, "\r\n\r\n<!DOCTYPE html>\n") != NULL &&
-           ends_with(answer, "</html>\n");
+    return ends_with(answer, "\r\n\r\n") ||
+           (strstr((const char *)answer->data, "\r\n\r\n<!DOCTYPE html>\n") != NULL &&
+            ends_with(answer, "</html>\n"));
 }
 
 static void check_answer(const struct kind *k, const struct message *answer, bool whole,
