@@ -74,6 +74,7 @@ struct connections {
     struct connection *deferred, **deferred_end;
     atomic_bool any_deferred; /* read without the lock */
 
+    atomic_uint limits[KIND_LINGER + 1]; /* ms that each kind may wait; 0: for ever */
     atomic_bool stopping;
     atomic_uint count;
     atomic_bool accept_again;   /* more may wait in the listening socket's queue */
@@ -342,36 +343,29 @@ static void park_or_again(struct connections *set, struct connection_reader *r,
 
 /* -- Deadlines and room -- */
 
-/* Whether a waiting connection is late. 0 switches a limit off. */
-static bool is_late(struct connection *c, const struct config *config, bool stopping,
-                    unsigned now)
+static void set_limits(struct connections *set, const struct config *config)
 {
-    int64_t head_limit = config->read_timeout;
-    if (stopping && (head_limit == 0 || head_limit > LAST_HEAD_TIME)) {
-        head_limit = LAST_HEAD_TIME;
+    atomic_store(&set->limits[KIND_HEAD], (unsigned)config->read_timeout);
+    atomic_store(&set->limits[KIND_IDLE], (unsigned)config->keep_alive_timeout);
+    atomic_store(&set->limits[KIND_DRAIN], CLOSING_TIME);
+    atomic_store(&set->limits[KIND_LINGER], CLOSING_TIME);
+}
+
+/* Whether a waiting connection is late. */
+static bool is_late(struct connections *set, struct connection *c, unsigned now)
+{
+    enum connection_kind kind = kind_of(c);
+    unsigned limit = atomic_load(&set->limits[kind]);
+    if (kind == KIND_HEAD && atomic_load(&set->stopping) &&
+        (limit == 0 || limit > LAST_HEAD_TIME)) {
+        limit = LAST_HEAD_TIME;
     }
-    int64_t limits[] = {[KIND_HEAD] = head_limit,
-                        [KIND_IDLE] = config->keep_alive_timeout,
-                        [KIND_DRAIN] = CLOSING_TIME,
-                        [KIND_LINGER] = CLOSING_TIME};
-    int64_t limit = limits[kind_of(c)];
     unsigned since = atomic_load_explicit(&c->since, memory_order_relaxed);
     return limit > 0 && elapsed(now, since) >= limit;
 }
 
-/* What was read before the connection was owned may have changed: asked again after. */
-static void sweep_one(struct connections *set, struct connection *c,
-                      const struct config *config, unsigned now)
+static void close_late(struct connections *set, struct connection *c)
 {
-    bool stopping = atomic_load(&set->stopping);
-    if (state_of(atomic_load(&c->word)) != PARKED || !is_late(c, config, stopping, now) ||
-        !change(c, PARKED, BUSY)) {
-        return;
-    }
-    if (!is_late(c, config, stopping, now)) {
-        park_or_again(set, NULL, c);
-        return;
-    }
     if (kind_of(c) == KIND_HEAD) {
         log_fault(set, LOG_LEVEL_INFO,
                   "connection closed: no whole request came within ReadTimeout");
@@ -379,6 +373,20 @@ static void sweep_one(struct connections *set, struct connection *c,
         log_debug("connection closed: idle");
     }
     close_connection(set, c);
+}
+
+/* What was read before the connection was owned may have changed: asked again after. */
+static void sweep_one(struct connections *set, struct connection *c, unsigned now)
+{
+    if (state_of(atomic_load(&c->word)) != PARKED || !is_late(set, c, now) ||
+        !change(c, PARKED, BUSY)) {
+        return;
+    }
+    if (is_late(set, c, now)) {
+        close_late(set, c);
+    } else {
+        park_or_again(set, NULL, c);
+    }
 }
 
 static void check_recovery(struct connections *set, unsigned now)
@@ -393,8 +401,9 @@ static void check_recovery(struct connections *set, unsigned now)
 void connections_sweep(struct connections *set, const struct config *config)
 {
     unsigned now = clock_now();
+    set_limits(set, config);
     for (size_t i = 0; i < set->size; i++) {
-        sweep_one(set, &set->table[i], config, now);
+        sweep_one(set, &set->table[i], now);
     }
     check_recovery(set, now);
 }
@@ -910,8 +919,12 @@ static enum look look(struct connections *set, struct connection_reader *r,
             begin_linger(c);
             break;
         case LOOK_MORE:
-            if (c->again) {
-                defer(set, c); /* it never stops sending: others first */
+            if (c->again) { /* it never stops sending: no sweep finds it parked */
+                if (is_late(set, c, clock_now())) {
+                    close_late(set, c);
+                } else {
+                    defer(set, c); /* others first */
+                }
                 return LOOK_GONE;
             }
             if (park(set, c)) {
@@ -1137,6 +1150,7 @@ struct connections *connections_create(int listener, const struct config *config
     set->size = (size_t)limit;
     set->max_head = (size_t)config->max_head_size;
     set->workers = (unsigned)config->worker_threads;
+    set_limits(set, config);
     set->listener = listener;
     set->tcp = listener >= 0 && listener_is_tcp(listener);
     pthread_mutex_init(&set->lock, NULL);

@@ -289,7 +289,7 @@ static struct service *start(struct config *config, int listener)
         !workers_start(&service, config->worker_threads) || !heartbeat_start(&service)) {
         connection_unlink();
         pidfile_remove();
-        die("cannot start: out of memory or threads");
+        die("cannot start: out of memory, threads or descriptors");
     }
     log_info("luafcgid2 " LUAFCGID2_RELEASE " started: %d workers on %s",
              config->worker_threads, config->listen);

@@ -38,10 +38,11 @@ struct worker {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t ended;
+static pthread_cond_t changed;       /* any of what `lock` guards */
 static const struct service *shared; /* immutable once workers run */
 static int wanted;                   /* immutable once workers run */
 static int running, stuck, last_id;  /* lock */
+static int begun, failed;            /* lock; of those ever started */
 static atomic_uint requests;
 
 /* -- The working directory -- */
@@ -194,18 +195,28 @@ static void end(struct worker *w)
     pthread_mutex_lock(&lock);
     running--;
     stuck -= was_stuck;
-    pthread_cond_signal(&ended);
+    pthread_cond_signal(&changed);
     pthread_mutex_unlock(&lock);
     free(w);
+}
+
+static bool report(bool ok)
+{
+    if (!ok)
+        log_error("a worker cannot start: %s", strerror(errno));
+    pthread_mutex_lock(&lock);
+    begun += ok;
+    failed += !ok;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
+    return ok;
 }
 
 static void *work(void *arg)
 {
     struct worker *w = arg;
     struct connection *c;
-    if (!begin(w))
-        log_error("a worker cannot start: %s", strerror(errno));
-    else
+    if (report(begin(w)))
         while (!limit_watch_was_stuck(w->watch) &&
                (c = connection_wait(w->service->connections, w->reader)) != NULL) {
             refresh_config(w);
@@ -253,14 +264,19 @@ bool workers_start(const struct service *service, int count)
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&ended, &attributes);
+    pthread_cond_init(&changed, &attributes);
     pthread_condattr_destroy(&attributes);
     shared = service;
     wanted = count;
     for (int i = 0; i < count; i++)
         if (!start_one())
             return false;
-    return true;
+    pthread_mutex_lock(&lock);
+    while (begun + failed < count)
+        pthread_cond_wait(&changed, &lock);
+    bool all = failed == 0;
+    pthread_mutex_unlock(&lock);
+    return all;
 }
 
 bool workers_replace(int id, const char *script)
@@ -281,7 +297,7 @@ bool workers_wait(int64_t timeout)
     pthread_mutex_lock(&lock);
     int error = 0;
     while (running > 0 && error == 0)
-        error = pthread_cond_timedwait(&ended, &lock, &until);
+        error = pthread_cond_timedwait(&changed, &lock, &until);
     bool all = running == 0;
     pthread_mutex_unlock(&lock);
     return all;

@@ -16,8 +16,8 @@ struct service {
     struct session_store *sessions;
 };
 
-/* Starts `count` workers with every signal blocked but the one of limit.h. false: not all
- * could be started, as the log says. Main thread. */
+/* Starts `count` workers with every signal blocked but the one of limit.h, and waits until
+ * they are ready. false: not all could be started, as the log says. Main thread. */
 bool workers_start(const struct service *service, int count);
 
 /* Starts one more in place of worker `stuck`, at work on `script`, which leaves when it comes back from where

@@ -330,32 +330,3 @@ def test_body_that_is_awaited_counts(solo):
         with at_the_limit(), solo.open(page) as c:
             assert c.response().status in (500, 504)
         solo.any_errors = True
-
-
-# -- recursion, which ends by itself --
-
-@pytest.mark.parametrize("code, message", [
-    ("local function f() return 1 + f() end f()", "stack overflow"),
-    ("local function f() pcall(f) end f() error('unwound')", "unwound|overflow"),
-    ("local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end "
-     "return t.x", "overflow"),
-    ("local function f() return coroutine.wrap(f)() end f()", "overflow"),
-    ("local function f() return ('x'):gsub('.', f) end f()", "overflow"),
-    ("local function f(n) if n == 0 then error('190 deep') end return (('x'):gsub('.', "
-     "function() f(n - 1) end)) end f(190)", "190 deep"),
-    ("local s = ('('):rep(300) .. '1' .. (')'):rep(300) assert(load('return ' .. s))",
-     "overflow|levels|limit"),
-    ("('x'):rep(300000):find(('.-'):rep(300000) .. 'y')", "too complex"),
-    ("local function f() error(setmetatable({}, {__tostring = f})) end f()", r"\.lua|error"),
-    ("local t = {} for i = 1, 2000000 do t[i] = i end table.unpack(t)", "too many results"),
-    ("string.rep('x', -1):rep(1, ('y'):rep(10)):format(('%s'):rep(300))", "no value|bad argument"),
-], ids=["Lua", "pcall", "__index", "coroutines", "gsub", "190 nested gsubs", "parser", "pattern",
-        "__tostring", "unpack", "format"])
-def test_recursion_ends_in_a_500_page(daemon, code, message):
-    d = daemon(WorkerThreads=1)
-    page = counting(d, code)
-    with unharmed(d):
-        assert d.get(page).text == "1"
-        check_page(d.get(page, "bad"), 500)
-        d.expect_error(message)
-        assert d.get(page).text in ("1", "3")

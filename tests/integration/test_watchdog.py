@@ -217,7 +217,7 @@ def test_child_that_does_not_end_is_killed_at_the_limit(watched, code):
             pid = read(d.site.path(name)).strip()
             assert pid.isdigit()
             wait_until(lambda: not alive(pid), "the child to be killed")
-        assert children(d) == []
+        wait_until(lambda: children(d) == [], "the dead children to be awaited")
         assert d.get(page).text == "1"
 
 
