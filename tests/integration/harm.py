@@ -49,7 +49,9 @@ def children(daemon):
 
 
 def process_state(daemon):
-    """What belongs to the whole process, and is none of a script's business."""
+    """What belongs to the whole process, and is none of a script's business. A daemon
+    accepts before all of its threads run."""
+    wait_until(lambda: " started: " in read(daemon.log_path), "all threads to run")
     root = "/proc/%d/" % daemon.pid
     return {"directory": os.readlink(root + "cwd"), "umask": status_field(daemon, "Umask"),
             "environment": read(root + "environ"), "threads": threads(daemon),

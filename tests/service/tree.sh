@@ -64,7 +64,7 @@ keep() {
 
 build_base() {
     site=$(mirror "$suite")
-    debootstrap --variant=minbase "$suite" "$tree.new" "${site:-http://deb.debian.org/debian}"
+    debootstrap --variant=minbase "$suite" "$tree.new" ${site:+"$site"}
 }
 
 # Packages, and with -- before them foreign architectures.
