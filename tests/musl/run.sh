@@ -39,7 +39,7 @@ deb_src() {
 }
 
 # apt DIRECTORY COMMAND...: apt-get with the lists and the cache in DIRECTORY; it writes
-# nowhere else. Without root it could not become a user of its own to download.
+# nowhere else, in a directory that the user whom root otherwise downloads as cannot enter.
 apt() {
     directory=$1
     shift
@@ -50,15 +50,16 @@ apt() {
 
 compile() { musl-gcc -std=gnu99 -O2 -w -c "$@"; }
 
-# The interpreter as Debian configures it, without lua and luac themselves.
+# The interpreter as Debian configures it, without lua and luac themselves. (As keep() asks
+# how it went, the shell would not stop by itself in any of these.)
 build_lua() {
     printf '#define DEB_HOST_MULTIARCH "%s"\n' "$(dpkg-architecture -qDEB_HOST_MULTIARCH)" \
-        >src/lua5.3-deb-multiarch.h
-    rm src/lua.c src/luac.c
-    compile -DLUA_COMPAT_5_2 -DLUA_USE_POSIX -DLUA_USE_DLOPEN src/*.c
-    ar rcs "$1/lib/liblua5.3.a" ./*.o
-    cp src/lua.h src/luaconf.h src/lualib.h src/lauxlib.h src/lua5.3-deb-multiarch.h \
-        "$1/include"
+        >src/lua5.3-deb-multiarch.h &&
+        rm src/lua.c src/luac.c &&
+        compile -DLUA_COMPAT_5_2 -DLUA_USE_POSIX -DLUA_USE_DLOPEN src/*.c &&
+        ar rcs "$1/lib/liblua5.3.a" ./*.o &&
+        cp src/lua.h src/luaconf.h src/lualib.h src/lauxlib.h src/lua5.3-deb-multiarch.h \
+            "$1/include"
 }
 
 # What its configure script would find; to have that, autoconf would be needed.
@@ -69,29 +70,28 @@ build_fcgi() {
         printf '#define HAVE_%s 1\n' "$(printf %s "$header" | tr a-z/. A-Z__)"
     done >include/fcgi_config.h
     printf '#define HAVE_SOCKLEN 1\n#define HAVE_STRERROR 1\n#define USE_LOCKING 1\n' \
-        >>include/fcgi_config.h
-    compile -Iinclude libfcgi/fcgiapp.c libfcgi/os_unix.c
-    ar rcs "$1/lib/libfcgi.a" ./*.o
-    cp include/fcgiapp.h "$1/include"
+        >>include/fcgi_config.h &&
+        compile -Iinclude libfcgi/fcgiapp.c libfcgi/os_unix.c &&
+        ar rcs "$1/lib/libfcgi.a" ./*.o &&
+        cp include/fcgiapp.h "$1/include"
 }
 
 # keep() makes $tree.new with this: lib and include.
 build_libraries() {
     from=$tree.new/source
     mkdir -p "$from/lists/partial" "$from/cache/archives/partial" "$tree.new/lib" \
-        "$tree.new/include"
-    deb_src "$from"
+        "$tree.new/include" && deb_src "$from" || return 1
     # A source of another maker may have no source packages; that is no matter.
     apt "$from" update || :
-    (cd "$from" && apt "$from" source --only-source lua5.3 libfcgi) || return 1
-    (set -e && cd "$from"/lua5.3-*/ && build_lua "$tree.new") || return 1
-    (set -e && cd "$from"/libfcgi-*/ && build_fcgi "$tree.new") || return 1
-    rm -rf "$from"
+    (cd "$from" && apt "$from" source --only-source lua5.3 libfcgi) &&
+        (cd "$from"/lua5.3-*/ && build_lua "$tree.new") &&
+        (cd "$from"/libfcgi-*/ && build_fcgi "$tree.new") &&
+        rm -rf "$from"
 }
 
 # Another test's sudo may have made it.
 [ ! -d "$cache" ] || [ -w "$cache" ] || cache=$top/.build/cache
-keep musl "$(cksum <"$0")" build_libraries
+keep musl "$(cksum <"$top/tests/musl/run.sh")" build_libraries
 
 binary=.build/musl/luafcgid2
 rm -f "$top/$binary" # the libraries may be newer
