@@ -128,7 +128,11 @@ bool heartbeat_start(const struct service *shared)
     pthread_cond_init(&changed, &attributes);
     pthread_condattr_destroy(&attributes);
     service = shared;
-    int error = pthread_create(&thread, NULL, beat, NULL);
+    pthread_attr_t own;
+    pthread_attr_init(&own);
+    pthread_attr_setstacksize(&own, LIMIT_STACK_BYTES); /* it closes states */
+    int error = pthread_create(&thread, &own, beat, NULL);
+    pthread_attr_destroy(&own);
     if (error != 0)
         log_error("cannot start the heartbeat thread: %s", strerror(error));
     return error == 0;

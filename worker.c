@@ -20,10 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Nested calls of string.gsub take the most: 190 of them need 1.6 MiB. What is not used
- * costs address space only. */
-#define STACK_BYTES (sizeof(void *) < 8 ? 3u * 1024 * 1024 : 4u * 1024 * 1024)
-
 struct worker {
     const struct service *service;
     int id;
@@ -148,6 +144,8 @@ static void serve(struct worker *w, struct connection *c)
         s = respond(w);
         request_finish(r);
     }
+    /* What the log names must outlive the request's parameters: finalizers may log. */
+    log_set_script(s == NULL ? NULL : script_path(s));
     request_release(r, w->service->connections);
     if (s != NULL) {
         script_collect(s);
@@ -232,7 +230,7 @@ static bool create_thread(struct worker *w)
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setstacksize(&attributes, LIMIT_STACK_BYTES);
     int error = pthread_create(&thread, &attributes, work, w);
     pthread_attr_destroy(&attributes);
     if (error != 0)

@@ -28,6 +28,8 @@ def status_field(daemon, name):
 
 
 def threads(daemon):
+    # It accepts before all of its threads run.
+    wait_until(lambda: " started: " in read(daemon.log_path), "all threads to run")
     return int(status_field(daemon, "Threads"))
 
 
@@ -49,9 +51,7 @@ def children(daemon):
 
 
 def process_state(daemon):
-    """What belongs to the whole process, and is none of a script's business. A daemon
-    accepts before all of its threads run."""
-    wait_until(lambda: " started: " in read(daemon.log_path), "all threads to run")
+    """What belongs to the whole process, and is none of a script's business."""
     root = "/proc/%d/" % daemon.pid
     return {"directory": os.readlink(root + "cwd"), "umask": status_field(daemon, "Umask"),
             "environment": read(root + "environ"), "threads": threads(daemon),

@@ -392,3 +392,25 @@ def test_period_is_configured(daemon, name):
     shows(fast, "page.lua", "new")
     let_it_look(fast)
     assert slow.get("page.lua").text == "old 2"
+
+
+@pytest.mark.parametrize("depth", [10, 150])
+def test_finalizer_of_an_edited_script_has_room_for_deep_calls(web, tmp_path, depth):
+    """The heartbeat closes idle states: its thread runs Lua too."""
+    done = str(tmp_path) + "/done"
+    web.site.write("deep.lua", """
+        local function nest(n)
+            if n == 0 then return "x" end
+            return (string.gsub("x", "x", function() return nest(n - 1) end))
+        end
+        kept = setmetatable({}, {__gc = function()
+            nest(%d)
+            local f = io.open(%s, "w")
+            f:write("done")
+            f:close()
+        end})
+        function main() return "old" end""" % (depth, lua(done)))
+    assert web.get("deep.lua").text == "old"
+    web.site.write("deep.lua", "function main() return 'new' end")
+    wait_until(lambda: os.path.exists(done) and servers.read(done) == "done", "the finalizer")
+    wait_until(lambda: web.get("deep.lua").text == "new", "the new version")

@@ -104,7 +104,7 @@ if readelf -lW "$top/$binary" | grep INTERP || readelf -dW "$top/$binary" | grep
     exit 1
 fi
 
-# Deselected is nothing: none of these loads a module in C, which a static program can't.
+# None of these is left out: none loads a module in C, which a static program can't.
 LUAFCGID2="$top/$binary" /usr/bin/python3 -m pytest -q -p no:cacheprovider \
     "$top/tests/integration/test_scripts.py" "$top/tests/integration/test_response.py" \
     "$top/tests/integration/test_nginx.py" "$@"

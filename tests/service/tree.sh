@@ -48,11 +48,11 @@ keep() {
     flock 9
     if [ ! -d "$tree" ] || [ "$(cat "$tree.key" 2>/dev/null)" != "$key" ] ||
         [ -n "$(find "$tree.key" -mtime +30)" ]; then
-        say "Making a Debian tree in $tree"
+        say "Making $tree"
         rm -rf "$tree.key" "$tree" "$tree.new"
         if ! "$@" >"$tree.log" 2>&1; then
             tail -n 30 "$tree.log" >&2
-            say "the Debian tree could not be made; all of it is in $tree.log" >&2
+            say "it could not be made; all of it is in $tree.log" >&2
             rm -rf "$tree.new"
             exit 1
         fi
