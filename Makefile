@@ -103,7 +103,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | $(BUI
 	$(CC) $(ALL_CFLAGS) -I. -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
 	    $(ALL_LIBS) -lcmocka
 
-$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(addprefix $(BUILD)/,pool.o source.o buffer.o log.o) \
+$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(addprefix $(BUILD)/,pool.o source.o buffer.o clock.o log.o) \
                          | $(BUILD)/unit
 	$(CC) $(ALL_CFLAGS) -I. -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
 	    $(ALL_LIBS) -lcmocka

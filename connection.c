@@ -22,6 +22,7 @@
  * of deferred connections. */
 #include "connection_private.h"
 
+#include "clock.h"
 #include "listener.h"
 #include "log.h"
 #include "poller.h"
@@ -110,18 +111,6 @@ size_t connections_count(const struct connections *set)
     return atomic_load(&((struct connections *)set)->count);
 }
 
-/* Milliseconds that wrap; compared only by their difference. */
-static unsigned clock_now(void)
-{
-    struct timespec t;
-#ifdef CLOCK_MONOTONIC_COARSE
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-#else
-    clock_gettime(CLOCK_MONOTONIC, &t);
-#endif
-    return (unsigned)t.tv_sec * 1000u + (unsigned)(t.tv_nsec / 1000000);
-}
-
 /* Threads read the clock at different moments: a start in the future is now. */
 static unsigned elapsed(unsigned now, unsigned since)
 {
@@ -131,7 +120,7 @@ static unsigned elapsed(unsigned now, unsigned since)
 /* Whether one more line about a peer's fault may go to the log in this second. */
 static bool may_log_fault(struct connections *set)
 {
-    unsigned second = clock_now() / 1000;
+    unsigned second = clock_ticks() / 1000;
     if (atomic_exchange(&set->second, second) != second) {
         atomic_store(&set->faults, 0);
     }
@@ -221,7 +210,7 @@ static void open_slot(struct connections *set, struct connection *c, int fd)
     c->output = CONNECTION_OK;
     c->reader = NULL;
     c->head = (struct record_head){0};
-    atomic_store_explicit(&c->since, clock_now(), memory_order_relaxed);
+    atomic_store_explicit(&c->since, clock_ticks(), memory_order_relaxed);
     atomic_store_explicit(&c->kind, KIND_HEAD, memory_order_relaxed);
     atomic_store(&c->word, with_state(atomic_load(&c->word), BUSY));
     atomic_fetch_add(&set->count, 1);
@@ -230,7 +219,7 @@ static void open_slot(struct connections *set, struct connection *c, int fd)
 static void set_kind(struct connection *c, enum connection_kind kind)
 {
     atomic_store_explicit(&c->kind, (unsigned char)kind, memory_order_relaxed);
-    atomic_store_explicit(&c->since, clock_now(), memory_order_relaxed);
+    atomic_store_explicit(&c->since, clock_ticks(), memory_order_relaxed);
 }
 
 static enum connection_kind kind_of(struct connection *c)
@@ -400,7 +389,7 @@ static void check_recovery(struct connections *set, unsigned now)
 
 void connections_sweep(struct connections *set, const struct config *config)
 {
-    unsigned now = clock_now();
+    unsigned now = clock_ticks();
     set_limits(set, config);
     for (size_t i = 0; i < set->size; i++) {
         sweep_one(set, &set->table[i], now);
@@ -415,7 +404,7 @@ static struct connection *find_victim(struct connections *set)
 {
     static const unsigned char rank[] = {
         [KIND_HEAD] = 1, [KIND_IDLE] = 3, [KIND_DRAIN] = 2, [KIND_LINGER] = 2};
-    unsigned now = clock_now(), best_rank = 0, best_time = 0;
+    unsigned now = clock_ticks(), best_rank = 0, best_time = 0;
     struct connection *best = NULL;
     for (size_t i = 0; i < set->size; i++) {
         struct connection *c = &set->table[i];
@@ -474,7 +463,7 @@ static bool anyone_waits(struct connections *set)
  * kick makes a worker that waits for ever wait for RETRY_TIME instead. */
 static void pause_accepting(struct connections *set)
 {
-    atomic_store(&set->last_try, clock_now());
+    atomic_store(&set->last_try, clock_ticks());
     atomic_store(&set->accept_again, false);
     if (!atomic_exchange(&set->paused, true)) {
         poller_kick(set->poller);
@@ -483,7 +472,7 @@ static void pause_accepting(struct connections *set)
 
 static void note_failure(struct connections *set, const char *what)
 {
-    atomic_store(&set->last_failure, clock_now());
+    atomic_store(&set->last_failure, clock_ticks());
     if (!atomic_exchange(&set->starved, true)) {
         log_warning("%s: idle connections are closed to make room", what);
     }
@@ -920,7 +909,7 @@ static enum look look(struct connections *set, struct connection_reader *r,
             break;
         case LOOK_MORE:
             if (c->again) { /* it never stops sending: no sweep finds it parked */
-                if (is_late(set, c, clock_now())) {
+                if (is_late(set, c, clock_ticks())) {
                     close_late(set, c);
                 } else {
                     defer(set, c); /* others first */
@@ -999,7 +988,7 @@ static struct connection *on_event(struct connections *set, struct connection_re
 static struct connection *retry_accept(struct connections *set,
                                        struct connection_reader *r)
 {
-    unsigned now = clock_now();
+    unsigned now = clock_ticks();
     bool due = atomic_load(&set->paused) &&
                elapsed(now, atomic_load(&set->last_try)) >= RETRY_TIME;
     if (!atomic_exchange(&set->accept_again, false) && !due) {

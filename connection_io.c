@@ -9,6 +9,7 @@
  * reader's memory: they are the next request's. */
 #include "connection_private.h"
 
+#include "clock.h"
 #include "log.h"
 #include <errno.h>
 #include <limits.h>
@@ -115,15 +116,20 @@ bool connection_answer_end(struct connection *c, uint16_t id,
 
 /* -- The body -- */
 
-/* CONNECTION_OK when `events` may have come. */
+/* CONNECTION_OK when `events` may have come. A worker that is late gets signal after
+ * signal (limit.h), which must not make the wait longer. */
 static enum connection_status wait_for(int fd, short events, int64_t timeout)
 {
     struct pollfd p = {.fd = fd, .events = events};
-    int limit = timeout < 0 ? -1 : timeout > INT_MAX ? INT_MAX : (int)timeout;
+    int64_t left = timeout < 0 ? -1 : timeout > INT_MAX ? INT_MAX : timeout;
+    int64_t until = clock_nanoseconds() / 1000000 + left;
     int n;
-    do {
-        n = limit == 0 ? 0 : poll(&p, 1, limit);
-    } while (n < 0 && errno == EINTR);
+    while ((n = left == 0 ? 0 : poll(&p, 1, (int)left)) < 0 && errno == EINTR) {
+        if (left > 0) {
+            int64_t now = clock_nanoseconds() / 1000000;
+            left = now < until ? until - now : 0;
+        }
+    }
     return n > 0 ? CONNECTION_OK : n == 0 ? CONNECTION_TIMEOUT : CONNECTION_ABORTED;
 }
 

@@ -3,6 +3,7 @@
  * touched while it is held. */
 #include "heartbeat.h"
 
+#include "clock.h"
 #include "config.h"
 #include "limit.h"
 #include "log.h"
@@ -12,7 +13,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SECOND 1000 /* milliseconds */
@@ -23,7 +23,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static bool stopping, woken; /* lock */
 
-/* Work that recurs. `due` is on limit_clock. */
+/* Work that recurs. `due` is on clock_ticks. */
 struct chore {
     uint32_t due;
 };
@@ -79,14 +79,7 @@ static int64_t nap_length(const struct config *config)
 /* Sleeps for `length` milliseconds or until woken. false: it is time to end. */
 static bool nap(int64_t length, bool *was_woken)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(length / 1000);
-    until.tv_nsec += (long)(length % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_after(length);
     pthread_mutex_lock(&lock);
     while (!stopping && !woken && pthread_cond_timedwait(&changed, &lock, &until) == 0)
         ;
@@ -100,13 +93,13 @@ static bool nap(int64_t length, bool *was_woken)
 static void *beat(void *arg)
 {
     (void)arg;
-    struct chore files = {limit_clock()}, clients = files, manager = files;
+    struct chore files = {clock_ticks()}, clients = files, manager = files;
     int64_t manager_period = notify_watchdog() > 0 ? notify_watchdog() : 10 * SECOND;
     bool was_woken = false;
     int64_t length = 0;
     while (nap(length, &was_woken)) {
         struct config *config = config_current();
-        uint32_t now = limit_clock();
+        uint32_t now = clock_ticks();
         limit_watch_check(config->watchdog, on_stuck);
         if (is_due(&files, now, config->min_file_info_time) || was_woken)
             look_at_files(config);

@@ -4,6 +4,7 @@
 #include "library.h"
 
 #include "buffer.h"
+#include "clock.h"
 #include "limit.h"
 #include "log.h"
 #include "process.h"
@@ -19,6 +20,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+/* In the registry: the metatables of objects with finalizers, as weak keys; the value is
+ * `true`, or the finalizer that it must be. */
+#define FINALIZERS "luafcgid2.finalizers"
 
 #define OUTPUT_LINE_MAX 4096 /* bytes of a line on standard output before it is cut */
 
@@ -148,22 +153,76 @@ static int guarded_call(lua_State *L)
     return 0;
 }
 
+/* Whether the metatable on top has a finalizer, which is guarded. */
+static bool guard_finalizer(lua_State *L)
+{
+    lua_pushliteral(L, "__gc");
+    bool there = lua_rawget(L, -2) != LUA_TNIL;
+    if (lua_isfunction(L, -1) && lua_tocfunction(L, -1) != guarded_call) {
+        lua_pushcclosure(L, guarded_call, 1);
+        lua_pushliteral(L, "__gc");
+        lua_insert(L, -2);
+        lua_rawset(L, -3);
+    } else {
+        lua_pop(L, 1);
+    }
+    return there;
+}
+
 /* setmetatable and debug.setmetatable */
 static int guarded_setmetatable(lua_State *L)
 {
     if (lua_istable(L, 2)) {
-        lua_pushliteral(L, "__gc");
-        lua_rawget(L, 2);
-        if (lua_isfunction(L, -1) && lua_tocfunction(L, -1) != guarded_call) {
-            lua_pushcclosure(L, guarded_call, 1);
-            lua_pushliteral(L, "__gc");
+        lua_pushvalue(L, 2);
+        if (guard_finalizer(L)) {
+            lua_getfield(L, LUA_REGISTRYINDEX, FINALIZERS);
             lua_insert(L, -2);
-            lua_rawset(L, 2);
-        } else {
-            lua_pop(L, 1);
+            lua_pushboolean(L, 1);
+            lua_rawset(L, -3);
         }
+        lua_pop(L, 1);
     }
     return call_original(L);
+}
+
+/* A finalizer may have been put into its metatable after setmetatable. That of files is
+ * what it was at first. */
+static int guard_finalizers(lua_State *L)
+{
+    if (lua_getfield(L, LUA_REGISTRYINDEX, FINALIZERS) != LUA_TTABLE)
+        return 0;
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_isfunction(L, -1)) {
+            lua_pushliteral(L, "__gc");
+            lua_insert(L, -2);
+            lua_rawset(L, -3);
+        } else {
+            lua_pop(L, 1);
+            guard_finalizer(L);
+        }
+    }
+    return 0;
+}
+
+void library_guard(lua_State *L)
+{
+    lua_pushcfunction(L, guard_finalizers);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK)
+        lua_pop(L, 1);
+}
+
+static void open_finalizers(lua_State *L)
+{
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    luaL_getmetatable(L, LUA_FILEHANDLE);
+    lua_getfield(L, -1, "__gc");
+    lua_rawset(L, -3);
+    lua_setfield(L, LUA_REGISTRYINDEX, FINALIZERS);
 }
 
 static int debug_sethook(lua_State *L)
@@ -492,7 +551,7 @@ static void random_seed(struct random *r, const uint64_t *seed)
 {
     if (seed == NULL && getentropy(r->s, sizeof r->s) == 0)
         return;
-    uint64_t x = seed == NULL ? (uint64_t)(uintptr_t)r ^ limit_clock() : *seed;
+    uint64_t x = seed == NULL ? (uint64_t)(uintptr_t)r ^ clock_ticks() : *seed;
     for (int i = 0; i < 4; i++) { /* splitmix64: never four zeros */
         uint64_t z = x += 0x9e3779b97f4a7c15u;
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -613,6 +672,7 @@ void library_open(lua_State *L)
     luaL_getmetatable(L, LUA_FILEHANDLE); /* whose __index is itself */
     replace(L, "write", file_write);
     lua_pop(L, 1);
+    open_finalizers(L);
     open_searcher(L);
     open_random(L);
 }

@@ -14,6 +14,10 @@
  * script.c. Raises Lua errors; leaves the stack as it found it. */
 void library_open(lua_State *L);
 
+/* Guards finalizers that are not yet: before all are called, when the state is closed or
+ * its garbage collected. Raises nothing; what there is no memory for is left out. */
+void library_guard(lua_State *L);
+
 /* Logs what is left of an unfinished line on the script's standard output. */
 void library_flush(lua_State *L);
 

@@ -6,13 +6,13 @@
 #include "limit.h"
 
 #include "buffer.h"
+#include "clock.h"
 #include <lauxlib.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifdef __GLIBC__
@@ -39,7 +39,7 @@ struct limit_watch {
     pthread_t thread;         /* immutable */
     int worker;               /* immutable */
     atomic_bool timed;        /* there is a deadline; written by the thread */
-    atomic_uint deadline;     /* on limit_clock; written before `timed` */
+    atomic_uint deadline;     /* on clock_ticks; written before `timed` */
     atomic_bool stuck;        /* set by the heartbeat, cleared by the thread */
     atomic_bool named;        /* `name` is written, and stays until the next request */
     char name[NAME_BYTES];    /* of the late script; written by the signal handler */
@@ -50,17 +50,6 @@ static struct limit_watch *watches; /* lock */
 
 static _Thread_local struct limit_watch *watch;      /* this thread's */
 static _Thread_local struct limit *volatile current; /* whose Lua this thread runs */
-
-uint32_t limit_clock(void)
-{
-    struct timespec t;
-#ifdef CLOCK_MONOTONIC_COARSE
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-#else
-    clock_gettime(CLOCK_MONOTONIC, &t);
-#endif
-    return (uint32_t)t.tv_sec * 1000u + (uint32_t)(t.tv_nsec / 1000000);
-}
 
 /* -- The hook -- */
 
@@ -321,7 +310,7 @@ static void on_signal(int number)
 {
     (void)number;
     struct limit *l = current;
-    if (l == NULL || watch == NULL || !overdue(watch, limit_clock(), 0))
+    if (l == NULL || watch == NULL || !overdue(watch, clock_ticks(), 0))
         return;
     limit_break(l, LIMIT_TIME);
     note_name(watch, l);
@@ -371,7 +360,7 @@ void limit_watch_begin(struct limit_watch *w, int64_t timeout)
     if (timeout <= 0)
         return;
     atomic_store_explicit(&w->named, false, memory_order_relaxed);
-    atomic_store_explicit(&w->deadline, limit_clock() + (uint32_t)timeout,
+    atomic_store_explicit(&w->deadline, clock_ticks() + (uint32_t)timeout,
                           memory_order_relaxed);
     atomic_store_explicit(&w->timed, true, memory_order_release);
 }
@@ -386,7 +375,7 @@ int64_t limit_time_left(void)
     if (watch == NULL || !atomic_load_explicit(&watch->timed, memory_order_relaxed))
         return -1;
     unsigned deadline = atomic_load_explicit(&watch->deadline, memory_order_relaxed);
-    int32_t left = (int32_t)(deadline - limit_clock());
+    int32_t left = (int32_t)(deadline - clock_ticks());
     return left > 0 ? left : 0;
 }
 
@@ -410,7 +399,7 @@ void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *s
         char name[NAME_BYTES];
     } late[16]; /* the rest at the next look */
     int count = 0;
-    uint32_t now = limit_clock();
+    uint32_t now = clock_ticks();
     pthread_mutex_lock(&lock);
     for (struct limit_watch *w = watches; w != NULL; w = w->next) {
         if (!overdue(w, now, 0))

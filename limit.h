@@ -104,9 +104,6 @@ void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *s
 /* Whether limit_watch_check reported the calling thread's present request as stuck. */
 bool limit_watch_was_stuck(const struct limit_watch *w);
 
-/* Monotonic milliseconds, coarse, wrapping after 49 days: compare differences only. */
-uint32_t limit_clock(void);
-
 /* The stack of a thread that runs Lua, if only finalizers. Nested calls of string.gsub take
  * the most: 190 of them need 1.6 MiB. What is not used costs address space only. */
 #define LIMIT_STACK_BYTES (sizeof(void *) < 8 ? 3u * 1024 * 1024 : 4u * 1024 * 1024)

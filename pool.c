@@ -18,6 +18,7 @@
  * Ranks lie between age and age + 63, so 64 lists hold the entries with idle states in
  * order. */
 #include "pool.h"
+#include "clock.h"
 #include "log.h"
 #include "source.h"
 #include <assert.h>
@@ -214,13 +215,6 @@ static void wait_locked(struct pool *p, pthread_cond_t *cond, int64_t until)
     else
         pthread_cond_timedwait(cond, &p->lock, &t);
     holding = true;
-}
-
-static int64_t monotonic_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* -- Errors -- */
@@ -815,7 +809,7 @@ static struct state *take_idle(struct search *w)
 /* Waits until a state came back or 5 ms are over. false: it has waited long enough. */
 static bool wait_for_return_locked(struct search *w)
 {
-    int64_t now = monotonic_clock();
+    int64_t now = clock_nanoseconds();
     if (w->deadline == 0)
         w->deadline = now + w->config->lua_max_search_retries * retry_time;
     if (now >= w->deadline)
@@ -1062,7 +1056,7 @@ struct pool *pool_create(void)
     list_init(&p->ghosts);
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&p->buckets[i]);
-    p->seed = (uint32_t)((uintptr_t)p >> 4) ^ (uint32_t)monotonic_clock();
+    p->seed = (uint32_t)((uintptr_t)p >> 4) ^ (uint32_t)clock_nanoseconds();
     return p;
 }
 

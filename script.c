@@ -315,6 +315,7 @@ static int collect(lua_State *L)
     struct script *s = script_of(L);
     size_t pause = 200 + GARBAGE_BYTES * 2 * 100 / (s->limit.used + 1);
     lua_gc(L, LUA_GCSETPAUSE, (int)pause);
+    library_guard(L);
     lua_gc(L, LUA_GCCOLLECT, 0);
     return 0;
 }
@@ -471,8 +472,11 @@ struct script *script_create(struct script_code *code, const char *root,
 
 void script_close(struct script *s)
 {
-    if (s->L != NULL)
+    if (s->L != NULL) {
+        s->limit.max = 0;
+        library_guard(s->L);
         limit_close(&s->limit);
+    }
     for (size_t i = 0; i < s->source_count; i++)
         source_release(&s->sources[i]);
     free(s->sources);

@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #include "api.h"
+#include "clock.h"
 #include "limit.h"
 #include "log.h"
 #include "request.h"
@@ -17,7 +18,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct worker {
@@ -289,9 +289,7 @@ bool workers_replace(int id, const char *script)
 
 bool workers_wait(int64_t timeout)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(timeout / 1000);
+    struct timespec until = clock_after(timeout);
     pthread_mutex_lock(&lock);
     int error = 0;
     while (running > 0 && error == 0)

@@ -7,10 +7,17 @@ import select
 import pytest
 
 from harm import LIMIT, at_the_limit, check_page, counting, unharmed
-from servers import wait_until
+from servers import SANITIZER, wait_until
 
 DAEMON = {"RequestTimeout": LIMIT, "Watchdog": 0, "LuaMaxStates": 2}
 MESSAGE = r"time limit exceeded \(RequestTimeout\)"
+
+
+def need_signals(code):
+    """ThreadSanitizer holds a signal back until the thread calls a function that it knows.
+    Its build has a hook that does, and that these take away."""
+    if SANITIZER == "thread" and "sethook" in code:
+        pytest.skip("ThreadSanitizer holds the signal back")
 
 
 def check_beaten(daemon, page, query="bad"):
@@ -148,6 +155,7 @@ RUNNING = [
 
 @pytest.mark.parametrize("code, prelude", [r[1:] for r in RUNNING], ids=[r[0] for r in RUNNING])
 def test_time_limit_beats(solo, code, prelude):
+    need_signals(prelude + code)
     page = counting(solo, code, prelude)
     assert [solo.get(page).text for _ in range(2)] == ["1", "2"]
     with unharmed(solo):
@@ -171,6 +179,7 @@ LOADING = [
 
 @pytest.mark.parametrize("code", [r[1] for r in LOADING], ids=[r[0] for r in LOADING])
 def test_time_limit_beats_at_load(solo, code):
+    need_signals(code)
     page = solo.script(code + " function main() return 'never' end")
     with unharmed(solo):
         for _ in range(2):
@@ -273,24 +282,47 @@ def test_finalizer_that_loops_after_the_response_costs_the_response_nothing(solo
         assert solo.get(page).text == "1"
 
 
-@pytest.mark.parametrize("finalizer", [
-    "function() while true do end end",
-    "function() while true do pcall(function() while true do end end) end end",
-    "coroutine.wrap(function() while true do end end)",
-    "pcall",
-], ids=["loop", "catching", "coroutine", "C function"])
-@pytest.mark.parametrize("by", ["heartbeat", "worker"])
-def test_finalizer_that_loops_does_not_hold_up_the_closing_of_a_state(solo, finalizer, by):
-    """By the heartbeat, when the file has changed; by the worker, after the time limit."""
-    code = "" if by == "heartbeat" else LOOP
-    page = counting(solo, code, "keep = setmetatable({}, {__gc = %s, __call = function() "
-                    "while true do end end})" % finalizer)
-    with unharmed(solo):
-        assert solo.get(page, "bad").status == (200 if by == "heartbeat" else 504)
-        solo.any_errors = True
-        solo.site.write(page, "function main() return 'new' end")
-        wait_until(lambda: solo.get(page).text == "new", "the edited script")
-        check_beaten(solo, counting(solo, LOOP))
+FINALIZERS = {
+    "loop": "m = {__gc = function() while true do end end} keep = setmetatable({}, m)",
+    "catching": "keep = setmetatable({}, {__gc = function() while true do pcall(function() "
+                "while true do end end) end end})",
+    "coroutine": "keep = setmetatable({}, {__gc = coroutine.wrap(function() while true do end "
+                 "end)})",
+    "C function": "keep = setmetatable({}, {__gc = pcall, __call = function() while true do end "
+                  "end})",
+    "given later": "m = {__gc = true} keep = setmetatable({}, m) "
+                   "m.__gc = function() while true do end end",
+    "replaced later": "m = {__gc = print} keep = setmetatable({}, m) m.__gc = pcall "
+                      "m.__call = function() while true do end end",
+    "of files": "keep = io.open('/dev/null') "
+                "getmetatable(keep).__gc = function() while true do end end",
+}
+
+
+@pytest.mark.parametrize("finalizer", FINALIZERS.values(), ids=FINALIZERS)
+@pytest.mark.parametrize("by", ["heartbeat", "worker", "collection"])
+def test_finalizer_that_loops_does_not_hold_up_the_closing_of_a_state(daemon, finalizer, by):
+    """By the heartbeat, when the file has changed; by the worker, after the time limit; or
+    when garbage is collected after the response."""
+    d = daemon(WorkerThreads=1, RequestTimeout=LIMIT, Watchdog=0)
+    code = {"worker": LOOP, "heartbeat": "",
+            "collection": "keep = nil local s = ('x'):rep(300000)"}[by]
+    page = counting(d, code, finalizer)
+    with unharmed(d):
+        assert d.get(page, "bad").status == (504 if by == "worker" else 200)
+        d.any_errors = True
+        d.site.write(page, "function main() return 'new' end")
+        wait_until(lambda: d.get(page).text == "new", "the edited script")
+        check_beaten(d, counting(d, LOOP))
+
+
+def test_client_that_does_not_read_holds_no_late_worker(daemon):
+    """The signals that a late worker gets must not make its wait for the client longer."""
+    d = daemon(WorkerThreads=1, RequestTimeout=LIMIT, WriteTimeout=4 * LIMIT)
+    d.any_errors = True
+    page = d.script("function main() Send(('x'):rep(4000000)) Flush() end")
+    with unharmed(d), d.open(page).end():
+        assert d.main("return 'next'").text == "next"
 
 
 def test_request_timeout_of_zero_is_none(daemon):

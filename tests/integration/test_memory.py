@@ -195,5 +195,7 @@ def test_memory_is_flat_over_a_thousand_requests_above_the_limit(daemon, capsys)
         print("\n%d requests above ScriptMemoryLimit: resident after %d of them %d KiB, then at "
               "most %d KiB, at the end %d KiB" % (MANY, MANY // 10, samples[0] >> 10,
                                                   max(samples) >> 10, samples[-1] >> 10))
-    assert SANITIZER or max(samples) <= samples[0] + (4 << 20)
+    if not SANITIZER:  # the last states are closed after their responses
+        assert max(samples) <= samples[0] + (16 << 20)
+        wait_until(lambda: d.rss() <= samples[0] + (4 << 20), "the memory to be what it was")
     assert d.get(pages[0]).text == "1"
