@@ -5,7 +5,7 @@
  * of this room, struct api, is memory of Lua's own. */
 #include "api.h"
 
-#include "cookie.h"
+#include "globals.h"
 #include "lf.h"
 #include "limit.h"
 #include "log.h"
@@ -18,22 +18,11 @@
 
 #define CON_TYPE "luafcgid2.con"
 
-/* Strings of the latest requests' parameters are kept: most are the same every time, and
- * a string that is there already costs a comparison. */
-#define CACHED_PARAMS 48
-#define CACHED_BYTES  512 /* longer values are not kept */
-
-struct cached_param {
-    const char *name, *value; /* Lua's strings, anchored in the table `cache` */
-    size_t name_len, value_len;
-};
-
 struct api {
     struct api_call *call; /* NULL between requests */
     unsigned serial;       /* of the request: tells an old `con` from the present one */
-    int self, cache, info, config; /* registry: this, the strings, Info, Config */
-    int worker;                    /* Info.Thread */
-    struct cached_param params[CACHED_PARAMS];
+    int self, config;      /* registry: this, Config */
+    struct globals *globals;
 };
 
 struct con {
@@ -432,10 +421,6 @@ struct api *api_open(lua_State *L, const struct config *config)
     struct api *api = lua_newuserdata(L, sizeof *api);
     memset(api, 0, sizeof *api);
     api->self = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_createtable(L, CACHED_PARAMS * 2, 0);
-    api->cache = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_createtable(L, 0, 2);
-    api->info = luaL_ref(L, LUA_REGISTRYINDEX);
     open_values(L, api, config);
     open_helpers(L);
     open_con(L);
@@ -443,119 +428,11 @@ struct api *api_open(lua_State *L, const struct config *config)
     lua_pushglobaltable(L);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
+    api->globals = globals_open(L, api->config);
     return api;
 }
 
 /* -- Serving -- */
-
-/* Pushes name and value of parameter `i`, from the cache table at `cache` if they are
- * what they were last time. */
-static void push_param(lua_State *L, struct api *api, int cache,
-                       const struct request_param *p, size_t i)
-{
-    if (i >= CACHED_PARAMS || p->value_len > CACHED_BYTES) {
-        lua_pushlstring(L, p->name, p->name_len);
-        lua_pushlstring(L, p->value, p->value_len);
-        return;
-    }
-    struct cached_param *c = &api->params[i];
-    lua_Integer slot = (lua_Integer)i * 2 + 1;
-    if (c->name != NULL && c->name_len == p->name_len &&
-        memcmp(c->name, p->name, p->name_len) == 0) {
-        lua_rawgeti(L, cache, slot);
-    } else {
-        c->name = lua_pushlstring(L, p->name, p->name_len);
-        c->name_len = p->name_len;
-        lua_pushvalue(L, -1);
-        lua_rawseti(L, cache, slot);
-    }
-    if (c->value != NULL && c->value_len == p->value_len &&
-        memcmp(c->value, p->value, p->value_len) == 0) {
-        lua_rawgeti(L, cache, slot + 1);
-    } else {
-        c->value = lua_pushlstring(L, p->value, p->value_len);
-        c->value_len = p->value_len;
-        lua_pushvalue(L, -1);
-        lua_rawseti(L, cache, slot + 1);
-    }
-}
-
-static void push_env(lua_State *L, struct api *api, const struct request *r)
-{
-    lua_rawgeti(L, LUA_REGISTRYINDEX, api->cache);
-    int cache = lua_gettop(L);
-    lua_createtable(L, 0, (int)r->param_count + 1);
-    for (size_t i = 0; i < r->param_count; i++) {
-        push_param(L, api, cache, &r->params[i], i);
-        lua_rawset(L, cache + 1);
-    }
-    lua_pushliteral(L, "LUAFCGID_VERSION");
-    lua_pushinteger(L, LUAFCGID2_VERSION);
-    lua_rawset(L, cache + 1);
-    lua_remove(L, cache);
-}
-
-/* Of two cookies of a name the first, which is the more specific one, counts. */
-static void push_cookies(lua_State *L, const char *header)
-{
-    struct cookie cookie;
-    lua_newtable(L);
-    while (cookie_next(&header, &cookie)) {
-        lua_pushlstring(L, cookie.name, cookie.name_len);
-        lua_pushvalue(L, -1);
-        if (lua_rawget(L, -3) == LUA_TNIL) {
-            lua_pop(L, 1);
-            lua_pushlstring(L, cookie.value, cookie.value_len);
-            lua_rawset(L, -3);
-        } else {
-            lua_pop(L, 2);
-        }
-    }
-}
-
-/* Pops a value into a global. Raw: a script may have guarded its globals. */
-static void set_global(lua_State *L, int globals, const char *name)
-{
-    lua_pushstring(L, name);
-    lua_insert(L, -2);
-    lua_rawset(L, globals);
-}
-
-/* One table for the life of the state: it says of the state what hardly ever changes. */
-static void push_info(lua_State *L, struct script *s, int worker)
-{
-    struct api *api = script_api(s);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, api->info);
-    if (api->worker == worker)
-        return;
-    api->worker = worker;
-    lua_pushinteger(L, script_id(s));
-    lua_setfield(L, -2, "State");
-    lua_pushinteger(L, worker);
-    lua_setfield(L, -2, "Thread");
-}
-
-/* Leaves Env on the stack. */
-static void set_globals(lua_State *L, struct script *s, struct api_call *call)
-{
-    struct request *r = call->request;
-    struct api *api = script_api(s);
-    lua_pushglobaltable(L);
-    int globals = lua_gettop(L);
-    push_info(L, s, call->worker);
-    set_global(L, globals, "Info");
-    push_cookies(L, r->cookie);
-    set_global(L, globals, "Cookies");
-    lua_rawgeti(L, LUA_REGISTRYINDEX, api->config);
-    lua_pushstring(L, r->server_name);
-    lua_rawget(L, -2);
-    set_global(L, globals, "LocalConfig");
-    lua_pop(L, 1);
-    push_env(L, api, r);
-    lua_pushvalue(L, -1);
-    set_global(L, globals, "Env");
-    lua_remove(L, globals);
-}
 
 static int get_raw_global(lua_State *L, const char *name)
 {
@@ -583,18 +460,37 @@ static void push_entry_point(lua_State *L, const struct config *config)
     luaL_error(L, "the script has no entry point '%s' (Entrypoint)", name);
 }
 
+static void push_con(lua_State *L, const struct api *api)
+{
+    struct con *con = lua_newuserdata(L, sizeof *con);
+    con->serial = api->serial;
+    luaL_setmetatable(L, CON_TYPE);
+}
+
+/* Pushes what the entry point on top takes of (Env, con). Returns how many. */
+static int push_arguments(lua_State *L, struct api *api)
+{
+    lua_Debug ar = {.nparams = 2};
+    if (lua_isfunction(L, -1)) {
+        lua_pushvalue(L, -1);
+        lua_getinfo(L, ">u", &ar);
+    }
+    int count = ar.isvararg || ar.nparams > 2 ? 2 : ar.nparams;
+    if (count > 0)
+        globals_push_env(L, api->globals);
+    if (count > 1)
+        push_con(L, api);
+    return count;
+}
+
 static int serve(lua_State *L)
 {
     struct api_call *call = lua_touserdata(L, 1);
-    struct script *s = script_of(L);
-    set_globals(L, s, call);
+    struct api *api = script_api(script_of(L));
+    globals_begin(L, api->globals, call->request, call->worker);
     push_entry_point(L, call->request->config);
-    lua_insert(L, -2); /* below Env */
-    struct con *con = lua_newuserdata(L, sizeof *con);
-    con->serial = script_api(s)->serial;
-    luaL_setmetatable(L, CON_TYPE);
-    int base = lua_gettop(L) - 3;
-    lua_call(L, 2, LUA_MULTRET);
+    int base = lua_gettop(L) - 1;
+    lua_call(L, push_arguments(L, api), LUA_MULTRET);
     int results = 0;
     for (int i = base + 1; i <= lua_gettop(L); i++)
         if (lua_isstring(L, i)) /* numbers are strings too */
@@ -610,5 +506,6 @@ bool api_serve(struct script *s, struct api_call *call, struct script_error *err
     api->serial++;
     bool ok = script_run(s, serve, call, error);
     api->call = NULL;
+    globals_end(api->globals);
     return ok;
 }

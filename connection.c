@@ -660,6 +660,12 @@ static size_t compact(struct record_head *h, uint8_t *data, size_t len)
     return len - start;
 }
 
+/* What fits the reader's memory, with the room before it that record_pack needs. */
+static size_t reader_room(const struct connection_reader *r)
+{
+    return r->feed.size - RECORD_PACK_ROOM;
+}
+
 /* Room behind pending bytes. It doubles: bytes that trickle in are not copied for each. A
  * head that is allowed, and a record between, always fit the reader's memory. */
 static bool grow_pending(struct connection *c, size_t limit)
@@ -706,10 +712,10 @@ static void begin_request(struct connection_reader *r, struct connection *c, siz
         memcpy(r->feed.data + base, c->pending, len);
         forget_pending(c);
     }
-    record_normalize(&c->head, r->feed.data + base);
+    r->from = base + c->head.pos;
     c->head.start += base;
     c->head.end += base;
-    r->from = base + c->head.pos;
+    record_pack(&c->head, r->feed.data);
     r->to = base + len;
     c->id = c->head.id;
     c->keep = c->head.keep;
@@ -745,7 +751,7 @@ static enum look receive_more(struct connection *c, uint8_t *data, size_t *len,
 static enum look await_head(struct connection_reader *r, struct connection *c,
                             const uint8_t *data, size_t len)
 {
-    if (!c->pending && !keep_pending(c, data, len, r->feed.size)) {
+    if (!c->pending && !keep_pending(c, data, len, reader_room(r))) {
         return LOOK_CLOSE;
     }
     if (len == 0) {
@@ -758,7 +764,8 @@ static enum look await_head(struct connection_reader *r, struct connection *c,
 
 /* Where the bytes of a head are: in the connection's own memory, if some came before,
  * else in the reader's: in its last page, so that libfcgi, which always asks for 8 KiB,
- * copies no more than that; or, when they are more, at its beginning. */
+ * copies no more than that; or, when they are more, at its beginning. `base` is where in
+ * the reader's memory they are, or will be when the head is whole. */
 struct place {
     uint8_t *data;
     size_t len, cap, base;
@@ -767,24 +774,26 @@ struct place {
 static struct place find_place(struct connection_reader *r, struct connection *c)
 {
     if (c->pending) {
-        return (struct place){c->pending, c->pending_len, c->pending_cap, 0};
+        return (struct place){c->pending, c->pending_len, c->pending_cap,
+                              RECORD_PACK_ROOM};
     }
-    size_t base = r->feed.size - FEED_PAGE;
-    return (struct place){r->feed.data + base, 0, FEED_PAGE, base};
+    size_t base = r->feed.size - FEED_PAGE + RECORD_PACK_ROOM;
+    return (struct place){r->feed.data + base, 0, r->feed.size - base, base};
 }
 
 static bool make_space(struct connection_reader *r, struct connection *c,
                        struct place *at)
 {
     if (c->pending) {
-        bool ok = grow_pending(c, r->feed.size);
+        bool ok = grow_pending(c, reader_room(r));
         at->data = c->pending;
         at->cap = c->pending_cap;
         return ok;
     }
     if (at->len == at->cap) {
-        memmove(r->feed.data, at->data, at->len);
-        *at = (struct place){r->feed.data, at->len, r->feed.size, 0};
+        size_t base = RECORD_PACK_ROOM;
+        memmove(r->feed.data + base, at->data, at->len);
+        *at = (struct place){r->feed.data + base, at->len, r->feed.size - base, base};
     }
     return at->len < at->cap;
 }
@@ -822,7 +831,7 @@ static bool leave_reader(struct connection *c)
 {
     struct connection_reader *r = c->reader;
     forget_pending(c);
-    return keep_pending(c, r->feed.data + r->from, r->to - r->from, r->feed.size);
+    return keep_pending(c, r->feed.data + r->from, r->to - r->from, reader_room(r));
 }
 
 /* The body is over: the next request may come. */

@@ -49,7 +49,8 @@ static void replace_feed(struct connection_reader *r)
 
 /* fcgi->ipcFd is -1 outside this function, so that libfcgi can neither read nor write nor
  * close anything of ours. With keepConnection 1 its FCGX_Finish_r closes nothing. */
-bool connection_begin(struct connection *c, FCGX_Request *fcgi)
+bool connection_begin(struct connection *c, FCGX_Request *fcgi, char **params,
+                      size_t *len)
 {
     struct connection_reader *r = c->reader;
     if (r->feed.read_end < 0) {
@@ -67,10 +68,12 @@ bool connection_begin(struct connection *c, FCGX_Request *fcgi)
     }
     fcgi->ipcFd = -1;
     fcgi->keepConnection = 1;
-    if (failed || FCGX_GetError(fcgi->in) != 0) {
+    if (failed || FCGX_GetError(fcgi->in) != 0 || !fcgi->envp[0] || !fcgi->envp[1]) {
         log_error("libfcgi refused the head of a request (%d)", failed);
         return false;
     }
+    *params = fcgi->envp[1] + 1; /* behind "FCGI_ROLE=RESPONDER", and an "=" */
+    *len = c->head.params;
     return true;
 }
 

@@ -169,9 +169,43 @@ static bool guard_finalizer(lua_State *L)
     return there;
 }
 
+/* -- Metatables -- */
+
+static const char hidden; /* its address is the key in the registry */
+
+void library_set_hidden_metatable(lua_State *L)
+{
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &hidden);
+    lua_setmetatable(L, -2);
+}
+
+static bool has_hidden_metatable(lua_State *L, int index)
+{
+    if (!lua_getmetatable(L, index))
+        return false;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &hidden);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
+/* getmetatable and debug.getmetatable */
+static int visible_getmetatable(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    if (!has_hidden_metatable(L, 1))
+        return call_original(L);
+    lua_pushnil(L);
+    return 1;
+}
+
 /* setmetatable and debug.setmetatable */
 static int guarded_setmetatable(lua_State *L)
 {
+    if (lua_gettop(L) >= 2 && has_hidden_metatable(L, 1) &&
+        luaL_callmeta(L, 1, LIBRARY_REVEAL))
+        lua_pop(L, 1);
     if (lua_istable(L, 2)) {
         lua_pushvalue(L, 2);
         if (guard_finalizer(L)) {
@@ -647,6 +681,7 @@ void library_open(lua_State *L)
         {"_G", "dofile", base_dofile},
         {"_G", "xpcall", base_xpcall},
         {"_G", "setmetatable", guarded_setmetatable},
+        {"_G", "getmetatable", visible_getmetatable},
         {LUA_COLIBNAME, "resume", coroutine_resume},
         {LUA_COLIBNAME, "wrap", coroutine_wrap},
         {LUA_OSLIBNAME, "exit", os_exit},
@@ -656,6 +691,7 @@ void library_open(lua_State *L)
         {LUA_IOLIBNAME, "popen", io_popen},
         {LUA_DBLIBNAME, "sethook", debug_sethook},
         {LUA_DBLIBNAME, "setmetatable", debug_setmetatable},
+        {LUA_DBLIBNAME, "getmetatable", visible_getmetatable},
         {LUA_DBLIBNAME, "setupvalue", debug_setupvalue},
         {LUA_DBLIBNAME, "setlocal", debug_setlocal},
     };

@@ -14,6 +14,11 @@
  * script.c. Raises Lua errors; leaves the stack as it found it. */
 void library_open(lua_State *L);
 
+/* Pops a metatable and gives it to the table below it. Scripts do not see it; before
+ * setmetatable replaces it its function LIBRARY_REVEAL is called. One for each state. */
+#define LIBRARY_REVEAL "__reveal"
+void library_set_hidden_metatable(lua_State *L);
+
 /* Guards finalizers that are not yet: before all are called, when the state is closed or
  * its garbage collected. Raises nothing; what there is no memory for is left out. */
 void library_guard(lua_State *L);

@@ -13,7 +13,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_CUTS = 64, ROLE_RESPONDER = 1, FLAG_KEEP_CONN = 1, BEGIN_LENGTH = 8 };
+enum {
+    MAX_CUTS = 64,
+    ROLE_RESPONDER = 1,
+    FLAG_KEEP_CONN = 1,
+    BEGIN_LENGTH = 8,
+    BEGIN_SIZE = RECORD_HEADER_SIZE + BEGIN_LENGTH,
+};
 
 struct record record_decode(const uint8_t *p)
 {
@@ -27,6 +33,20 @@ struct record record_decode(const uint8_t *p)
 size_t record_size(const struct record *record)
 {
     return (size_t)RECORD_HEADER_SIZE + record->length + record->padding;
+}
+
+static size_t put_header(uint8_t *out, enum record_type type, uint16_t id, size_t length,
+                         size_t padding)
+{
+    out[0] = 1;
+    out[1] = (uint8_t)type;
+    out[2] = (uint8_t)(id >> 8);
+    out[3] = (uint8_t)id;
+    out[4] = (uint8_t)(length >> 8);
+    out[5] = (uint8_t)length;
+    out[6] = (uint8_t)padding;
+    out[7] = 0;
+    return RECORD_HEADER_SIZE;
 }
 
 /* -- Pairs -- */
@@ -89,6 +109,19 @@ static inline size_t pair_lengths(const uint8_t *p, size_t have, uint32_t *name,
     *name = length_value(p);
     *value = length_value(p + n);
     return n + length_size(p[n]);
+}
+
+bool record_next_pair(const uint8_t **p, const uint8_t *end, struct record_pair *pair)
+{
+    uint32_t name, value;
+    size_t used = pair_lengths(*p, (size_t)(end - *p), &name, &value);
+    size_t left = (size_t)(end - *p) - used;
+    if (used == 0 || left < name || left - name < value) {
+        return false;
+    }
+    *pair = (struct record_pair){*p + used, *p + used + name, name, value};
+    *p = pair->value + value;
+    return true;
 }
 
 /* Reads lengths byte by byte when they straddle records or arrivals. */
@@ -184,15 +217,12 @@ static bool values_asked(const uint8_t *p, size_t len, unsigned *asked)
 {
     const uint8_t *end = p + len;
     *asked = 0;
+    struct record_pair pair;
     while (p < end) {
-        uint32_t name, value;
-        size_t used = pair_lengths(p, (size_t)(end - p), &name, &value);
-        if (used == 0 || (size_t)(end - p) - used < name ||
-            (size_t)(end - p) - used - name < value) {
+        if (!record_next_pair(&p, end, &pair)) {
             return false;
         }
-        *asked |= value_bit(p + used, name);
-        p += used + name + value;
+        *asked |= value_bit(pair.name, pair.name_len);
     }
     return true;
 }
@@ -272,6 +302,7 @@ static enum record_verdict check_params(struct record_head *h, const struct reco
     }
     if (r->length > 0) {
         h->pos += RECORD_HEADER_SIZE;
+        h->params += r->length;
         h->content = r->length;
         h->padding = r->padding;
         return RECORD_MORE;
@@ -362,16 +393,27 @@ size_t record_cut(struct record_head *h, enum record_verdict verdict, uint8_t *d
     return len - h->cut_size;
 }
 
-void record_normalize(struct record_head *h, uint8_t *data)
+/* The empty name and the length of the value, in five bytes of a record of their own. */
+static void put_pack(uint8_t *out, uint16_t id, size_t len)
+{
+    out += put_header(out, RECORD_PARAMS, id, 5, RECORD_PACK_ROOM - RECORD_HEADER_SIZE - 5);
+    memset(out, 0, RECORD_PACK_ROOM - RECORD_HEADER_SIZE);
+    out[1] = (uint8_t)(len >> 24 | 0x80);
+    out[2] = (uint8_t)(len >> 16);
+    out[3] = (uint8_t)(len >> 8);
+    out[4] = (uint8_t)len;
+}
+
+void record_pack(struct record_head *h, uint8_t *data)
 {
     uint8_t *begin = data + h->start;
-    uint8_t padding = begin[6];
-    if (padding > 0) {
-        memmove(begin + padding, begin, RECORD_HEADER_SIZE + BEGIN_LENGTH);
-        begin[padding + 6] = 0;
-        h->start += padding;
-    }
+    uint8_t *params = begin + BEGIN_SIZE + begin[6];
+    uint8_t *pack = params - RECORD_PACK_ROOM;
+    memmove(pack - BEGIN_SIZE, begin, BEGIN_SIZE);
+    pack[6 - BEGIN_SIZE] = 0;
+    put_pack(pack, h->id, h->params);
     data[h->end - 2] = 0;
+    h->start = (size_t)(pack - BEGIN_SIZE - data);
 }
 
 const char *record_fault(enum record_verdict verdict)
@@ -414,20 +456,6 @@ enum record_body record_body(const struct record *r, uint16_t id)
 }
 
 /* -- Records to send -- */
-
-static size_t put_header(uint8_t *out, enum record_type type, uint16_t id, size_t length,
-                         size_t padding)
-{
-    out[0] = 1;
-    out[1] = (uint8_t)type;
-    out[2] = (uint8_t)(id >> 8);
-    out[3] = (uint8_t)id;
-    out[4] = (uint8_t)(length >> 8);
-    out[5] = (uint8_t)length;
-    out[6] = (uint8_t)padding;
-    out[7] = 0;
-    return RECORD_HEADER_SIZE;
-}
 
 size_t record_put_header(uint8_t *out, enum record_type type, uint16_t id, size_t length)
 {

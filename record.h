@@ -15,6 +15,7 @@ enum {
     RECORD_HEADER_SIZE = 8,
     RECORD_END_SIZE = 16,     /* an END_REQUEST or UNKNOWN_TYPE record */
     RECORD_VALUES_SIZE = 104, /* the longest answer to GET_VALUES */
+    RECORD_PACK_ROOM = 16,    /* bytes that record_pack needs before a head */
     RECORD_MAX_SIZE = 8 + 65535 + 255,
     RECORD_MAX_STDOUT =
         65528, /* content we put into one: a multiple of 8 needs no padding */
@@ -87,6 +88,7 @@ enum record_verdict {
 struct record_head {
     size_t start, pos; /* the head so far is data[start, pos) */
     uint16_t id;
+    size_t params; /* bytes of name-value pairs so far */
     size_t end; /* after RECORD_COMPLETE: of the last header, before its padding */
     bool begun; /* FCGI_BEGIN_REQUEST was seen */
     bool keep;  /* it has FCGI_KEEP_CONN */
@@ -114,10 +116,22 @@ enum record_verdict record_check(struct record_head *head, const uint8_t *data,
 size_t record_cut(struct record_head *head, enum record_verdict verdict, uint8_t *data,
                   size_t len);
 
-/* After RECORD_COMPLETE: makes the head one that libfcgi can read. It takes the padding
- * of an FCGI_BEGIN_REQUEST for the next header, so that is taken out; head->start moves.
- */
-void record_normalize(struct record_head *head, uint8_t *data);
+/* After RECORD_COMPLETE: makes data[head->start, head->end) a head that libfcgi can read,
+ * and read cheaply. It takes the padding of an FCGI_BEGIN_REQUEST for the next header, so
+ * that is taken out. And it makes an allocation of each pair, so it is shown one, without
+ * a name, whose value is the head->params bytes of them all: record_next_pair takes them
+ * apart. head->start moves, back by RECORD_PACK_ROOM bytes at most. */
+void record_pack(struct record_head *head, uint8_t *data);
+
+/* A name-value pair (FastCGI 3.4), in the memory it was found in. */
+struct record_pair {
+    const uint8_t *name, *value;
+    size_t name_len, value_len;
+};
+
+/* Takes the pair at `*p` and moves `*p` behind it. false: there is no whole one before
+ * `end`. */
+bool record_next_pair(const uint8_t **p, const uint8_t *end, struct record_pair *pair);
 
 /* What is wrong, for the log. NULL when `verdict` is no fault. */
 const char *record_fault(enum record_verdict verdict);

@@ -4,6 +4,7 @@
 
 #include "limit.h"
 #include "log.h"
+#include "record.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -66,13 +67,21 @@ static void forget_known(struct request *r)
         *field_of(r, &known[i]) = "";
 }
 
+/* The ends of names differ where their beginnings do not, and four bytes are compared
+ * without a call. */
+static bool has_name(const struct request_param *p, const struct known *k)
+{
+    return memcmp(p->name + k->len - 4, k->name + k->len - 4, 4) == 0 &&
+           memcmp(p->name, k->name, k->len) == 0;
+}
+
 static void note_known(struct request *r, const struct request_param *p)
 {
     if (p->name_len >= sizeof first_of_length)
         return;
     for (size_t i = first_of_length[p->name_len];
          i < KNOWN_COUNT && known[i].len == p->name_len; i++)
-        if (memcmp(known[i].name, p->name, p->name_len) == 0)
+        if (has_name(p, &known[i]))
             *field_of(r, &known[i]) = p->value;
 }
 
@@ -143,7 +152,7 @@ static bool derive_root(struct request *r)
     struct request_param *p = r->derived_root == NULL ? NULL : add_param(r);
     if (p == NULL)
         return false;
-    *p = (struct request_param){"DOCUMENT_ROOT=", r->derived_root, 13, file - name};
+    *p = (struct request_param){"DOCUMENT_ROOT", r->derived_root, 13, file - name};
     r->document_root = r->derived_root;
     return true;
 }
@@ -158,27 +167,43 @@ static bool without_final_slash(struct request *r)
     return r->derived_root != NULL;
 }
 
-static bool add_params(struct request *r, char **envp)
+/* A value ends where the lengths of the next pair begin: once these are read, there is
+ * room for a NUL. */
+static bool add_params(struct request *r, char *pairs, size_t len)
 {
-    for (; *envp != NULL; envp++) {
-        char *equals = strchr(*envp, '=');
-        struct request_param *p = equals == NULL ? NULL : add_param(r);
+    const uint8_t *at = (uint8_t *)pairs, *end = at + len;
+    while (at < end) {
+        char *end_of_value = pairs + (at - (uint8_t *)pairs);
+        struct record_pair pair;
+        struct request_param *p =
+            record_next_pair(&at, end, &pair) ? add_param(r) : NULL;
         if (p == NULL)
             return false;
-        *p = (struct request_param){*envp, equals + 1, (size_t)(equals - *envp),
-                                    strlen(equals + 1)};
+        *end_of_value = '\0';
+        *p = (struct request_param){(const char *)pair.name, (const char *)pair.value,
+                                    pair.name_len, pair.value_len};
         note_known(r, p);
     }
+    pairs[len] = '\0';
     return true;
 }
 
-bool request_parse(struct request *r, char **envp)
+/* libfcgi has one of its own, which web servers do not send. */
+static bool add_role(struct request *r)
+{
+    struct request_param *p = add_param(r);
+    if (p != NULL)
+        *p = (struct request_param){"FCGI_ROLE", "RESPONDER", 9, 9};
+    return p != NULL;
+}
+
+bool request_parse(struct request *r, char *pairs, size_t len)
 {
     forget_known(r);
     r->param_count = 0;
     free(r->derived_root);
     r->derived_root = NULL;
-    if (!add_params(r, envp))
+    if (!add_role(r) || !add_params(r, pairs, len))
         return false;
     r->content_length = parse_length(r->length);
     if (r->length[0] == '-')
@@ -275,8 +300,10 @@ bool request_begin(struct request *r, struct connection *c, struct config *confi
     buffer_clear(&r->head, HEAD_KEEP);
     buffer_clear(&r->body, BODY_KEEP);
     r->session_cookie.len = 0;
-    bool ok = connection_begin(c, &r->fcgi) && request_parse(r, r->fcgi.envp) &&
-              set_defaults(r) && buffer_reserve(&r->head, (size_t)config->headers_size) &&
+    char *params;
+    size_t len;
+    bool ok = connection_begin(c, &r->fcgi, &params, &len) &&
+              request_parse(r, params, len) && set_defaults(r) && buffer_reserve(&r->head, (size_t)config->headers_size) &&
               buffer_reserve(&r->body,
                              (size_t)config->body_size * (size_t)config->body_sectors);
     r->aborted = !ok;

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A CGI parameter (RFC 3875 section 4.1), borrowed from libfcgi; both NUL-terminated
- * but for `name`, which is followed by '='. */
+/* A CGI parameter (RFC 3875 section 4.1), borrowed from libfcgi. Only `value` is
+ * NUL-terminated. */
 struct request_param {
     const char *name, *value;
     size_t name_len, value_len;
@@ -62,9 +62,10 @@ void request_free(struct request *r);
  * be answered; only request_release is left to do. */
 bool request_begin(struct request *r, struct connection *c, struct config *config);
 
-/* The parameters of `envp` ("NAME=value", NULL at the end) into `r`. Strings may be
- * changed in place. false: out of memory. Part of request_begin. */
-bool request_parse(struct request *r, char **envp);
+/* The parameters into `r`: `len` bytes of name-value pairs (FastCGI 3.4) and one more,
+ * changed in place and used until the next call. false: out of memory, or cut short. Part
+ * of request_begin. */
+bool request_parse(struct request *r, char *pairs, size_t len);
 
 /* NULL, or the HTTP status and text with which to refuse a request before any script is
  * looked for: no SCRIPT_FILENAME (500), AllowedExtensions (404), MaxPostSize (413). */

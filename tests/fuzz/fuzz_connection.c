@@ -38,14 +38,17 @@ static void demand(bool ok)
 }
 
 /* What libfcgi made of the head must be as clean as was promised. */
-static void check_parameters(const FCGX_Request *fcgi)
+static void check_parameters(const FCGX_Request *fcgi, const char *params, size_t len)
 {
-    int count = 0;
+    const uint8_t *at = (const uint8_t *)params, *end = at + len;
+    struct record_pair pair;
     demand(fcgi->role == 1);
-    for (char **p = fcgi->envp; *p; p++, count++) {
-        demand(strchr(*p, '=') != NULL);
+    demand(strcmp(fcgi->envp[0], "FCGI_ROLE=RESPONDER") == 0 && !fcgi->envp[2]);
+    demand(params[len] == '\0');
+    while (at < end) {
+        demand(record_next_pair(&at, end, &pair) && at <= end);
+        demand(!memchr(pair.name, 0, pair.name_len + pair.value_len));
     }
-    demand(count > 0 && strcmp(fcgi->envp[0], "FCGI_ROLE=RESPONDER") == 0);
 }
 
 static void write_answer(struct connection *c, bool end)
@@ -56,12 +59,13 @@ static void write_answer(struct connection *c, bool end)
     connection_write(c, parts, 3, end, PATIENCE);
 }
 
-static void serve(struct connection *c, const FCGX_Request *fcgi)
+static void serve(struct connection *c, const FCGX_Request *fcgi, const char *params,
+                  size_t len)
 {
     unsigned m = atomic_load(&mode);
     char part[1000];
     size_t got, limit = m & READ_ALL ? SIZE_MAX : m & READ_SOME ? 10 : 0;
-    check_parameters(fcgi);
+    check_parameters(fcgi, params, len);
     if (m & ANSWER_FIRST) {
         write_answer(c, false);
     }
@@ -81,9 +85,11 @@ static void *work(void *arg)
     struct connection *c;
     demand(r && FCGX_InitRequest(&fcgi, -1, 0) == 0);
     while ((c = connection_wait(set, r)) != NULL) {
-        demand(
-            connection_begin(c, &fcgi)); /* the check lets nothing through that fails */
-        serve(c, &fcgi);
+        char *params;
+        size_t len;
+        /* The check lets nothing through that fails. */
+        demand(connection_begin(c, &fcgi, &params, &len));
+        serve(c, &fcgi, params, len);
         connection_release(set, c, &fcgi, atomic_load(&mode) & KEEP);
     }
     connection_reader_destroy(r);

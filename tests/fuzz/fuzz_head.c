@@ -55,37 +55,37 @@ static struct outcome run(const uint8_t *data, size_t len, size_t first, size_t 
     }
 }
 
-static uint32_t read_length(const uint8_t **p, const uint8_t *end)
-{
-    demand(*p < end);
-    if (!(**p & 0x80)) {
-        return *(*p)++;
-    }
-    demand(end - *p >= 4);
-    const uint8_t *q = *p;
-    *p += 4;
-    return (uint32_t)(q[0] & 0x7f) << 24 | (uint32_t)q[1] << 16 | (uint32_t)q[2] << 8 |
-           q[3];
-}
-
-static void read_pairs(const uint8_t *p, size_t len)
+/* All is in one pair without a name. */
+static void read_pairs(const uint8_t *p, size_t len, size_t expected)
 {
     const uint8_t *end = p + len;
+    struct record_pair pair;
+    demand(record_next_pair(&p, end, &pair) && p == end);
+    demand(pair.name_len == 0 && pair.value_len == expected);
+    p = pair.value;
     while (p < end) {
-        uint32_t name = read_length(&p, end), value = read_length(&p, end);
-        demand(name <= (size_t)(end - p) && value <= (size_t)(end - p) - name);
-        demand(!memchr(p, '=', name) && !memchr(p, 0, (size_t)name + value));
-        p += name + value;
+        demand(record_next_pair(&p, end, &pair) && p <= end);
+        demand(pair.value == pair.name + pair.name_len && pair.value + pair.value_len == p);
+        demand(!memchr(pair.name, '=', pair.name_len));
+        demand(!memchr(pair.name, 0, pair.name_len + pair.value_len));
     }
 }
 
 /* The head as libfcgi will read it: one BEGIN_REQUEST without padding, and parameters. */
 static void read_head(struct outcome *o)
 {
-    static uint8_t stream[MAX_HEAD];
+    static uint8_t stream[MAX_HEAD + RECORD_PACK_ROOM];
     size_t len = 0;
     demand(o->head.pos - o->head.start <= MAX_HEAD);
-    record_normalize(&o->head, o->data);
+    uint8_t *moved = malloc(RECORD_PACK_ROOM + o->len);
+    demand(moved != NULL);
+    memcpy(moved + RECORD_PACK_ROOM, o->data, o->len);
+    free(o->data);
+    o->data = moved;
+    o->head.start += RECORD_PACK_ROOM;
+    o->head.pos += RECORD_PACK_ROOM;
+    o->head.end += RECORD_PACK_ROOM;
+    record_pack(&o->head, o->data);
     size_t at = o->head.start;
     struct record r = record_decode(o->data + at);
     demand(r.version == 1 && r.type == RECORD_BEGIN_REQUEST && r.length == 8 &&
@@ -102,7 +102,7 @@ static void read_head(struct outcome *o)
         at += record_size(&r);
     } while (r.length > 0);
     demand(at == o->head.end && o->head.end <= o->head.pos);
-    read_pairs(stream, len);
+    read_pairs(stream, len, o->head.params);
 }
 
 static void answer(const struct outcome *o)

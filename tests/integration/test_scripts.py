@@ -197,6 +197,52 @@ def test_env_kept_past_its_request_never_shows_another_ones(solo):
         assert solo.get(page, SECRET="two").text == "falsenil"
 
 
+@pytest.mark.parametrize("look, seen", [
+    ("Send(tostring(getmetatable(_G)), tostring(debug.getmetatable(_G)))", "nilnil"),
+    ("local n = 0 for k in pairs(_G) do if want[k] then n = n + 1 end end Send(n)", "3"),
+    ("Send(_ENV.Env.QUERY_STRING, _G.Cookies.a)", "qb"),
+    ("local e = setmetatable({}, {__index = _G}) Send(e.Env.QUERY_STRING)", "q"),
+    ("Send(coroutine.wrap(function() return Env.QUERY_STRING end)())", "q"),
+    ("Send(tostring(Env == Env and Cookies == Cookies and Info == Info))", "true"),
+    ("assert(Env) Env = nil Send(tostring(Env))", "nil"),
+    ("Env = 5 Send(Env)", "5"),
+    ("Send(tostring(LocalConfig), tostring(LocalConfig), tostring(nothing))", "nilnilnil"),
+    ("setmetatable(_G, nil) Send(Env.QUERY_STRING)", "q"),
+    ("debug.setmetatable(_G, {__index = error}) Send(Env.QUERY_STRING, Cookies.a)", "qb"),
+    ("setmetatable(_G, {__index = function() return 'own' end}) Send(Env.QUERY_STRING, Info.State, "
+     "LocalConfig)", "q1own"),
+    ("setmetatable(_G, {__newindex = error, __index = error}) Send(Env.QUERY_STRING)", "q"),
+])
+def test_globals_of_the_request_are_ordinary_globals(solo, look, seen):
+    """Whatever is looked at first, in this request and the next ones."""
+    page = solo.script("want = {Env = 1, Cookies = 1, Info = 1} function main() %s end" % look)
+    for _ in range(3):
+        assert solo.get(page, "q", HTTP_COOKIE="a=b").text == seen
+
+
+def test_module_that_forbids_undeclared_globals_leaves_those_of_the_request(solo):
+    solo.site.write("forbid.lua", """
+        local mt = getmetatable(_G)
+        if mt == nil then mt = {}; setmetatable(_G, mt) end
+        mt.__newindex = function(t, k) error("assign to undeclared " .. k, 2) end
+        mt.__index = function(t, k) error("undeclared " .. k, 2) end""")
+    for where in ("function main() %s end require 'forbid'",
+                  "function main() require 'forbid' %s end"):
+        page = solo.script(where % "Send(Env.QUERY_STRING, Cookies.a, Info.State, "
+                                   "tostring(pcall(function() return nothing end)))")
+        for _ in range(2):
+            assert solo.get(page, "q", HTTP_COOKIE="a=b").text == "qb1false"
+
+
+def test_coroutine_that_outlives_its_request_sees_the_next_ones(solo):
+    page = solo.script("""
+        function main(...)
+            later = later or coroutine.wrap(function() while true do
+                coroutine.yield(Env.QUERY_STRING) end end)
+            Send(later()) end""")
+    assert [solo.get(page, q).text for q in "abc"] == ["a", "b", "c"]
+
+
 def test_concurrent_requests_have_an_env_each(web):
     page = web.script("function main() Receive() Send(Env.QUERY_STRING) end")
     held = [web.open(page, query="q%d" % i) for i in range(4)]

@@ -283,6 +283,20 @@ static bool serve(struct server *s, struct connection *c, const char *name)
     return keep;
 }
 
+/* The value of SCRIPT_FILENAME, NUL-terminated where the next pair begins, or NULL. */
+static const char *script_of(char *params, size_t len)
+{
+    const uint8_t *at = (uint8_t *)params, *end = at + len;
+    struct record_pair pair;
+    while (at < end && record_next_pair(&at, end, &pair)) {
+        if (pair.name_len == 15 && memcmp(pair.name, "SCRIPT_FILENAME", 15) == 0) {
+            params[at - (uint8_t *)params] = '\0';
+            return (const char *)pair.value;
+        }
+    }
+    return NULL;
+}
+
 static void *work(void *arg)
 {
     struct server *s = arg;
@@ -295,8 +309,10 @@ static void *work(void *arg)
     atomic_fetch_add(&s->ready, 1);
     while ((c = connection_wait(s->set, r)) != NULL) {
         bool keep = false;
-        if (connection_begin(c, &fcgi)) {
-            const char *name = FCGX_GetParam("SCRIPT_FILENAME", fcgi.envp);
+        char *params;
+        size_t len;
+        if (connection_begin(c, &fcgi, &params, &len)) {
+            const char *name = script_of(params, len);
             atomic_fetch_add(&s->served, 1);
             atomic_fetch_add(&s->forged, name && strcmp(name, "forged") == 0);
             keep = serve(s, c, name ? name : "none");

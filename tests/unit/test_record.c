@@ -198,22 +198,67 @@ static void byte_by_byte_is_the_same(void **state)
     }
 }
 
-static void normalized_head_is_what_libfcgi_reads(void **state)
+/* The contents of the FCGI_PARAMS records in data[at, end), joined. */
+static void join_params(const uint8_t *data, size_t at, size_t end, struct bytes *joined)
 {
-    struct record_head h;
+    joined->len = 0;
+    while (at < end) {
+        struct record r = record_decode(data + at);
+        assert_int_equal(r.type, RECORD_PARAMS);
+        put(joined, data + at + RECORD_HEADER_SIZE, r.length);
+        at += record_size(&r);
+    }
+    assert_int_equal(at, end);
+}
+
+static void packed_head_has_one_pair_with_all_in_it(void **state)
+{
+    static uint8_t memory[RECORD_PACK_ROOM + sizeof head.data];
+    static struct bytes joined;
     (void)state;
-    usual_head(4096, 7);
-    assert_int_equal(check_all(&h), RECORD_COMPLETE);
-    record_normalize(&h, head.data);
-    assert_int_equal(h.start, 7);
-    struct record r = record_decode(head.data + h.start);
-    assert_int_equal(r.type, RECORD_BEGIN_REQUEST);
-    assert_int_equal(r.padding, 0);
-    assert_int_equal(record_decode(head.data + h.start + 16).type, RECORD_PARAMS);
-    r = record_decode(head.data + h.end - 8);
-    assert_int_equal(r.type, RECORD_PARAMS);
-    assert_int_equal(r.length, 0);
-    assert_int_equal(r.padding, 0);
+    for (size_t chunk = 1; chunk < 600; chunk = chunk * 2 + 1) {
+        for (unsigned padding = 0; padding < 255; padding += 127) {
+            struct record_head h = {.start = RECORD_PACK_ROOM, .pos = RECORD_PACK_ROOM};
+            usual_head(chunk, padding);
+            memcpy(memory + RECORD_PACK_ROOM, head.data, head.len);
+            assert_int_equal(record_check(&h, memory, RECORD_PACK_ROOM + head.len,
+                                          RECORD_PACK_ROOM + MAX_HEAD),
+                             RECORD_COMPLETE);
+            assert_int_equal(h.params, pairs.len);
+            record_pack(&h, memory);
+            struct record r = record_decode(memory + h.start);
+            assert_int_equal(r.type, RECORD_BEGIN_REQUEST);
+            assert_int_equal(r.padding, 0);
+            join_params(memory, h.start + 16, h.end, &joined);
+            const uint8_t *at = joined.data;
+            struct record_pair pair;
+            assert_true(record_next_pair(&at, joined.data + joined.len, &pair));
+            assert_ptr_equal(at, joined.data + joined.len);
+            assert_int_equal(pair.name_len, 0);
+            assert_int_equal(pair.value_len, pairs.len);
+            assert_memory_equal(pair.value, pairs.data, pairs.len);
+        }
+    }
+}
+
+static void pairs_are_taken_apart_one_by_one(void **state)
+{
+    (void)state;
+    usual_pairs();
+    const uint8_t *at = pairs.data, *end = pairs.data + pairs.len;
+    struct record_pair pair;
+    for (int i = 0; i < 6; i++) {
+        assert_true(record_next_pair(&at, end, &pair));
+        assert_true(i != 3 || (pair.name_len == 4 && memcmp(pair.name, "WIDE", 4) == 0 &&
+                               pair.value_len == 1 && pair.value[0] == 'w'));
+    }
+    assert_ptr_equal(at, end);
+    assert_false(record_next_pair(&at, end, &pair));
+    for (const uint8_t *cut = pairs.data; cut < end; cut++) {
+        at = pairs.data;
+        while (record_next_pair(&at, cut, &pair))
+            assert_true(pair.value + pair.value_len == at && at <= cut);
+    }
 }
 
 /* -- Broken fields -- */
@@ -660,7 +705,8 @@ int main(void)
         cmocka_unit_test(every_truncation_needs_more),
         cmocka_unit_test(every_split_gives_the_same),
         cmocka_unit_test(byte_by_byte_is_the_same),
-        cmocka_unit_test(normalized_head_is_what_libfcgi_reads),
+        cmocka_unit_test(packed_head_has_one_pair_with_all_in_it),
+        cmocka_unit_test(pairs_are_taken_apart_one_by_one),
         cmocka_unit_test(every_header_of_another_version_is_refused),
         cmocka_unit_test(every_other_type_among_parameters_is_refused),
         cmocka_unit_test(begin_of_any_other_length_is_refused),

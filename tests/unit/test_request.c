@@ -12,11 +12,10 @@
 
 #include <cmocka.h>
 
-#define MAX_PARAMS 16
-
 static struct request request;
 static struct config config;
-static char *envp[MAX_PARAMS + 1];
+static uint8_t pairs[16384]; /* of the last call of parse */
+static size_t pairs_len;
 
 static int set_up(void **state)
 {
@@ -37,12 +36,20 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    for (int i = 0; envp[i] != NULL; i++) {
-        free(envp[i]);
-        envp[i] = NULL;
-    }
     request_free(&request);
     return 0;
+}
+
+/* "NAME=value" as FastCGI sends it. */
+static void add_pair(const char *text)
+{
+    size_t name = strcspn(text, "="), value = strlen(text + name + 1);
+    assert_true(name < 128 && value < 128 && pairs_len + name + value + 3 <= sizeof pairs);
+    pairs[pairs_len++] = (uint8_t)name;
+    pairs[pairs_len++] = (uint8_t)value;
+    memcpy(pairs + pairs_len, text, name);
+    memcpy(pairs + pairs_len + name, text + name + 1, value);
+    pairs_len += name + value;
 }
 
 /* Parses parameters given as strings, NULL at the end. */
@@ -50,13 +57,11 @@ static void parse(const char *first, ...)
 {
     va_list args;
     va_start(args, first);
-    int i = 0;
-    for (const char *s = first; s != NULL; s = va_arg(args, const char *)) {
-        free(envp[i]);
-        envp[i++] = strdup(s);
-    }
+    pairs_len = 0;
+    for (const char *s = first; s != NULL; s = va_arg(args, const char *))
+        add_pair(s);
     va_end(args);
-    assert_true(request_parse(&request, envp));
+    assert_true(request_parse(&request, (char *)pairs, pairs_len));
 }
 
 static const char *value_of(const char *name)
@@ -86,7 +91,7 @@ static void known_parameters_are_found_and_all_are_kept(void **state)
     assert_string_equal(request.cookie, "a=b");
     assert_string_equal(request.https, "");
     assert_int_equal(request.content_length, 42);
-    assert_int_equal(request.param_count, 9);
+    assert_int_equal(request.param_count, 10); /* FCGI_ROLE too */
     assert_string_equal(value_of("EMPTY"), "");
     assert_string_equal(value_of("X"), "a=b");
     parse("HTTPS=on", "REQUEST_SCHEME=https", "REMOTE_ADDR=::1", "HTTP_USER_AGENT=lynx",
@@ -109,7 +114,7 @@ static void nothing_is_left_from_the_request_before(void **state)
     assert_string_equal(request.script_filename, "");
     assert_string_equal(request.cookie, "");
     assert_int_equal(request.content_length, -1);
-    assert_int_equal(request.param_count, 1);
+    assert_int_equal(request.param_count, 2);
 }
 
 static void apache_decorates_the_script_filename(void **state)
@@ -173,17 +178,29 @@ static void a_length_that_is_none_is_unknown(void **state)
 static void more_parameters_than_usual_fit(void **state)
 {
     (void)state;
-    char *many[501];
+    pairs_len = 0;
     for (int i = 0; i < 500; i++) {
-        many[i] = malloc(32);
-        snprintf(many[i], 32, "P%d=%d", i, i);
+        char text[32];
+        snprintf(text, sizeof text, "P%d=%d", i, i);
+        add_pair(text);
     }
-    many[500] = NULL;
-    assert_true(request_parse(&request, many));
-    assert_int_equal(request.param_count, 500);
+    assert_true(request_parse(&request, (char *)pairs, pairs_len));
+    assert_int_equal(request.param_count, 501);
+    assert_string_equal(value_of("FCGI_ROLE"), "RESPONDER");
     assert_string_equal(value_of("P499"), "499");
-    for (int i = 0; i < 500; i++)
-        free(many[i]);
+}
+
+static void parameters_cut_short_are_refused(void **state)
+{
+    (void)state;
+    for (size_t cut = 1; cut < 10; cut++) {
+        parse("NAME=1", "LONG=234", NULL);
+        pairs_len = 0;
+        add_pair("NAME=1");
+        add_pair("LONG=234");
+        bool between = pairs_len - cut == 7;
+        assert_int_equal(request_parse(&request, (char *)pairs, pairs_len - cut), between);
+    }
 }
 
 static void requests_are_refused_before_a_script_is_looked_for(void **state)
@@ -278,6 +295,7 @@ int main(void)
         TEST(the_clients_proxy_header_is_dropped),
         TEST(a_length_that_is_none_is_unknown),
         TEST(more_parameters_than_usual_fit),
+        TEST(parameters_cut_short_are_refused),
         TEST(requests_are_refused_before_a_script_is_looked_for),
         TEST(a_status_is_three_digits_and_a_reason),
         TEST(text_is_escaped_for_html),
