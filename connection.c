@@ -72,6 +72,8 @@ struct connections {
 
     pthread_mutex_t lock;
     struct connection *free;
+    atomic_size_t used; /* slots of the table that ever were; the rest is untouched memory.
+                           Written under the lock */
     struct connection *deferred, **deferred_end;
     atomic_bool any_deferred; /* read without the lock */
 
@@ -171,8 +173,13 @@ static struct connection *take_slot(struct connections *set)
 {
     pthread_mutex_lock(&set->lock);
     struct connection *c = set->free;
+    size_t used = atomic_load(&set->used);
     if (c) {
         set->free = c->next;
+    } else if (used < set->size) {
+        c = &set->table[used];
+        c->fd = -1;
+        atomic_store(&set->used, used + 1);
     }
     pthread_mutex_unlock(&set->lock);
     return c;
@@ -391,7 +398,7 @@ void connections_sweep(struct connections *set, const struct config *config)
 {
     unsigned now = clock_ticks();
     set_limits(set, config);
-    for (size_t i = 0; i < set->size; i++) {
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         sweep_one(set, &set->table[i], now);
     }
     check_recovery(set, now);
@@ -406,7 +413,7 @@ static struct connection *find_victim(struct connections *set)
         [KIND_HEAD] = 1, [KIND_IDLE] = 3, [KIND_DRAIN] = 2, [KIND_LINGER] = 2};
     unsigned now = clock_ticks(), best_rank = 0, best_time = 0;
     struct connection *best = NULL;
-    for (size_t i = 0; i < set->size; i++) {
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         struct connection *c = &set->table[i];
         if (state_of(atomic_load(&c->word)) != PARKED) {
             continue;
@@ -1020,7 +1027,7 @@ static bool anyone_left(struct connections *set)
     if (atomic_load(&set->any_deferred)) {
         return true;
     }
-    for (size_t i = 0; i < set->size; i++) {
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         unsigned state = state_of(atomic_load(&set->table[i].word));
         if ((state == PARKED || state == ADDING) &&
             kind_of(&set->table[i]) == KIND_HEAD) {
@@ -1123,17 +1130,6 @@ void connection_release(struct connections *set, struct connection *c, FCGX_Requ
 
 /* -- Life and death of the set -- */
 
-static void make_slots(struct connections *set)
-{
-    set->deferred_end = &set->deferred;
-    for (size_t i = set->size; i > 0; i--) {
-        struct connection *c = &set->table[i - 1];
-        c->fd = -1;
-        c->next = set->free;
-        set->free = c;
-    }
-}
-
 struct connections *connections_create(int listener, const struct config *config)
 {
     int limit = config->max_connections;
@@ -1157,7 +1153,7 @@ struct connections *connections_create(int listener, const struct config *config
     int error = errno;
     if (set->table && set->poller && listener_peers_create(&set->peers) &&
         FCGX_Init() == 0) {
-        make_slots(set);
+        set->deferred_end = &set->deferred;
         if (listener < 0 || poller_add(set->poller, listener, LISTENER_COOKIE)) {
             return set;
         }
@@ -1174,7 +1170,7 @@ void connections_destroy(struct connections *set)
     if (!set) {
         return;
     }
-    for (size_t i = 0; set->table && i < set->size; i++) {
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         if (set->table[i].fd >= 0) {
             close(set->table[i].fd);
         }
@@ -1223,7 +1219,7 @@ void connections_stop(struct connections *set)
     accept_last(set);
     close_listener(set);
     poller_wake_all(set->poller);
-    for (size_t i = 0; i < set->size; i++) {
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         close_if_stopping(set, &set->table[i]);
     }
 }

@@ -221,9 +221,9 @@ static void packed_head_has_one_pair_with_all_in_it(void **state)
             struct record_head h = {.start = RECORD_PACK_ROOM, .pos = RECORD_PACK_ROOM};
             usual_head(chunk, padding);
             memcpy(memory + RECORD_PACK_ROOM, head.data, head.len);
-            assert_int_equal(record_check(&h, memory, RECORD_PACK_ROOM + head.len,
-                                          RECORD_PACK_ROOM + MAX_HEAD),
-                             RECORD_COMPLETE);
+            assert_int_equal(
+                record_check(&h, memory, RECORD_PACK_ROOM + head.len, sizeof memory),
+                RECORD_COMPLETE);
             assert_int_equal(h.params, pairs.len);
             record_pack(&h, memory);
             struct record r = record_decode(memory + h.start);
