@@ -17,7 +17,11 @@ WORKLOADS = {
 }
 
 
-SESSION = ("session", "session_count")  # what only luafcgid2 is asked for
+OWN = {  # what only luafcgid2 is asked for
+    "hello_env": "hello, by a script that takes Env, which is then made",
+    "session": "GetVar and SetVar, against hello",
+}
+OURS = (*WORKLOADS, *OWN, "session_count")
 
 
 class Row:
@@ -68,9 +72,9 @@ def all_rows():
         Row("libfcgi", "libfcgi responder", "lua", "fastcgi", False,
             responder("libfcgi", "libfcgi", WORKERS)),
         Row("luafcgid2", "luafcgid2", "lua", "fastcgi", False, daemon("luafcgid2"),
-            tuple(WORKLOADS) + SESSION),
+            OURS),
         Row("luafcgid2-ka", "luafcgid2, keepalive", "lua", "fastcgi", True,
-            daemon("luafcgid2-ka"), tuple(WORKLOADS) + SESSION),
+            daemon("luafcgid2-ka"), OURS),
         Row("php", "php-fpm", "php", "fastcgi", False, php("php")),
         Row("php-ka", "php-fpm, keepalive", "php", "fastcgi", True, php("php-ka")),
         Row("modlua-thread", "Apache mod_lua, scope thread", "lua", "http", True,

@@ -29,10 +29,10 @@ BODY = 1024 * 1024
 POST = 100 * 1024
 BAD_PEERS = 64        # of each kind
 CALLGRIND_REQUESTS = 2000
+ROWS = {**rowlist.WORKLOADS, **rowlist.OWN}
 Sample = collections.namedtuple("Sample", "rate cpu p99 memory")
 
 SPECIAL = {
-    "session": "GetVar and SetVar, against hello",
     "scripts": f"one script, with 1 and with {MANY} scripts loaded",
     "wait": "longest wait of a healthy request among bad peers",
     "instructions": "callgrind's count for one hello",
@@ -75,6 +75,7 @@ def verify(row, workload):
     text = fetch(row.port, row.uri(workload), method, body)[1]
     right = {
         "hello": lambda: text == b"hello world",
+        "hello_env": lambda: text == b"hello world",
         "session": lambda: text == b"hello world",
         "env": lambda: env_is_whole(row, text),
         "compute": lambda: text == base64.b64encode(b"0123456789" * 300),
@@ -188,15 +189,13 @@ def interleave(options, cells, rows, workloads):
 
 
 def measure_rows(options, park, cells):
-    workloads = [w for w in rowlist.WORKLOADS if w in options.only]
+    workloads = [w for w in ROWS if w in options.only]
     rows = [row for row in rowlist.all_rows() if row.name in options.rows]
-    if "session" in options.only:
-        workloads.append("session")
     if not workloads or not rows:
         return
     park.compile("floor")
     park.compile("libfcgi", "-lfcgi")
-    rowlist.start(park, rows, [*workloads, *rowlist.SESSION])
+    rowlist.start(park, rows, [*workloads, "session_count"])
     try:
         interleave(options, cells, rows, workloads)
     finally:
@@ -358,6 +357,10 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit
      ratio("cpu", OURS, ("hello", "php-ka")), "<=", 0.45),
     ("CPU per request, keepalive, to Apache mod_lua, scope thread", "hello",
      ratio("cpu", OURS, ("hello", "modlua-thread")), "<=", 0.3),
+    ("the same by a script that takes Env: CPU, keepalive, to the floor", "hello_env",
+     ratio("cpu", ("hello_env", "luafcgid2-ka"), ("hello", "floor-ka")), "<=", 1.7),
+    ("CPU, plain, to the floor", "hello_env",
+     ratio("cpu", ("hello_env", "luafcgid2"), ("hello", "floor")), "<=", 1.2),
     ("CPU for a 1 MiB body, keepalive, to php-fpm", "body",
      ratio("cpu", ("body", "luafcgid2-ka"), ("body", "php-ka")), "<=", 1.0),
     ("CPU for a 1 MiB body, plain, to php-fpm", "body",
@@ -420,7 +423,7 @@ def versions():
 def print_tables(options, results):
     print(f"Medians of {options.rounds} rounds of {options.seconds} s; {versions()}")
     labels = [(row.name, row.label) for row in rowlist.all_rows() if row.name in options.rows]
-    for workload, text in list(rowlist.WORKLOADS.items()) + [("session", SPECIAL["session"])]:
+    for workload, text in ROWS.items():
         if workload in options.only:
             print_cells(results.cells, workload, text, labels)
     if "scripts" in options.only:
@@ -439,11 +442,11 @@ def print_tables(options, results):
 
 def parse():
     names = [row.name for row in rowlist.all_rows()]
-    kinds = list(rowlist.WORKLOADS) + list(SPECIAL)
+    kinds = list(ROWS) + list(SPECIAL)
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="workloads:\n" + "\n".join(
-            f"  {k:14}{v}" for k, v in {**rowlist.WORKLOADS, **SPECIAL}.items())
+            f"  {k:14}{v}" for k, v in {**ROWS, **SPECIAL}.items())
         + "\nrows:\n" + "\n".join(f"  {r.name:16}{r.label}" for r in rowlist.all_rows()))
     p.add_argument("--rounds", type=int, default=5, help="default: 5")
     p.add_argument("--seconds", type=int, default=2, help="of each run; default: 2")
