@@ -148,7 +148,11 @@ static void exchange(int fd, const uint8_t *data, size_t size, size_t step,
     while (open) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         p.events = (short)(sent < size ? POLLIN | POLLOUT : POLLIN);
-        demand(poll(&p, 1, PATIENCE) == 1);
+        int ready;
+        do { /* libFuzzer looks at its clock in a signal handler */
+            ready = poll(&p, 1, PATIENCE);
+        } while (ready < 0 && errno == EINTR);
+        demand(ready == 1);
         if (sent < size && p.revents & POLLOUT) {
             size_t n = size - sent < step ? size - sent : step;
             ssize_t did = send(fd, data + sent, n, MSG_NOSIGNAL | MSG_DONTWAIT);
