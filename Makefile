@@ -134,8 +134,7 @@ FUZZ_TARGETS ?= head connection
 FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
                 -fno-sanitize-recover=undefined
 FUZZ_SOURCES_head       = record.c
-FUZZ_SOURCES_connection = connection.c connection_io.c listener.c feed.c poller.c record.c clock.c \
-                          log.c
+FUZZ_SOURCES_connection = $(wildcard connection*.c) listener.c feed.c poller.c record.c clock.c log.c
 
 .SECONDEXPANSION:
 $(FUZZ)/fuzz_%: tests/fuzz/fuzz_%.c $$(FUZZ_SOURCES_$$*) $(wildcard *.h) Makefile | $(FUZZ)

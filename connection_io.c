@@ -40,7 +40,7 @@ static void replace_feed(struct connection_reader *r)
 {
     struct feed fresh;
     r->feed.read_end = -1;
-    if (feed_open(&fresh, r->feed.size, connections_max_head(r->set))) {
+    if (feed_open(&fresh, r->feed.size, r->set->max_head)) {
         memcpy(fresh.data, r->feed.data, r->to);
         feed_close(&r->feed);
         r->feed = fresh;
@@ -100,7 +100,7 @@ bool connection_answer_values(struct connection *c, const uint8_t *p)
     uint8_t out[RECORD_VALUES_SIZE];
     const struct connections *set = c->reader->set;
     size_t n = record_put_values(out, p + RECORD_HEADER_SIZE, record_decode(p).length,
-                                 connections_limit(set), connections_workers(set));
+                                 (unsigned)set->size, set->workers);
     return n > 0 && send_answer(c, out, n);
 }
 

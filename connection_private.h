@@ -1,15 +1,26 @@
-/* What the files of the connection room share: connection.c, which keeps the set, and
- * connection_io.c, which serves one request of one connection. Nobody else includes it.
- */
+/* What the files of the connection room share. Nobody else includes it. Each calls
+ * only those below it, and the limit of the log, which is the set's:
+ *
+ *     connection.c          the life of the set; waiting, letting go
+ *     connection_accept.c   how connections come in
+ *     connection_look.c     what is done with bytes that no request has used
+ *     connection_sweep.c    which connections are closed without being asked
+ *     connection_slot.c     the table, and who owns a connection of it
+ *
+ * connection_io.c serves one request of one connection; connection_look.c uses it too. */
 #ifndef LUAFCGID2_CONNECTION_PRIVATE_H
 #define LUAFCGID2_CONNECTION_PRIVATE_H
 
 #include "connection.h"
 #include "feed.h"
+#include "log.h"
 #include "record.h"
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum {
+    MAX_SLOTS = 1000000,  /* of a set; leaves cookies at the end for others */
+    RETRY_TIME = 50,      /* ms between attempts to accept when something ran out */
     DRAIN_LIMIT = 262144, /* bytes of an unread body that a kept connection may cost */
     CLOSING_TIME = 2000,  /* ms that a body may drain, or a closing peer may linger */
 };
@@ -20,6 +31,38 @@ enum connection_kind {
     KIND_IDLE,   /* the first byte of the next request: KeepAliveTimeout */
     KIND_DRAIN,  /* the rest of a body that the script did not read: CLOSING_TIME */
     KIND_LINGER, /* the peer to have read our last bytes and to close: CLOSING_TIME */
+};
+
+struct poller_event;
+
+/* `lock` is a leaf. What is atomic is anybody's at any time. */
+struct connections {
+    /* immutable */
+    struct connection *table;
+    size_t size, max_head;
+    unsigned workers;
+    struct poller *poller;
+    struct listener_peers *peers; /* NULL: anyone may connect */
+    bool tcp;
+
+    int listener; /* a stop puts another file behind this number */
+
+    pthread_mutex_t lock; /* guards the two lists */
+    struct connection *free;
+    atomic_size_t used; /* slots of the table that ever were; the rest is untouched
+                           memory. Written under the lock */
+    struct connection *deferred, **deferred_end;
+    atomic_bool any_deferred; /* read without the lock */
+
+    atomic_uint limits[KIND_LINGER + 1]; /* ms that each kind may wait; 0: for ever */
+    atomic_bool stopping;
+    atomic_uint count;
+    atomic_bool accept_again;   /* more may wait in the listening socket's queue */
+    atomic_bool paused;         /* something ran out: accept is tried every RETRY_TIME */
+    atomic_bool starved;        /* that was logged */
+    atomic_uint last_try;       /* ms, while paused */
+    atomic_uint last_failure;   /* ms */
+    atomic_uint faults, second; /* lines logged, in which second */
 };
 
 /* A worker's memory. feed.data has what was received and not yet used, at [from, to);
@@ -37,8 +80,8 @@ struct connection_reader {
  * to BUSY, until who moves it on. `next` is under the set's lock while the connection is
  * in one of its lists. */
 struct connection {
-    atomic_uint word;  /* generation << 3 | state, see connection.c */
-    atomic_uint since; /* clock of connection.c, ms: when it began to wait */
+    atomic_uint word;  /* generation << 3 | state, see connection_slot.c */
+    atomic_uint since; /* clock_ticks(): when it began to wait */
     atomic_uchar kind; /* enum connection_kind */
     bool added;        /* the poller has it */
     bool again;        /* bytes, or the end, may be there that no event will tell of */
@@ -59,6 +102,132 @@ struct connection {
     size_t pending_len, pending_cap;
 };
 
+/* Threads read the clock at different moments: a start in the future is now. */
+static inline unsigned connection_elapsed(unsigned now, unsigned since)
+{
+    return now - since > UINT32_MAX / 2 ? 0 : now - since;
+}
+
+/* -- connection.c -- */
+
+/* Whether one more line about a peer's fault may go to the log in this second. */
+bool connections_may_log_fault(struct connections *set);
+
+#define connections_log_fault(set, level, ...)                                           \
+    do {                                                                                 \
+        if (connections_may_log_fault(set)) {                                            \
+            log_write(level, __VA_ARGS__);                                               \
+        }                                                                                \
+    } while (0)
+
+/* -- connection_accept.c -- */
+
+/* Accepts until nobody waits. Keeps the first connection whose request is there already,
+ * and returns it: the caller's, with the request in `r`. Leaves the others to whoever has
+ * time for them. NULL: nobody's request was there. */
+struct connection *connections_accept(struct connections *set,
+                                      struct connection_reader *r);
+
+/* The same if something was left to do: after a burst, or when something ran out and
+ * RETRY_TIME is over. */
+struct connection *connections_retry_accept(struct connections *set,
+                                            struct connection_reader *r);
+
+/* For a stop, once: takes in who has connected, as far as there are slots, and refuses
+ * everybody else. */
+void connections_accept_last(struct connections *set);
+
+/* -- connection_look.c: all by the owner -- */
+
+/* Reads what is there and decides. true: `c` has a request, which is in `r`, and stays
+ * the caller's. false: it is not any more; it was parked, deferred or closed. */
+bool connection_look(struct connections *set, struct connection_reader *r,
+                     struct connection *c);
+
+/* Says that no more is to come, and lets the peer read what is there: a close now, with
+ * unread input, would send a reset, which can overtake the response. `c` is not the
+ * caller's any more. */
+void connection_linger(struct connections *set, struct connection_reader *r,
+                       struct connection *c);
+
+/* The response is out: from now on `c` waits for the next request, or, if the body is not
+ * over, for the rest of it. What no request has used leaves the reader's memory. false:
+ * out of memory. */
+bool connection_await_next(struct connection *c);
+
+/* -- connection_sweep.c -- */
+
+/* What the configuration says about deadlines. */
+void connections_set_limits(struct connections *set, const struct config *config);
+
+/* By the owner. true: `c` has waited too long, and was closed. */
+bool connection_close_if_late(struct connections *set, struct connection *c,
+                              unsigned now);
+
+/* Something that connections need ran out; `what` is for the log. */
+void connections_note_failure(struct connections *set, const char *what);
+
+/* Closes the parked connection that is missed least. false: there is none. */
+bool connections_make_room(struct connections *set);
+
+/* -- connection_slot.c -- */
+
+/* An empty slot, which nobody else gets until it is returned, or opened and closed. NULL:
+ * MaxConnections are open. */
+struct connection *connections_take_slot(struct connections *set);
+void connections_return_slot(struct connections *set, struct connection *c);
+
+/* An empty slot becomes a connection, of the caller. */
+void connection_open(struct connections *set, struct connection *c, int fd);
+
+/* By the owner. A late event finds nothing. The slot is returned. */
+void connection_close(struct connections *set, struct connection *c);
+
+/* By the owner: frees the bytes that no request has used. */
+void connection_forget_pending(struct connection *c);
+
+/* What `c` waits for. Its time runs from set_kind, which is the owner's. */
+void connection_set_kind(struct connection *c, enum connection_kind kind);
+enum connection_kind connection_kind_of(struct connection *c);
+
+/* Whether `c` was parked a moment ago: worth a try of connection_take_parked. */
+bool connection_is_parked(struct connection *c);
+
+/* The caller becomes the owner of a parked connection. false: somebody else did. */
+bool connection_take_parked(struct connection *c);
+
+/* Whom an event of the poller is for: the caller's from now on. NULL: for a connection
+ * that is owned, whose owner looks again, or is no more. */
+struct connection *connections_claim(struct connections *set,
+                                     const struct poller_event *event);
+
+/* By the owner, who gives `c` up. false: an event came meanwhile, `c` is still the
+ * caller's and must be looked at. */
+bool connection_park(struct connections *set, struct connection *c);
+
+/* By the owner, who gives `c` up, between requests: parks, or sees to it that bytes which
+ * are there already are looked at, soon but not before everybody else's for ever. `r` is
+ * NULL for who is no worker. */
+void connection_park_or_again(struct connections *set, struct connection_reader *r,
+                              struct connection *c);
+
+/* After a stop: closes `c` if it is parked, unless it waits for its first request. */
+void connection_close_if_stopping(struct connections *set, struct connection *c);
+
+/* By the owner, who leaves `c` to any worker that comes by, behind what waits already.
+ * defer also wakes one for it, who wakes the next if there are more. */
+void connections_enqueue(struct connections *set, struct connection *c);
+void connections_defer(struct connections *set, struct connection *c);
+
+/* The first that was left so, the caller's from now on; NULL: none. `*more`: it was not
+ * the only one. */
+struct connection *connections_take_deferred(struct connections *set, bool *more);
+
+/* After a stop: whether somebody who connected before it still waits to be served. */
+bool connections_anyone_left(struct connections *set);
+
+/* -- connection_io.c -- */
+
 /* Answers a record that the request in progress does not care for, whole at `p`. false:
  * the peer does not take the answer, or the record is malformed. */
 bool connection_answer_values(struct connection *c, const uint8_t *p);
@@ -74,10 +243,5 @@ enum connection_status connection_drain(struct connection *c);
 /* Says that no more is to come and reads until the peer has closed, for a second or so:
  * for a stop, when no poller will do it. */
 void connection_linger_now(struct connection *c);
-
-/* FCGI_MAX_CONNS and FCGI_MAX_REQS. */
-unsigned connections_limit(const struct connections *set);
-unsigned connections_workers(const struct connections *set);
-size_t connections_max_head(const struct connections *set);
 
 #endif

@@ -2,7 +2,7 @@
  *
  *     clang -std=c11 -pthread -D_GNU_SOURCE -g -O1 \
  *         -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_connection.c \
- *         connection.c connection_io.c listener.c feed.c poller.c record.c log.c \
+ *         connection*.c listener.c feed.c poller.c record.c clock.c log.c \
  *         -lfcgi -o fuzz_connection
  *     ./fuzz_connection -max_len=4096 tests/fuzz/corpus/connection
  *
