@@ -6,7 +6,8 @@
 #include <time.h>
 
 /* Milliseconds, which wrap: only differences mean something. As coarse as the kernel's
- * tick where that is cheaper: for what is read once per request. Safe in signal handlers. */
+ * tick where that is cheaper: for what is read once per request. Safe in signal handlers.
+ */
 uint32_t clock_ticks(void);
 
 /* Nanoseconds. */

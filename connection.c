@@ -31,9 +31,8 @@ size_t connections_count(const struct connections *set)
 bool connections_may_log_fault(struct connections *set)
 {
     unsigned second = clock_ticks() / 1000;
-    if (atomic_exchange(&set->second, second) != second) {
+    if (atomic_exchange(&set->second, second) != second)
         atomic_store(&set->faults, 0);
-    }
     return atomic_fetch_add(&set->faults, 1) < FAULTS_PER_SECOND;
 }
 
@@ -42,9 +41,8 @@ bool connections_may_log_fault(struct connections *set)
 /* Another worker waits for ever, or will: if accepting is paused one must not. */
 static struct connection *leave_wait(struct connections *set, struct connection *c)
 {
-    if (atomic_load(&set->paused)) {
+    if (atomic_load(&set->paused))
         poller_kick(set->poller);
-    }
     return c;
 }
 
@@ -53,15 +51,13 @@ static struct connection *on_event(struct connections *set, struct connection_re
                                    const struct poller_event *event)
 {
     struct connection *c = NULL;
-    if (event->cookie == LISTENER_COOKIE) {
+    if (event->cookie == LISTENER_COOKIE)
         return connections_accept(set, r);
-    }
     if (event->cookie == POLLER_KICKED) {
         bool more;
         c = connections_take_deferred(set, &more);
-        if (more) {
+        if (more)
             poller_kick(set->poller);
-        }
     } else if (event->cookie != POLLER_WOKEN) {
         c = connections_claim(set, event);
     }
@@ -99,15 +95,13 @@ struct connection *connection_wait(struct connections *set, struct connection_re
         r->streak = 0;
         bool paused = atomic_load(&set->paused);
         if ((paused || atomic_load(&set->accept_again)) &&
-            (c = connections_retry_accept(set, r)) != NULL) {
+            (c = connections_retry_accept(set, r)) != NULL)
             break;
-        }
         struct poller_event event;
         if (poller_wait(set->poller, paused ? RETRY_TIME : -1, &event) > 0) {
             c = on_event(set, r, &event);
-            if (event.cookie == POLLER_WOKEN) {
+            if (event.cookie == POLLER_WOKEN)
                 nap();
-            }
         }
         r->polled = true;
     }
@@ -127,9 +121,8 @@ static void let_go(struct connections *set, struct connection_reader *r,
     bool silent = c->body == CONNECTION_END && !(c->keep && set->tcp);
     bool stopping = atomic_load(&set->stopping);
     if (silent || c->output != CONNECTION_OK || stopping) {
-        if (!silent && c->output == CONNECTION_OK) {
+        if (!silent && c->output == CONNECTION_OK)
             connection_linger_now(c);
-        }
         connection_close(set, c);
         return;
     }
@@ -142,18 +135,16 @@ void connection_release(struct connections *set, struct connection *c, FCGX_Requ
     struct connection_reader *r = c->reader;
     FCGX_Free(fcgi, 0);
     fcgi->ipcFd = -1;
-    if (c->output == CONNECTION_OK) {
+    if (c->output == CONNECTION_OK)
         connection_drain(c);
-    }
     keep = keep && c->keep && c->ended && c->output == CONNECTION_OK &&
            !atomic_load(&set->stopping);
-    if (!keep || c->body == CONNECTION_ABORTED) {
+    if (!keep || c->body == CONNECTION_ABORTED)
         let_go(set, r, c);
-    } else if (connection_await_next(c)) {
+    else if (connection_await_next(c))
         connection_park_or_again(set, r, c);
-    } else {
+    else
         connection_close(set, c);
-    }
 }
 
 /* -- Life and death of the set -- */
@@ -166,9 +157,8 @@ struct connections *connections_create(int listener, const struct config *config
         return NULL;
     }
     struct connections *set = calloc(1, sizeof *set);
-    if (!set) {
+    if (!set)
         return NULL;
-    }
     set->size = (size_t)limit;
     set->max_head = (size_t)config->max_head_size;
     set->workers = (unsigned)config->worker_threads;
@@ -182,9 +172,8 @@ struct connections *connections_create(int listener, const struct config *config
     if (set->table && set->poller && listener_peers_create(&set->peers) &&
         FCGX_Init() == 0) {
         set->deferred_end = &set->deferred;
-        if (listener < 0 || poller_add(set->poller, listener, LISTENER_COOKIE)) {
+        if (listener < 0 || poller_add(set->poller, listener, LISTENER_COOKIE))
             return set;
-        }
         error = errno;
     }
     set->listener = -1; /* the caller's, as nothing came of it */
@@ -195,18 +184,15 @@ struct connections *connections_create(int listener, const struct config *config
 
 void connections_destroy(struct connections *set)
 {
-    if (!set) {
+    if (!set)
         return;
-    }
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
-        if (set->table[i].fd >= 0) {
+        if (set->table[i].fd >= 0)
             close(set->table[i].fd);
-        }
         free(set->table[i].pending);
     }
-    if (set->listener >= 0) {
+    if (set->listener >= 0)
         close(set->listener);
-    }
     free(set->table);
     listener_peers_destroy(set->peers);
     poller_destroy(set->poller);
@@ -219,7 +205,6 @@ void connections_stop(struct connections *set)
     atomic_store(&set->stopping, true);
     connections_accept_last(set);
     poller_wake_all(set->poller);
-    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
         connection_close_if_stopping(set, &set->table[i]);
-    }
 }

@@ -66,11 +66,12 @@ void connection_reader_destroy(struct connection_reader *r);
 /* Blocks until a connection has a whole valid head, and takes it. NULL: stopping. */
 struct connection *connection_wait(struct connections *set, struct connection_reader *r);
 
-/* Reads the head into `fcgi` through FCGX_Accept_r. `fcgi` was FCGX_InitRequest'ed once by
- * the worker, with listening socket -1. The parameters are `*len` bytes at `*params`, for
- * record_next_pair, and a NUL: libfcgi's memory, which may be changed, until the
+/* Reads the head into `fcgi` through FCGX_Accept_r. `fcgi` was FCGX_InitRequest'ed once
+ * by the worker, with listening socket -1. The parameters are `*len` bytes at `*params`,
+ * for record_next_pair, and a NUL: libfcgi's memory, which may be changed, until the
  * connection is released. (All are one to libfcgi, in fcgi->envp[1], because it allocates
- * for each.) false: the request must not run; release the connection with keep = false. */
+ * for each.) false: the request must not run; release the connection with keep = false.
+ */
 bool connection_begin(struct connection *c, FCGX_Request *fcgi, char **params,
                       size_t *len);
 

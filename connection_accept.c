@@ -37,29 +37,25 @@ static void pause_accepting(struct connections *set)
 {
     atomic_store(&set->last_try, clock_ticks());
     atomic_store(&set->accept_again, false);
-    if (!atomic_exchange(&set->paused, true)) {
+    if (!atomic_exchange(&set->paused, true))
         poller_kick(set->poller);
-    }
 }
 
 /* A free slot, if need be that of another connection. NULL: nobody waits, or no room. */
 static struct connection *find_slot(struct connections *set)
 {
     struct connection *c = connections_take_slot(set);
-    if (c) {
+    if (c)
         return c;
-    }
     if (!anyone_waits(set)) {
         atomic_store(&set->paused, false);
         return NULL;
     }
     connections_note_failure(set, "MaxConnections are open");
-    while (!c && connections_make_room(set)) {
+    while (!c && connections_make_room(set))
         c = connections_take_slot(set);
-    }
-    if (!c) {
+    if (!c)
         pause_accepting(set);
-    }
     return c;
 }
 
@@ -67,9 +63,8 @@ static struct connection *find_slot(struct connections *set)
 static bool out_of_descriptors(struct connections *set, int error, bool make_free)
 {
     connections_note_failure(set, strerror(error));
-    if (make_free && connections_make_room(set)) {
+    if (make_free && connections_make_room(set))
         return true;
-    }
     pause_accepting(set);
     return false;
 }
@@ -136,9 +131,8 @@ struct connection *connections_accept(struct connections *set,
                 poller_kick(set->poller);
                 break;
             }
-            if (!accept_failed(set, error, ++failures)) {
+            if (!accept_failed(set, error, ++failures))
                 break;
-            }
             continue;
         }
         accepted++;
@@ -151,9 +145,8 @@ struct connection *connections_accept(struct connections *set,
             kept = c;
         }
     }
-    if (left) {
+    if (left)
         poller_kick(set->poller);
-    }
     return kept;
 }
 
@@ -163,9 +156,8 @@ struct connection *connections_retry_accept(struct connections *set,
     unsigned now = clock_ticks();
     bool due = atomic_load(&set->paused) &&
                connection_elapsed(now, atomic_load(&set->last_try)) >= RETRY_TIME;
-    if (!atomic_exchange(&set->accept_again, false) && !due) {
+    if (!atomic_exchange(&set->accept_again, false) && !due)
         return NULL;
-    }
     atomic_store(&set->last_try, now);
     return connections_accept(set, r);
 }
@@ -173,9 +165,8 @@ struct connection *connections_retry_accept(struct connections *set,
 bool connections_adopt(struct connections *set, int fd)
 {
     struct connection *c = connections_take_slot(set);
-    if (!c) {
+    if (!c)
         return false;
-    }
     connection_open(set, c, fd);
     connection_park(set, c);
     return true;

@@ -53,9 +53,8 @@ bool connection_begin(struct connection *c, FCGX_Request *fcgi, char **params,
                       size_t *len)
 {
     struct connection_reader *r = c->reader;
-    if (r->feed.read_end < 0) {
+    if (r->feed.read_end < 0)
         replace_feed(r);
-    }
     if (!feed_offer(&r->feed, c->head.start, c->head.end - c->head.start)) {
         log_error("cannot hand over the head of a request: %s", strerror(errno));
         return false;
@@ -63,9 +62,8 @@ bool connection_begin(struct connection *c, FCGX_Request *fcgi, char **params,
     fcgi->ipcFd = r->feed.read_end;
     fcgi->keepConnection = 1;
     int failed = FCGX_Accept_r(fcgi);
-    if (failed && fcgi->ipcFd < 0) {
+    if (failed && fcgi->ipcFd < 0)
         replace_feed(r);
-    }
     fcgi->ipcFd = -1;
     fcgi->keepConnection = 1;
     if (failed || FCGX_GetError(fcgi->in) != 0 || !fcgi->envp[0] || !fcgi->envp[1]) {
@@ -150,9 +148,8 @@ static enum connection_status receive(struct connection *c, struct iovec *parts,
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             c->again = false;
             enum connection_status status = wait_for(c->fd, POLLIN, timeout);
-            if (status != CONNECTION_OK) {
+            if (status != CONNECTION_OK)
                 return status;
-            }
         } else if (n == 0 || errno != EINTR) {
             return CONNECTION_ABORTED;
         }
@@ -184,9 +181,8 @@ static enum connection_status need(struct connection *c, size_t n, int64_t timeo
     struct connection_reader *r = c->reader;
     while (r->to - r->from < n) {
         enum connection_status status = fill(c, timeout);
-        if (status != CONNECTION_OK) {
+        if (status != CONNECTION_OK)
             return status;
-        }
     }
     return CONNECTION_OK;
 }
@@ -225,9 +221,8 @@ static enum connection_status next_record(struct connection *c, int64_t timeout)
     struct connection_reader *r = c->reader;
     enum connection_status status = skip_padding(c, timeout);
     if (status != CONNECTION_OK ||
-        (status = need(c, RECORD_HEADER_SIZE, timeout)) != CONNECTION_OK) {
+        (status = need(c, RECORD_HEADER_SIZE, timeout)) != CONNECTION_OK)
         return status;
-    }
     struct record record = record_decode(r->feed.data + r->from);
     enum record_body what = record_body(&record, c->id);
     if (what == RECORD_BODY_DATA) {
@@ -236,20 +231,16 @@ static enum connection_status next_record(struct connection *c, int64_t timeout)
         r->from += RECORD_HEADER_SIZE;
         return CONNECTION_OK;
     }
-    if (what == RECORD_BODY_BAD || what == RECORD_BODY_ABORT) {
+    if (what == RECORD_BODY_BAD || what == RECORD_BODY_ABORT)
         return CONNECTION_ABORTED;
-    }
     status = need(c, record_size(&record), timeout);
-    if (status != CONNECTION_OK) {
+    if (status != CONNECTION_OK)
         return status;
-    }
-    if (what != RECORD_BODY_END && ++c->strays > MAX_STRAYS) {
+    if (what != RECORD_BODY_END && ++c->strays > MAX_STRAYS)
         return CONNECTION_ABORTED; /* else a worker could be held for ever */
-    }
     if (what != RECORD_BODY_END &&
-        !answer_other(c, what, r->feed.data + r->from, &record)) {
+        !answer_other(c, what, r->feed.data + r->from, &record))
         return CONNECTION_ABORTED;
-    }
     r->from += record_size(&record);
     return what == RECORD_BODY_END ? CONNECTION_END : CONNECTION_OK;
 }
@@ -258,9 +249,8 @@ static enum connection_status next_record(struct connection *c, int64_t timeout)
 static enum connection_status settle_body(struct connection *c,
                                           enum connection_status status)
 {
-    if (status != CONNECTION_TIMEOUT) {
+    if (status != CONNECTION_TIMEOUT)
         c->body = status;
-    }
     return status;
 }
 
@@ -287,13 +277,11 @@ enum connection_status connection_read(struct connection *c, void *data, size_t 
     struct connection_reader *r = c->reader;
     enum connection_status status = c->body;
     *got = 0;
-    while (status == CONNECTION_OK && c->content == 0) {
+    while (status == CONNECTION_OK && c->content == 0)
         status = next_record(c, timeout);
-    }
     size_t n = size < c->content ? size : c->content;
-    if (status != CONNECTION_OK || n == 0) {
+    if (status != CONNECTION_OK || n == 0)
         return settle_body(c, status);
-    }
     if (r->from == r->to && n >= DIRECT_MIN) {
         status = read_direct(c, data, n, timeout, got);
     } else if ((status = need(c, 1, timeout)) == CONNECTION_OK) {
@@ -334,11 +322,9 @@ void connection_linger_now(struct connection *c)
     struct iovec part = {.iov_base = feed->data, .iov_len = feed->size};
     size_t got;
     shutdown(c->fd, SHUT_WR);
-    for (int i = 0; i < ROUNDS; i++) {
-        if (receive(c, &part, 1, PATIENCE, &got) != CONNECTION_OK) {
+    for (int i = 0; i < ROUNDS; i++)
+        if (receive(c, &part, 1, PATIENCE, &got) != CONNECTION_OK)
             break;
-        }
-    }
 }
 
 /* -- The response -- */
@@ -366,9 +352,8 @@ static enum connection_status send_all(struct connection *c, struct iovec *parts
             advance(&parts, &count, (size_t)n);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             enum connection_status status = wait_for(c->fd, POLLOUT, timeout);
-            if (status != CONNECTION_OK) {
+            if (status != CONNECTION_OK)
                 return status;
-            }
         } else if (errno != EINTR) {
             return CONNECTION_ABORTED;
         }
@@ -396,16 +381,14 @@ static void batch_fill(struct batch *b, uint16_t id, struct iovec **parts, size_
 {
     while (*left > 0 && b->count < BATCH_PARTS - 2) {
         if (*open == 0) {
-            if (b->records == BATCH_RECORDS) {
+            if (b->records == BATCH_RECORDS)
                 return;
-            }
             *open = *left < RECORD_MAX_STDOUT ? *left : RECORD_MAX_STDOUT;
             uint8_t *header = b->headers[b->records++];
             batch_add(b, header, record_put_header(header, RECORD_STDOUT, id, *open));
         }
-        while ((*parts)->iov_len == 0) {
+        while ((*parts)->iov_len == 0)
             (*parts)++;
-        }
         size_t n = (*parts)->iov_len < *open ? (*parts)->iov_len : *open;
         batch_add(b, (*parts)->iov_base, n);
         (*parts)->iov_base = (uint8_t *)(*parts)->iov_base + n;
@@ -426,12 +409,10 @@ enum connection_status connection_write(struct connection *c, struct iovec *part
                                         int count, bool end, int64_t timeout)
 {
     size_t left = 0, open = 0;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         left += parts[i].iov_len;
-    }
-    if (c->ended && left + end > 0) {
+    if (c->ended && left + end > 0)
         return CONNECTION_ABORTED;
-    }
     while (c->output == CONNECTION_OK && (left > 0 || (end && !c->ended))) {
         struct batch b;
         b.count = b.records = 0;

@@ -34,15 +34,13 @@ static size_t reader_room(const struct connection_reader *r)
  * head that is allowed, and a record between, always fit the reader's memory. */
 static bool grow_pending(struct connection *c, size_t limit)
 {
-    if (c->pending_len < c->pending_cap) {
+    if (c->pending_len < c->pending_cap)
         return true;
-    }
     size_t cap = c->pending_cap ? 2 * c->pending_cap : FIRST_PENDING;
     cap = cap < limit ? cap : limit;
     uint8_t *p = cap > c->pending_len ? realloc(c->pending, cap) : NULL;
-    if (!p) {
+    if (!p)
         return false;
-    }
     c->pending = p;
     c->pending_cap = cap;
     return true;
@@ -52,9 +50,8 @@ static bool grow_pending(struct connection *c, size_t limit)
 static bool keep_pending(struct connection *c, const uint8_t *data, size_t len,
                          size_t limit)
 {
-    if (len == 0) {
+    if (len == 0)
         return true;
-    }
     size_t cap = len < FIRST_PENDING / 2 ? FIRST_PENDING : len + FIRST_PENDING;
     c->pending_cap = cap < limit ? cap : limit;
     c->pending = malloc(c->pending_cap);
@@ -113,21 +110,18 @@ static enum look check_head(struct connections *set, struct connection *c, uint8
 {
     for (;;) {
         enum record_verdict verdict = record_check(&c->head, data, *len, set->max_head);
-        if (verdict == RECORD_MORE) {
+        if (verdict == RECORD_MORE)
             return LOOK_MORE;
-        }
-        if (verdict == RECORD_COMPLETE) {
+        if (verdict == RECORD_COMPLETE)
             return LOOK_COMPLETE;
-        }
         if (record_fault(verdict)) {
             connections_log_fault(set, LOG_LEVEL_WARNING, "request refused: %s",
                                   record_fault(verdict));
             return LOOK_CLOSE;
         }
         enum look result = cut_record(c, verdict, data, len);
-        if (result != LOOK_MORE) {
+        if (result != LOOK_MORE)
             return result;
-        }
     }
 }
 
@@ -191,14 +185,12 @@ static enum look receive_more(struct connection *c, uint8_t *data, size_t *len,
 static enum look await_head(struct connection_reader *r, struct connection *c,
                             const uint8_t *data, size_t len)
 {
-    if (!c->pending && !keep_pending(c, data, len, reader_room(r))) {
+    if (!c->pending && !keep_pending(c, data, len, reader_room(r)))
         return LOOK_CLOSE;
-    }
-    if (len == 0) {
+    if (len == 0)
         connection_forget_pending(c);
-    } else if (connection_kind_of(c) == KIND_IDLE) {
+    else if (connection_kind_of(c) == KIND_IDLE)
         connection_set_kind(c, KIND_HEAD);
-    }
     return LOOK_MORE;
 }
 
@@ -247,21 +239,17 @@ static enum look look_head(struct connections *set, struct connection_reader *r,
     bool empty = false;
     for (int round = 0;; round++) {
         enum look result = check_head(set, c, at.data, &at.len);
-        if (result == LOOK_COMPLETE) {
+        if (result == LOOK_COMPLETE)
             begin_request(r, c, at.base, at.len);
-        }
-        if (result != LOOK_MORE) {
+        if (result != LOOK_MORE)
             return result;
-        }
         at.len = compact(&c->head, at.data, at.len);
         c->pending_len = c->pending ? at.len : 0;
-        if (empty || round == LOOK_ROUNDS) {
+        if (empty || round == LOOK_ROUNDS)
             return await_head(r, c, at.data, at.len);
-        }
         if (!make_space(r, c, &at) ||
-            (result = receive_more(c, at.data, &at.len, at.cap)) == LOOK_CLOSE) {
+            (result = receive_more(c, at.data, &at.len, at.cap)) == LOOK_CLOSE)
             return LOOK_CLOSE;
-        }
         empty = result == LOOK_MORE || !c->again;
     }
 }
@@ -278,9 +266,8 @@ static bool become_idle(struct connection *c)
 
 bool connection_await_next(struct connection *c)
 {
-    if (c->body == CONNECTION_END) {
+    if (c->body == CONNECTION_END)
         return become_idle(c);
-    }
     connection_set_kind(c, KIND_DRAIN);
     return leave_reader(c);
 }
@@ -301,9 +288,8 @@ static enum look drain_more(struct connection *c)
 static enum look look_drain(struct connections *set, struct connection_reader *r,
                             struct connection *c)
 {
-    if (c->pending) {
+    if (c->pending)
         memcpy(r->feed.data, c->pending, c->pending_len);
-    }
     r->from = 0;
     r->to = c->pending_len;
     enum look result = drain_more(c);
@@ -315,9 +301,8 @@ static enum look look_linger(struct connection_reader *r, struct connection *c)
     for (int round = 0; round < LOOK_ROUNDS; round++) {
         size_t len = 0;
         enum look result = receive_more(c, r->feed.data, &len, r->feed.size);
-        if (result != LOOK_COMPLETE) {
+        if (result != LOOK_COMPLETE)
             return result;
-        }
     }
     c->again = true;
     return LOOK_MORE;
@@ -359,14 +344,12 @@ bool connection_look(struct connections *set, struct connection_reader *r,
             break;
         case LOOK_MORE:
             if (c->again) { /* it never stops sending: no sweep finds it parked */
-                if (!connection_close_if_late(set, c, clock_ticks())) {
+                if (!connection_close_if_late(set, c, clock_ticks()))
                     connections_defer(set, c); /* others first */
-                }
                 return false;
             }
-            if (connection_park(set, c)) {
+            if (connection_park(set, c))
                 return false;
-            }
             break;
         default:
             connection_close(set, c);
@@ -387,16 +370,14 @@ void connection_linger(struct connections *set, struct connection_reader *r,
 struct connection_reader *connection_reader_create(const struct connections *set)
 {
     struct connection_reader *r = calloc(1, sizeof *r);
-    if (!r) {
+    if (!r)
         return NULL;
-    }
     r->set = (struct connections *)set;
     size_t size = set->max_head + RECORD_MAX_SIZE + FEED_PAGE;
     if (!feed_open(&r->feed, size - size % FEED_PAGE + FEED_PAGE, set->max_head)) {
         int error = errno;
-        if (error == EMSGSIZE) {
+        if (error == EMSGSIZE)
             log_error("MaxHeadSize is more than a socket pair takes on this system");
-        }
         free(r);
         errno = error;
         return NULL;

@@ -115,9 +115,8 @@ bool connections_may_log_fault(struct connections *set);
 
 #define connections_log_fault(set, level, ...)                                           \
     do {                                                                                 \
-        if (connections_may_log_fault(set)) {                                            \
+        if (connections_may_log_fault(set))                                              \
             log_write(level, __VA_ARGS__);                                               \
-        }                                                                                \
     } while (0)
 
 /* -- connection_accept.c -- */

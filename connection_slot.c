@@ -78,19 +78,15 @@ struct connection *connections_claim(struct connections *set,
     unsigned word = atomic_load(&c->word);
     for (;;) {
         unsigned generation = word >> STATE_BITS;
-        if ((uint32_t)generation << INDEX_BITS !=
-            (event->cookie & ~(uint32_t)INDEX_MASK)) {
+        if ((uint32_t)generation << INDEX_BITS != (event->cookie & ~(uint32_t)INDEX_MASK))
             return NULL;
-        }
         unsigned state = state_of(word);
-        if (state == FREE || state == BUSY_AGAIN) {
+        if (state == FREE || state == BUSY_AGAIN)
             return NULL;
-        }
         unsigned to = state == BUSY ? BUSY_AGAIN : BUSY;
         if (atomic_compare_exchange_weak(&c->word, &word, with_state(word, to))) {
-            if (to == BUSY_AGAIN) {
+            if (to == BUSY_AGAIN)
                 return NULL;
-            }
             c->again = c->again || event->hangup;
             return c;
         }
@@ -141,9 +137,8 @@ void connection_close(struct connections *set, struct connection *c)
     atomic_store(&c->word, with_state(word, FREE));
     atomic_fetch_sub(&set->count, 1);
     connections_return_slot(set, c);
-    if (atomic_load(&set->paused)) {
+    if (atomic_load(&set->paused))
         atomic_store(&set->accept_again, true);
-    }
 }
 
 void connection_open(struct connections *set, struct connection *c, int fd)
@@ -178,9 +173,8 @@ struct connection *connections_take_deferred(struct connections *set, bool *more
     struct connection *c = set->deferred;
     if (c) {
         set->deferred = c->next;
-        if (!c->next) {
+        if (!c->next)
             set->deferred_end = &set->deferred;
-        }
     }
     *more = set->deferred != NULL;
     atomic_store(&set->any_deferred, *more);
@@ -210,9 +204,8 @@ void connections_defer(struct connections *set, struct connection *c)
 void connection_close_if_stopping(struct connections *set, struct connection *c)
 {
     if (atomic_load(&set->stopping) && connection_kind_of(c) != KIND_HEAD &&
-        connection_take_parked(c)) {
+        connection_take_parked(c))
         connection_close(set, c);
-    }
 }
 
 static uint32_t cookie_of(const struct connections *set, struct connection *c)
@@ -234,9 +227,8 @@ static void park_first(struct connections *set, struct connection *c)
     bool added = poller_add(set->poller, fd, cookie);
     int error = errno;
     if (!atomic_compare_exchange_strong(&c->word, &word,
-                                        with_state(word, added ? PARKED : BUSY))) {
+                                        with_state(word, added ? PARKED : BUSY)))
         return;
-    }
     if (added) {
         connection_close_if_stopping(set, c);
         return;
@@ -264,9 +256,8 @@ bool connection_park(struct connections *set, struct connection *c)
 void connection_park_or_again(struct connections *set, struct connection_reader *r,
                               struct connection *c)
 {
-    if (!c->again && !c->pending && connection_park(set, c)) {
+    if (!c->again && !c->pending && connection_park(set, c))
         return;
-    }
     if (r && !r->next && r->streak < MAX_STREAK) {
         r->streak++;
         r->next = c;
@@ -277,15 +268,13 @@ void connection_park_or_again(struct connections *set, struct connection_reader 
 
 bool connections_anyone_left(struct connections *set)
 {
-    if (atomic_load(&set->any_deferred)) {
+    if (atomic_load(&set->any_deferred))
         return true;
-    }
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         unsigned state = state_of(atomic_load(&set->table[i].word));
         if ((state == PARKED || state == ADDING) &&
-            connection_kind_of(&set->table[i]) == KIND_HEAD) {
+            connection_kind_of(&set->table[i]) == KIND_HEAD)
             return true;
-        }
     }
     return false;
 }

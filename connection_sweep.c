@@ -29,18 +29,16 @@ static bool is_late(struct connections *set, struct connection *c, unsigned now)
     enum connection_kind kind = connection_kind_of(c);
     unsigned limit = atomic_load(&set->limits[kind]);
     if (kind == KIND_HEAD && atomic_load(&set->stopping) &&
-        (limit == 0 || limit > LAST_HEAD_TIME)) {
+        (limit == 0 || limit > LAST_HEAD_TIME))
         limit = LAST_HEAD_TIME;
-    }
     unsigned since = atomic_load_explicit(&c->since, memory_order_relaxed);
     return limit > 0 && connection_elapsed(now, since) >= limit;
 }
 
 bool connection_close_if_late(struct connections *set, struct connection *c, unsigned now)
 {
-    if (!is_late(set, c, now)) {
+    if (!is_late(set, c, now))
         return false;
-    }
     if (connection_kind_of(c) == KIND_HEAD) {
         connections_log_fault(
             set, LOG_LEVEL_INFO,
@@ -55,12 +53,10 @@ bool connection_close_if_late(struct connections *set, struct connection *c, uns
 /* What was read before the connection was owned may have changed: asked again after. */
 static void sweep_one(struct connections *set, struct connection *c, unsigned now)
 {
-    if (!connection_is_parked(c) || !is_late(set, c, now) || !connection_take_parked(c)) {
+    if (!connection_is_parked(c) || !is_late(set, c, now) || !connection_take_parked(c))
         return;
-    }
-    if (!connection_close_if_late(set, c, now)) {
+    if (!connection_close_if_late(set, c, now))
         connection_park_or_again(set, NULL, c);
-    }
 }
 
 /* -- Room -- */
@@ -76,15 +72,13 @@ static struct connection *find_victim(struct connections *set)
     struct connection *best = NULL;
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         struct connection *c = &set->table[i];
-        if (!connection_is_parked(c)) {
+        if (!connection_is_parked(c))
             continue;
-        }
         unsigned waited = connection_elapsed(
             now, atomic_load_explicit(&c->since, memory_order_relaxed));
         enum connection_kind kind = connection_kind_of(c);
-        if (kind == KIND_HEAD && waited < RETRY_TIME) {
+        if (kind == KIND_HEAD && waited < RETRY_TIME)
             continue;
-        }
         unsigned r = rank[kind];
         if (r > best_rank || (r == best_rank && waited >= best_time)) {
             best = c;
@@ -110,9 +104,8 @@ bool connections_make_room(struct connections *set)
 void connections_note_failure(struct connections *set, const char *what)
 {
     atomic_store(&set->last_failure, clock_ticks());
-    if (!atomic_exchange(&set->starved, true)) {
+    if (!atomic_exchange(&set->starved, true))
         log_warning("%s: idle connections are closed to make room", what);
-    }
 }
 
 static void check_recovery(struct connections *set, unsigned now)
@@ -130,8 +123,7 @@ void connections_sweep(struct connections *set, const struct config *config)
 {
     unsigned now = clock_ticks();
     connections_set_limits(set, config);
-    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
         sweep_one(set, &set->table[i], now);
-    }
     check_recovery(set, now);
 }

@@ -25,18 +25,16 @@
 static int open_file(void)
 {
     int fd = memfd_create("luafcgid2", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-    if (fd < 0 && errno == EINVAL) {
+    if (fd < 0 && errno == EINVAL)
         fd = memfd_create("luafcgid2", MFD_CLOEXEC);
-    }
     return fd;
 }
 
 static bool open_mapping(struct feed *f)
 {
     int fd = open_file();
-    if (fd < 0) {
+    if (fd < 0)
         return false;
-    }
     if (ftruncate(fd, (off_t)f->size) == 0) {
         void *p = mmap(NULL, f->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (p != MAP_FAILED) {
@@ -65,9 +63,8 @@ static bool send_all(int fd, const uint8_t *p, size_t n)
 {
     while (n > 0) {
         ssize_t sent = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno != EINTR) {
+        if (sent < 0 && errno != EINTR)
             return false;
-        }
         p += sent > 0 ? sent : 0;
         n -= sent > 0 ? (size_t)sent : 0;
     }
@@ -85,9 +82,8 @@ static bool try_pair(struct feed *f, size_t max)
     }
     for (size_t left = max; left > 0;) {
         ssize_t n = recv(f->read_end, f->data, left, 0);
-        if (n <= 0) {
+        if (n <= 0)
             return false;
-        }
         left -= (size_t)n;
     }
     return true;
@@ -97,9 +93,8 @@ static bool open_pair(struct feed *f, size_t max)
 {
     int fds[2];
     f->data = calloc(1, f->size);
-    if (!f->data || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) {
+    if (!f->data || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
         return false;
-    }
     f->read_end = fds[0];
     f->write_end = fds[1];
     int room = max > 0x1fffffff ? 0x3fffffff : (int)(2 * max);
@@ -114,9 +109,8 @@ static bool open_pair(struct feed *f, size_t max)
 bool feed_open(struct feed *f, size_t size, size_t max)
 {
     *f = (struct feed){.read_end = -1, .write_end = -1, .size = size};
-    if (open_mapping(f) || open_pair(f, max)) {
+    if (open_mapping(f) || open_pair(f, max))
         return true;
-    }
     int saved = errno;
     feed_close(f);
     errno = saved;
@@ -125,17 +119,14 @@ bool feed_open(struct feed *f, size_t size, size_t max)
 
 void feed_close(struct feed *f)
 {
-    if (f->mapped) {
+    if (f->mapped)
         munmap(f->data, f->size);
-    } else {
+    else
         free(f->data);
-    }
-    if (f->read_end >= 0) {
+    if (f->read_end >= 0)
         close(f->read_end);
-    }
-    if (f->write_end >= 0) {
+    if (f->write_end >= 0)
         close(f->write_end);
-    }
     *f = (struct feed){.read_end = -1, .write_end = -1};
 }
 
@@ -145,8 +136,7 @@ bool feed_offer(struct feed *f, size_t offset, size_t len)
         errno = EBADF;
         return false;
     }
-    if (f->mapped) {
+    if (f->mapped)
         return lseek(f->read_end, (off_t)offset, SEEK_SET) >= 0;
-    }
     return send_all(f->write_end, f->data + offset, len);
 }

@@ -1,4 +1,5 @@
-/* The global variables that tell a script of its request: Env, Cookies, LocalConfig, Info.
+/* The global variables that tell a script of its request: Env, Cookies, LocalConfig,
+ * Info.
  *
  * Each is made when the script first looks at it. Most scripts look at few, and a full
  * Env costs more than all else that is done for a small page. luafcgid2-lua(3) says what

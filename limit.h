@@ -30,8 +30,8 @@ struct limit_thread {
 /* Part of a script; touched by its owner only, and by a signal handler in its thread. */
 struct limit {
     const char *name; /* of the script, for the watchdog's log line; or NULL */
-    size_t used; /* bytes that Lua has allocated */
-    size_t max;  /* bytes; 0: no limit */
+    size_t used;      /* bytes that Lua has allocated */
+    size_t max;       /* bytes; 0: no limit */
     struct limit_thread main;
     struct limit_thread *volatile running;
     volatile int kind;       /* enum limit_kind */
@@ -104,8 +104,8 @@ void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *s
 /* Whether limit_watch_check reported the calling thread's present request as stuck. */
 bool limit_watch_was_stuck(const struct limit_watch *w);
 
-/* The stack of a thread that runs Lua, if only finalizers. Nested calls of string.gsub take
- * the most: 190 of them need 1.6 MiB. What is not used costs address space only. */
+/* The stack of a thread that runs Lua, if only finalizers. Nested calls of string.gsub
+ * take the most: 190 of them need 1.6 MiB. What is not used costs address space only. */
 #define LIMIT_STACK_BYTES (sizeof(void *) < 8 ? 3u * 1024 * 1024 : 4u * 1024 * 1024)
 
 #endif

@@ -87,9 +87,8 @@ static int take_inherited(int fd, const char *whose, const struct report *report
 static long number(const char *text)
 {
     char *end;
-    if (!text || *text < '0' || *text > '9') {
+    if (!text || *text < '0' || *text > '9')
         return -1;
-    }
     errno = 0;
     long value = strtol(text, &end, 10);
     return *end == '\0' && errno == 0 ? value : -1;
@@ -113,14 +112,12 @@ static long systemd_sockets(void)
 static int try_connect(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (fd < 0) {
+    if (fd < 0)
         return errno;
-    }
     int error = 0;
     if (!set_flags(fd) ||
-        connect(fd, (const struct sockaddr *)address, sizeof *address) != 0) {
+        connect(fd, (const struct sockaddr *)address, sizeof *address) != 0)
         error = errno;
-    }
     close(fd);
     return error;
 }
@@ -130,9 +127,8 @@ static int clear_path(const struct sockaddr_un *address, const struct report *re
 {
     const char *path = address->sun_path;
     struct stat st;
-    if (lstat(path, &st) != 0) {
+    if (lstat(path, &st) != 0)
         return errno == ENOENT ? 0 : fail(report, "%s: %s", path, strerror(errno));
-    }
     if (!S_ISSOCK(st.st_mode)) {
         return fail(report,
                     "%s: is there already and is not a socket: move it away, or "
@@ -162,9 +158,8 @@ static bool find_user(const char *name, uid_t *id)
 {
     struct passwd *entry = getpwnam(name);
     long value = number(name);
-    if (!entry && value < 0) {
+    if (!entry && value < 0)
         return false;
-    }
     *id = entry ? entry->pw_uid : (uid_t)value;
     return true;
 }
@@ -173,9 +168,8 @@ static bool find_group(const char *name, gid_t *id)
 {
     struct group *entry = getgrnam(name);
     long value = number(name);
-    if (!entry && value < 0) {
+    if (!entry && value < 0)
         return false;
-    }
     *id = entry ? entry->gr_gid : (gid_t)value;
     return true;
 }
@@ -188,19 +182,16 @@ static int set_access(const char *path, const struct config *config,
     gid_t group = (gid_t)-1;
     const char *owner_name = config->listen_owner ? config->listen_owner : "";
     const char *group_name = config->listen_group ? config->listen_group : "";
-    if (*owner_name && !find_user(owner_name, &user)) {
+    if (*owner_name && !find_user(owner_name, &user))
         return fail(report, "ListenOwner: there is no user \"%s\"", owner_name);
-    }
-    if (*group_name && !find_group(group_name, &group)) {
+    if (*group_name && !find_group(group_name, &group))
         return fail(report, "ListenGroup: there is no group \"%s\"", group_name);
-    }
     if ((*owner_name || *group_name) && chown(path, user, group) != 0) {
         return fail(report, "%s: cannot give it to ListenOwner, ListenGroup: %s", path,
                     strerror(errno));
     }
-    if (chmod(path, config->listen_mode & 0777) != 0) {
+    if (chmod(path, config->listen_mode & 0777) != 0)
         return fail(report, "%s: cannot set ListenMode: %s", path, strerror(errno));
-    }
     return 0;
 }
 
@@ -214,13 +205,11 @@ static int bind_unix(int fd, const struct sockaddr_un *address,
     int failed = bind(fd, (const struct sockaddr *)address, sizeof *address);
     int error = errno;
     umask(before);
-    if (failed) {
+    if (failed)
         return fail(report, "%s: cannot make the socket: %s", path, strerror(error));
-    }
     struct stat st;
-    if (lstat(path, &st) != 0) {
+    if (lstat(path, &st) != 0)
         return fail(report, "%s: %s", path, strerror(errno));
-    }
     snprintf(bound.path, sizeof bound.path, "%s", path);
     bound.dev = st.st_dev;
     bound.ino = st.st_ino;
@@ -252,16 +241,13 @@ static int listen_unix(const char *path, const struct config *config,
                     most, len);
     }
     memcpy(address.sun_path, path, len);
-    if (clear_path(&address, report) != 0) {
+    if (clear_path(&address, report) != 0)
         return -1;
-    }
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (fd < 0) {
+    if (fd < 0)
         return fail(report, "Listen: %s", strerror(errno));
-    }
-    if (!set_flags(fd)) {
+    if (!set_flags(fd))
         return fail_closing(fd, report, "Listen: %s", strerror(errno));
-    }
     if (bind_unix(fd, &address, config, report) != 0) {
         close(fd);
         return -1;
@@ -278,9 +264,8 @@ void connection_unlink(void)
 {
     struct stat st;
     if (bound.path[0] != '\0' && lstat(bound.path, &st) == 0 && st.st_dev == bound.dev &&
-        st.st_ino == bound.ino) {
+        st.st_ino == bound.ino)
         unlink(bound.path);
-    }
     bound.path[0] = '\0';
 }
 
@@ -296,9 +281,8 @@ static bool split_endpoint(const char *text, struct endpoint *e)
 {
     const char *colon = strrchr(text, ':');
     size_t len = colon ? (size_t)(colon - text) : 0;
-    if (!colon) {
+    if (!colon)
         return false;
-    }
     if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
         text++;
         len -= 2;
@@ -306,9 +290,8 @@ static bool split_endpoint(const char *text, struct endpoint *e)
         return false;
     }
     long port = number(colon + 1);
-    if (len >= sizeof e->host || port < 0 || port > PORT_MAX) {
+    if (len >= sizeof e->host || port < 0 || port > PORT_MAX)
         return false;
-    }
     memcpy(e->host, text, len);
     e->host[len] = '\0';
     e->port = colon + 1;
@@ -319,15 +302,13 @@ static bool split_endpoint(const char *text, struct endpoint *e)
 static int open_tcp(const struct addrinfo *a, bool both)
 {
     int fd = socket(a->ai_family, SOCK_STREAM, 0), on = 1, off = 0;
-    if (fd < 0) {
+    if (fd < 0)
         return -1;
-    }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 #ifdef IPV6_V6ONLY
-    if (a->ai_family == AF_INET6) {
+    if (a->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, both ? &off : &on, sizeof on);
-    }
 #endif
     if (!set_flags(fd) || bind(fd, a->ai_addr, a->ai_addrlen) != 0) {
         int error = errno;
@@ -343,23 +324,17 @@ static int open_tcp(const struct addrinfo *a, bool both)
 static int bind_any(const struct addrinfo *list, bool all)
 {
     int fd = -1;
-    for (const struct addrinfo *a = list; all && a && fd < 0; a = a->ai_next) {
-        if (a->ai_family == AF_INET6) {
+    for (const struct addrinfo *a = list; all && a && fd < 0; a = a->ai_next)
+        if (a->ai_family == AF_INET6)
             fd = open_tcp(a, true);
-        }
-    }
     /* Of a name with addresses of both families, such as localhost, the one that web
      * servers' configurations mostly mean. */
-    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-        if (a->ai_family == AF_INET) {
+    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
+        if (a->ai_family == AF_INET)
             fd = open_tcp(a, false);
-        }
-    }
-    for (const struct addrinfo *a = list; !all && a && fd < 0; a = a->ai_next) {
-        if (a->ai_family != AF_INET) {
+    for (const struct addrinfo *a = list; !all && a && fd < 0; a = a->ai_next)
+        if (a->ai_family != AF_INET)
             fd = open_tcp(a, false);
-        }
-    }
     return fd;
 }
 
@@ -379,9 +354,8 @@ static int listen_tcp(const char *text, const struct config *config,
     const char *host = all ? NULL : e.host[0] ? e.host : "127.0.0.1";
     struct addrinfo *list = NULL;
     int problem = getaddrinfo(host, e.port, &hints, &list);
-    if (problem != 0) {
+    if (problem != 0)
         return fail(report, "Listen: %s: %s", text, gai_strerror(problem));
-    }
     int fd = bind_any(list, all);
     int error = errno;
     freeaddrinfo(list);
@@ -391,9 +365,8 @@ static int listen_tcp(const char *text, const struct config *config,
                     "to another port",
                     text);
     }
-    if (fd < 0) {
+    if (fd < 0)
         return fail(report, "Listen: %s: %s", text, strerror(error));
-    }
     if (start_listening(fd, text, config, report) != 0) {
         close(fd);
         return -1;
@@ -412,19 +385,15 @@ int connection_listen(const struct config *config, char *error, size_t size)
                     "unit one ListenStream",
                     passed);
     }
-    if (passed == 1) {
+    if (passed == 1)
         return take_inherited(SYSTEMD_FIRST_FD, "systemd", &report);
-    }
     if (strncmp(text, "fd:", 3) == 0 && number(text + 3) >= 0 &&
-        number(text + 3) <= 0xffff) {
+        number(text + 3) <= 0xffff)
         return take_inherited((int)number(text + 3), "Listen", &report);
-    }
-    if (strncmp(text, "unix:", 5) == 0) {
+    if (strncmp(text, "unix:", 5) == 0)
         return listen_unix(text + 5, config, &report);
-    }
-    if (strchr(text, '/') || !strchr(text, ':')) {
+    if (strchr(text, '/') || !strchr(text, ':'))
         return listen_unix(text, config, &report);
-    }
     return listen_tcp(text, config, &report);
 }
 
@@ -459,9 +428,8 @@ bool listener_peers_create(struct listener_peers **peers)
 {
     const char *value = getenv("FCGI_WEB_SERVER_ADDRS");
     *peers = NULL;
-    if (!value || *value == '\0') {
+    if (!value || *value == '\0')
         return true;
-    }
     char *list = strdup(value);
     size_t most = strlen(value) / 2 + 1;
     struct listener_peers *p = malloc(sizeof *p + most * sizeof p->addresses[0]);
@@ -473,13 +441,11 @@ bool listener_peers_create(struct listener_peers **peers)
     p->count = 0;
     char *rest;
     for (char *text = strtok_r(list, ", ", &rest); text;
-         text = strtok_r(NULL, ", ", &rest)) {
-        if (parse_address(text, &p->addresses[p->count])) {
+         text = strtok_r(NULL, ", ", &rest))
+        if (parse_address(text, &p->addresses[p->count]))
             p->count++;
-        } else {
+        else
             log_warning("FCGI_WEB_SERVER_ADDRS: \"%s\" is not an IP address", text);
-        }
-    }
     free(list);
     *peers = p;
     return true;
@@ -494,18 +460,15 @@ static bool may_connect(const struct listener_peers *peers,
                         const struct sockaddr_storage *from)
 {
     struct in6_addr address;
-    if (from->ss_family == AF_INET) {
+    if (from->ss_family == AF_INET)
         address = mapped(((const struct sockaddr_in *)(const void *)from)->sin_addr);
-    } else if (from->ss_family == AF_INET6) {
+    else if (from->ss_family == AF_INET6)
         address = ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
-    } else {
+    else
         return true; /* the list is about TCP */
-    }
-    for (size_t i = 0; i < peers->count; i++) {
-        if (memcmp(&peers->addresses[i], &address, sizeof address) == 0) {
+    for (size_t i = 0; i < peers->count; i++)
+        if (memcmp(&peers->addresses[i], &address, sizeof address) == 0)
             return true;
-        }
-    }
     return false;
 }
 
@@ -539,9 +502,8 @@ static int plain_accept(int listener, struct sockaddr *from, socklen_t *len)
 
 int listener_accept(int listener, const struct listener_peers *peers)
 {
-    if (!peers) {
+    if (!peers)
         return plain_accept(listener, NULL, NULL);
-    }
     struct sockaddr_storage from = {0};
     socklen_t len = sizeof from;
     int fd = plain_accept(listener, (struct sockaddr *)&from, &len);

@@ -35,9 +35,8 @@ static bool watch(struct poller *p, int fd, uint32_t events, uint32_t cookie)
 struct poller *poller_create(void)
 {
     struct poller *p = malloc(sizeof *p);
-    if (!p) {
+    if (!p)
         return NULL;
-    }
     p->queue = epoll_create1(EPOLL_CLOEXEC);
     p->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -56,15 +55,12 @@ struct poller *poller_create(void)
 
 void poller_destroy(struct poller *p)
 {
-    if (!p) {
+    if (!p)
         return;
-    }
     int fds[] = {p->queue, p->kick, p->wake};
-    for (int i = 0; i < 3; i++) {
-        if (fds[i] >= 0) {
+    for (int i = 0; i < 3; i++)
+        if (fds[i] >= 0)
             close(fds[i]);
-        }
-    }
     free(p);
 }
 
@@ -128,21 +124,18 @@ static bool make_pipe(int fds[2])
         fds[0] = fds[1] = -1;
         return false;
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) != 0 ||
-            fcntl(fds[i], F_SETFL, O_NONBLOCK) != 0) {
+            fcntl(fds[i], F_SETFL, O_NONBLOCK) != 0)
             return false;
-        }
-    }
     return true;
 }
 
 struct poller *poller_create(void)
 {
     struct poller *p = malloc(sizeof *p);
-    if (!p) {
+    if (!p)
         return NULL;
-    }
     *p = (struct poller){.kick = {-1, -1}, .wake = {-1, -1}};
     p->queue = kqueue();
     if (p->queue < 0 || !make_pipe(p->kick) || !make_pipe(p->wake) ||
@@ -159,15 +152,12 @@ struct poller *poller_create(void)
 
 void poller_destroy(struct poller *p)
 {
-    if (!p) {
+    if (!p)
         return;
-    }
     int fds[] = {p->queue, p->kick[0], p->kick[1], p->wake[0], p->wake[1]};
-    for (int i = 0; i < 5; i++) {
-        if (fds[i] >= 0) {
+    for (int i = 0; i < 5; i++)
+        if (fds[i] >= 0)
             close(fds[i]);
-        }
-    }
     free(p);
 }
 
@@ -182,9 +172,8 @@ int poller_wait(struct poller *p, int timeout, struct poller_event *event)
                              .tv_nsec = timeout % 1000 * 1000000L};
     struct kevent e;
     int n = kevent(p->queue, NULL, 0, &e, 1, timeout < 0 ? NULL : &limit);
-    if (n <= 0) {
+    if (n <= 0)
         return n < 0 && errno == EINTR ? 0 : n;
-    }
     event->cookie = (uint32_t)(uintptr_t)e.udata;
     event->hangup = e.flags & EV_EOF;
     if (event->cookie == POLLER_KICKED) {

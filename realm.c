@@ -221,10 +221,9 @@ static enum realm_result set_every(struct realms *r, struct variable *v, int64_t
         replaced += size_of(&r->list[i], variable_name(v));
     if (!fits(r, added, replaced, max))
         return REALM_FULL;
-    for (size_t i = 0; i < r->count; i++) {
+    for (size_t i = 0; i < r->count; i++)
         if (!reserve(&r->list[i]))
             return REALM_NO_MEMORY;
-    }
     for (size_t i = 0; i < r->count; i++)
         put(&r->list[i], v);
     r->size += added - replaced;

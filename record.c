@@ -72,14 +72,12 @@ static inline bool has_nul_or(const uint8_t *p, size_t n, uint8_t c)
     uint64_t pattern = UINT64_C(0x0101010101010101) * c, found = 0;
     if (n >= 8) {
         const uint8_t *last = p + n - 8;
-        for (; p < last; p += 8) {
+        for (; p < last; p += 8)
             found |= found_in(p, pattern);
-        }
         return (found | found_in(last, pattern)) != 0;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         found |= p[i] == 0 || p[i] == c;
-    }
     return found != 0;
 }
 
@@ -91,9 +89,8 @@ static inline size_t length_size(uint8_t first)
 
 static inline uint32_t length_value(const uint8_t *p)
 {
-    if (!(p[0] & 0x80)) {
+    if (!(p[0] & 0x80))
         return p[0];
-    }
     return (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
            p[3];
 }
@@ -103,9 +100,8 @@ static inline size_t pair_lengths(const uint8_t *p, size_t have, uint32_t *name,
                                   uint32_t *value)
 {
     size_t n = have > 0 ? length_size(p[0]) : 1;
-    if (have <= n || have < n + length_size(p[n])) {
+    if (have <= n || have < n + length_size(p[n]))
         return 0;
-    }
     *name = length_value(p);
     *value = length_value(p + n);
     return n + length_size(p[n]);
@@ -116,9 +112,8 @@ bool record_next_pair(const uint8_t **p, const uint8_t *end, struct record_pair 
     uint32_t name, value;
     size_t used = pair_lengths(*p, (size_t)(end - *p), &name, &value);
     size_t left = (size_t)(end - *p) - used;
-    if (used == 0 || left < name || left - name < value) {
+    if (used == 0 || left < name || left - name < value)
         return false;
-    }
     *pair = (struct record_pair){*p + used, *p + used + name, name, value};
     *p = pair->value + value;
     return true;
@@ -153,9 +148,8 @@ static const uint8_t *pass_short_pairs(const uint8_t *p, const uint8_t *end)
         size_t name = p[0], value = p[1];
         const uint8_t *text = p + 2;
         if ((size_t)(end - text) < name + value || has_nul_or(text, name, '=') ||
-            has_nul_or(text + name, value, 0)) {
+            has_nul_or(text + name, value, 0))
             break;
-        }
         p = text + name + value;
     }
     return p;
@@ -168,28 +162,23 @@ static enum record_verdict check_pairs(struct record_head *h, const uint8_t *p, 
     const uint8_t *end = p + n;
     while (p < end) {
         if (h->name == 0 && h->value == 0) {
-            if (h->have == 0 && (p = pass_short_pairs(p, end)) == end) {
+            if (h->have == 0 && (p = pass_short_pairs(p, end)) == end)
                 break;
-            }
             p += start_pair(h, p, (size_t)(end - p));
             /* Both are below 2^31: the sum cannot wrap. */
-            if (h->name + h->value > max) {
+            if (h->name + h->value > max)
                 return RECORD_TOO_LONG;
-            }
         }
         size_t part = (size_t)(end - p) < h->name ? (size_t)(end - p) : h->name;
-        if (has_nul_or(p, part, '=')) {
+        if (has_nul_or(p, part, '='))
             return RECORD_BAD_NAME;
-        }
         p += part;
         h->name -= (uint32_t)part;
         part = (size_t)(end - p) < h->value ? (size_t)(end - p) : h->value;
-        if (h->name > 0) {
+        if (h->name > 0)
             break; /* a value comes after its whole name */
-        }
-        if (has_nul_or(p, part, 0)) {
+        if (has_nul_or(p, part, 0))
             return RECORD_BAD_VALUE;
-        }
         p += part;
         h->value -= (uint32_t)part;
     }
@@ -204,11 +193,9 @@ enum { VALUE_NAMES = 3 };
 
 static unsigned value_bit(const uint8_t *name, size_t len)
 {
-    for (unsigned i = 0; i < VALUE_NAMES; i++) {
-        if (strlen(value_names[i]) == len && memcmp(value_names[i], name, len) == 0) {
+    for (unsigned i = 0; i < VALUE_NAMES; i++)
+        if (strlen(value_names[i]) == len && memcmp(value_names[i], name, len) == 0)
             return 1u << i;
-        }
-    }
     return 0;
 }
 
@@ -219,9 +206,8 @@ static bool values_asked(const uint8_t *p, size_t len, unsigned *asked)
     *asked = 0;
     struct record_pair pair;
     while (p < end) {
-        if (!record_next_pair(&p, end, &pair)) {
+        if (!record_next_pair(&p, end, &pair))
             return false;
-        }
         *asked |= value_bit(pair.name, pair.name_len);
     }
     return true;
@@ -232,9 +218,8 @@ static bool values_asked(const uint8_t *p, size_t len, unsigned *asked)
 static enum record_verdict cut(struct record_head *h, const struct record *r,
                                enum record_verdict verdict)
 {
-    if (h->begun && ++h->cuts > MAX_CUTS) {
+    if (h->begun && ++h->cuts > MAX_CUTS)
         return RECORD_TOO_MANY; /* each costs a move of what follows */
-    }
     h->cut = h->pos;
     h->cut_size = record_size(r);
     h->cut_id = r->id;
@@ -268,12 +253,10 @@ static enum record_verdict check_management(struct record_head *h, const struct 
 static enum record_verdict check_begin(struct record_head *h, const struct record *r,
                                        const uint8_t *p, size_t max)
 {
-    if (r->length != BEGIN_LENGTH || (h->begun && r->id == h->id)) {
+    if (r->length != BEGIN_LENGTH || (h->begun && r->id == h->id))
         return RECORD_BAD_BEGIN;
-    }
-    if (h->begun) {
+    if (h->begun)
         return cut(h, r, RECORD_CUT_MPX);
-    }
     const uint8_t *body = p + RECORD_HEADER_SIZE;
     bool keep = body[2] & FLAG_KEEP_CONN;
     if ((body[0] << 8 | body[1]) != ROLE_RESPONDER) {
@@ -281,9 +264,8 @@ static enum record_verdict check_begin(struct record_head *h, const struct recor
         h->cut_keep = keep;
         return verdict;
     }
-    if (record_size(r) > max) {
+    if (record_size(r) > max)
         return RECORD_TOO_LONG;
-    }
     h->start = h->pos;
     h->begun = true;
     h->keep = keep;
@@ -297,9 +279,8 @@ static enum record_verdict check_begin(struct record_head *h, const struct recor
 static enum record_verdict check_params(struct record_head *h, const struct record *r,
                                         size_t len, size_t max)
 {
-    if (h->pos - h->start + record_size(r) > max) {
+    if (h->pos - h->start + record_size(r) > max)
         return RECORD_TOO_LONG;
-    }
     if (r->length > 0) {
         h->pos += RECORD_HEADER_SIZE;
         h->params += r->length;
@@ -307,12 +288,10 @@ static enum record_verdict check_params(struct record_head *h, const struct reco
         h->padding = r->padding;
         return RECORD_MORE;
     }
-    if (h->name > 0 || h->value > 0 || h->have > 0) {
+    if (h->name > 0 || h->value > 0 || h->have > 0)
         return RECORD_BAD_PAIR; /* cut short inside a pair */
-    }
-    if (len - h->pos < record_size(r)) {
+    if (len - h->pos < record_size(r))
         return RECORD_MORE;
-    }
     h->end = h->pos + RECORD_HEADER_SIZE;
     h->pos += record_size(r);
     return RECORD_COMPLETE;
@@ -322,18 +301,14 @@ static enum record_verdict check_params(struct record_head *h, const struct reco
 static enum record_verdict check_other(struct record_head *h, const struct record *r,
                                        const uint8_t *data, size_t len, size_t max)
 {
-    if (len - h->pos < record_size(r)) {
+    if (len - h->pos < record_size(r))
         return RECORD_MORE;
-    }
-    if (r->id == 0) {
+    if (r->id == 0)
         return check_management(h, r, data + h->pos);
-    }
-    if (r->type == RECORD_BEGIN_REQUEST) {
+    if (r->type == RECORD_BEGIN_REQUEST)
         return check_begin(h, r, data + h->pos, max);
-    }
-    if (!h->begun || r->id != h->id) {
+    if (!h->begun || r->id != h->id)
         return cut(h, r, RECORD_CUT_SILENT);
-    }
     return r->type == RECORD_ABORT_REQUEST ? cut(h, r, RECORD_CUT_ABORT)
                                            : RECORD_BAD_TYPE;
 }
@@ -360,24 +335,20 @@ enum record_verdict record_check(struct record_head *h, const uint8_t *data, siz
     for (;;) {
         if (h->content > 0 || h->padding > 0) {
             enum record_verdict verdict = pass_content(h, data, len, max);
-            if (verdict != RECORD_MORE) {
+            if (verdict != RECORD_MORE)
                 return verdict;
-            }
         }
-        if (len > h->pos && data[h->pos] != 1 && h->content == 0 && h->padding == 0) {
+        if (len > h->pos && data[h->pos] != 1 && h->content == 0 && h->padding == 0)
             return RECORD_BAD_VERSION;
-        }
-        if (len - h->pos < RECORD_HEADER_SIZE || h->content > 0 || h->padding > 0) {
+        if (len - h->pos < RECORD_HEADER_SIZE || h->content > 0 || h->padding > 0)
             return RECORD_MORE;
-        }
         struct record r = record_decode(data + h->pos);
         size_t before = h->pos;
         enum record_verdict verdict = r.type == RECORD_PARAMS && h->begun && r.id == h->id
                                           ? check_params(h, &r, len, max)
                                           : check_other(h, &r, data, len, max);
-        if (verdict != RECORD_MORE || h->pos == before) {
+        if (verdict != RECORD_MORE || h->pos == before)
             return verdict;
-        }
     }
 }
 
@@ -396,7 +367,8 @@ size_t record_cut(struct record_head *h, enum record_verdict verdict, uint8_t *d
 /* The empty name and the length of the value, in five bytes of a record of their own. */
 static void put_pack(uint8_t *out, uint16_t id, size_t len)
 {
-    out += put_header(out, RECORD_PARAMS, id, 5, RECORD_PACK_ROOM - RECORD_HEADER_SIZE - 5);
+    out +=
+        put_header(out, RECORD_PARAMS, id, 5, RECORD_PACK_ROOM - RECORD_HEADER_SIZE - 5);
     memset(out, 0, RECORD_PACK_ROOM - RECORD_HEADER_SIZE);
     out[1] = (uint8_t)(len >> 24 | 0x80);
     out[2] = (uint8_t)(len >> 16);
@@ -435,9 +407,8 @@ const char *record_fault(enum record_verdict verdict)
 
 enum record_body record_body(const struct record *r, uint16_t id)
 {
-    if (r->version != 1) {
+    if (r->version != 1)
         return RECORD_BODY_BAD;
-    }
     if (r->id == id) {
         return r->type == RECORD_STDIN
                    ? (r->length > 0 ? RECORD_BODY_DATA : RECORD_BODY_END)
@@ -449,9 +420,8 @@ enum record_body record_body(const struct record *r, uint16_t id)
                                                        : RECORD_BODY_BAD;
     }
     if (r->id != 0 || r->type == RECORD_GET_VALUES_RESULT ||
-        r->type == RECORD_UNKNOWN_TYPE) {
+        r->type == RECORD_UNKNOWN_TYPE)
         return RECORD_BODY_SILENT;
-    }
     return r->type == RECORD_GET_VALUES ? RECORD_BODY_VALUES : RECORD_BODY_UNKNOWN;
 }
 
@@ -483,9 +453,8 @@ size_t record_put_values(uint8_t *out, const uint8_t *content, size_t len,
 {
     const unsigned numbers[VALUE_NAMES] = {max_conns, max_reqs, 0};
     unsigned asked;
-    if (!values_asked(content, len, &asked)) {
+    if (!values_asked(content, len, &asked))
         return 0;
-    }
     uint8_t *p = out + RECORD_HEADER_SIZE;
     for (unsigned i = 0; i < VALUE_NAMES; i++) {
         if (asked & 1u << i) {

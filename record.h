@@ -89,9 +89,9 @@ struct record_head {
     size_t start, pos; /* the head so far is data[start, pos) */
     uint16_t id;
     size_t params; /* bytes of name-value pairs so far */
-    size_t end; /* after RECORD_COMPLETE: of the last header, before its padding */
-    bool begun; /* FCGI_BEGIN_REQUEST was seen */
-    bool keep;  /* it has FCGI_KEEP_CONN */
+    size_t end;    /* after RECORD_COMPLETE: of the last header, before its padding */
+    bool begun;    /* FCGI_BEGIN_REQUEST was seen */
+    bool keep;     /* it has FCGI_KEEP_CONN */
 
     /* of a RECORD_CUT_* */
     size_t cut, cut_size;

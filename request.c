@@ -33,20 +33,20 @@ static const struct known {
     size_t len;
     size_t field; /* offset of a const char * in struct request */
 } known[] = {
-#define KNOWN(name, field) {name, sizeof name - 1, offsetof(struct request, field)}
-    KNOWN("HTTPS", https),
-    KNOWN("HTTP_PROXY", proxy),
-    KNOWN("SCRIPT_NAME", script_name),
-    KNOWN("SERVER_NAME", server_name),
-    KNOWN("HTTP_COOKIE", cookie),
-    KNOWN("REMOTE_ADDR", remote_addr),
-    KNOWN("DOCUMENT_ROOT", document_root),
-    KNOWN("REQUEST_METHOD", request_method),
-    KNOWN("CONTENT_LENGTH", length),
-    KNOWN("REQUEST_SCHEME", request_scheme),
-    KNOWN("SCRIPT_FILENAME", script_filename),
-    KNOWN("HTTP_USER_AGENT", user_agent),
-    KNOWN("HTTP_ACCEPT_LANGUAGE", accept_language),
+#define KNOWN(name, field) name, sizeof name - 1, offsetof(struct request, field)
+    {KNOWN("HTTPS", https)},
+    {KNOWN("HTTP_PROXY", proxy)},
+    {KNOWN("SCRIPT_NAME", script_name)},
+    {KNOWN("SERVER_NAME", server_name)},
+    {KNOWN("HTTP_COOKIE", cookie)},
+    {KNOWN("REMOTE_ADDR", remote_addr)},
+    {KNOWN("DOCUMENT_ROOT", document_root)},
+    {KNOWN("REQUEST_METHOD", request_method)},
+    {KNOWN("CONTENT_LENGTH", length)},
+    {KNOWN("REQUEST_SCHEME", request_scheme)},
+    {KNOWN("SCRIPT_FILENAME", script_filename)},
+    {KNOWN("HTTP_USER_AGENT", user_agent)},
+    {KNOWN("HTTP_ACCEPT_LANGUAGE", accept_language)},
 #undef KNOWN
 };
 
@@ -146,7 +146,8 @@ static int64_t parse_length(const char *text)
 static bool derive_root(struct request *r)
 {
     size_t file = strlen(r->script_filename), name = strlen(r->script_name);
-    if (name == 0 || name >= file || strcmp(r->script_filename + file - name, r->script_name) != 0)
+    if (name == 0 || name >= file ||
+        strcmp(r->script_filename + file - name, r->script_name) != 0)
         return true;
     r->derived_root = strndup(r->script_filename, file - name);
     struct request_param *p = r->derived_root == NULL ? NULL : add_param(r);
@@ -175,8 +176,7 @@ static bool add_params(struct request *r, char *pairs, size_t len)
     while (at < end) {
         char *end_of_value = pairs + (at - (uint8_t *)pairs);
         struct record_pair pair;
-        struct request_param *p =
-            record_next_pair(&at, end, &pair) ? add_param(r) : NULL;
+        struct request_param *p = record_next_pair(&at, end, &pair) ? add_param(r) : NULL;
         if (p == NULL)
             return false;
         *end_of_value = '\0';
@@ -208,8 +208,10 @@ bool request_parse(struct request *r, char *pairs, size_t len)
     r->content_length = parse_length(r->length);
     if (r->length[0] == '-')
         remove_param(r, r->length);
-    if (r->proxy[0] != '\0') /* the client's Proxy header must not pass for a setting of */
-        remove_param(r, r->proxy); /* libraries that read the environment */
+    /* The client's Proxy header must not pass for a setting of libraries that read the
+     * environment. */
+    if (r->proxy[0] != '\0')
+        remove_param(r, r->proxy);
     strip_proxy(r);
     return r->document_root[0] == '\0' ? derive_root(r) : without_final_slash(r);
 }
@@ -264,8 +266,8 @@ void request_free(struct request *r)
     *r = (struct request){0};
 }
 
-/* The defaults of a configuration are parsed once, into `headers` and `status`, and copied
- * for each request. */
+/* The defaults of a configuration are parsed once, into `headers` and `status`, and
+ * copied for each request. */
 static bool parse_defaults(struct request *r)
 {
     const struct config *c = r->config;
@@ -273,7 +275,8 @@ static bool parse_defaults(struct request *r)
     if (!request_set_status(r, c->default_http_status, strlen(c->default_http_status)) ||
         headers_set(&r->headers, "Content-Type", 12, c->default_content_type,
                     strlen(c->default_content_type)) != HEADERS_OK ||
-        request_set_headers(r, c->default_headers, strlen(c->default_headers)) != HEADERS_OK ||
+        request_set_headers(r, c->default_headers, strlen(c->default_headers)) !=
+            HEADERS_OK ||
         !headers_reset(&r->default_headers, &r->headers))
         return false;
     memcpy(r->default_status, r->status, sizeof r->status);
@@ -303,7 +306,8 @@ bool request_begin(struct request *r, struct connection *c, struct config *confi
     char *params;
     size_t len;
     bool ok = connection_begin(c, &r->fcgi, &params, &len) &&
-              request_parse(r, params, len) && set_defaults(r) && buffer_reserve(&r->head, (size_t)config->headers_size) &&
+              request_parse(r, params, len) && set_defaults(r) &&
+              buffer_reserve(&r->head, (size_t)config->headers_size) &&
               buffer_reserve(&r->body,
                              (size_t)config->body_size * (size_t)config->body_sectors);
     r->aborted = !ok;

@@ -35,8 +35,8 @@ struct request {
     const char *script_name, *request_method, *server_name, *cookie;
     const char *https, *request_scheme, *remote_addr, *user_agent, *accept_language;
     const char *length, *proxy; /* CONTENT_LENGTH, HTTP_PROXY: see request_parse */
-    int64_t content_length; /* -1: unknown, the body ends where it ends */
-    char *derived_root;     /* memory of a derived DOCUMENT_ROOT */
+    int64_t content_length;     /* -1: unknown, the body ends where it ends */
+    char *derived_root;         /* memory of a derived DOCUMENT_ROOT */
 
     int64_t received; /* bytes of the body read so far */
     bool body_ended, body_failed, body_too_large;

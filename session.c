@@ -32,10 +32,9 @@ static bool make_key(size_t len, char key[SESSION_KEY_MAX + 1])
             log_error("session: no random bytes: %s", strerror(errno));
             return false;
         }
-        for (size_t i = 0; i < sizeof bytes && made < len; i++) {
+        for (size_t i = 0; i < sizeof bytes && made < len; i++)
             if (bytes[i] < limit)
                 key[made++] = key_characters[bytes[i] % KEY_CHARACTERS];
-        }
     }
     key[len] = '\0';
     explicit_bzero(bytes, sizeof bytes);

@@ -290,10 +290,9 @@ static bool take_variables(struct reader *r, struct bytes realm, struct realms *
         r->stopped = true;
         return false;
     }
-    while (count-- > 0) {
+    while (count-- > 0)
         if (!take_variable(r, realm, data))
             return false;
-    }
     return true;
 }
 
@@ -328,16 +327,14 @@ static bool take_session(struct reader *r, struct session_record *record)
     if (!take(r, record->id, sizeof record->id) || !take_age(r, &record->age) ||
         !take_age(r, &record->idle))
         return false;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         if (!take_number(r, 8, &record->client[i]))
             return false;
-    }
     if (!take_number(r, 4, &realms))
         return false;
-    while (realms-- > 0) {
+    while (realms-- > 0)
         if (!take_realm(r, &record->data))
             return false;
-    }
     return true;
 }
 

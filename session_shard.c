@@ -129,10 +129,9 @@ static void list_append_locked(struct shard *shard, struct session *s)
 
 static void list_remove_locked(struct shard *shard, struct session *s)
 {
-    for (int i = 0; i < SHARD_CURSORS; i++) {
+    for (int i = 0; i < SHARD_CURSORS; i++)
         if (shard->cursor[i] == s)
             shard->cursor[i] = s->newer;
-    }
     if (s->older != NULL)
         s->older->newer = s->newer;
     else

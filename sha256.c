@@ -97,10 +97,9 @@ void sha256_update(struct sha256 *h, const void *data, size_t len)
         len -= 64 - used;
         used = 0;
     }
-    if (used == 0) {
+    if (used == 0)
         for (; len >= 64; p += 64, len -= 64)
             compress(h->state, p);
-    }
     if (len > 0)
         memcpy(h->block + used, p, len);
 }

@@ -21,12 +21,12 @@ struct source_ref {
 
 /* Opens `path` once, without blocking on a FIFO, and appends its content to `text`; what
  * runs is what was opened. Only regular files are read: EISDIR, or EACCES for what is
- * neither file nor directory. A non-empty `root`, an absolute path without links, confines
- * the file, links resolved, to that directory (EACCES otherwise). A file written within
- * the last 10 ms, or a known one that is missing, may be just being replaced: it gets up
- * to 16 ms to settle. 0: `ref` holds one reference, for source_release. Otherwise an errno
- * value (ENOENT, EACCES, EISDIR, EFBIG over 16 MiB, ENOMEM, ...); nothing is held, and
- * `text` is as it was. */
+ * neither file nor directory. A non-empty `root`, an absolute path without links,
+ * confines the file, links resolved, to that directory (EACCES otherwise). A file written
+ * within the last 10 ms, or a known one that is missing, may be just being replaced: it
+ * gets up to 16 ms to settle. 0: `ref` holds one reference, for source_release. Otherwise
+ * an errno value (ENOENT, EACCES, EISDIR, EFBIG over 16 MiB, ENOMEM, ...); nothing is
+ * held, and `text` is as it was. */
 int source_read(const char *path, const char *root, struct source_ref *ref,
                 struct buffer *text);
 

@@ -16,13 +16,13 @@ struct service {
     struct session_store *sessions;
 };
 
-/* Starts `count` workers with every signal blocked but the one of limit.h, and waits until
- * they are ready. false: not all could be started, as the log says. Main thread. */
+/* Starts `count` workers with every signal blocked but the one of limit.h, and waits
+ * until they are ready. false: not all could be started, as the log says. Main thread. */
 bool workers_start(const struct service *service, int count);
 
-/* Starts one more in place of worker `stuck`, at work on `script`, which leaves when it comes back from where
- * it hangs. false: as many are stuck as were started at first, or no thread can be made:
- * only a new process helps. Heartbeat. */
+/* Starts one more in place of worker `stuck`, at work on `script`, which leaves when it
+ * comes back from where it hangs. false: as many are stuck as were started at first, or
+ * no thread can be made: only a new process helps. Heartbeat. */
 bool workers_replace(int stuck, const char *script);
 
 /* Waits until every worker has ended, after connections_stop, for at most `timeout`

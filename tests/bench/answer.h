@@ -16,11 +16,9 @@ enum answer { ANSWER_HELLO, ANSWER_ENV, ANSWER_COMPUTE, ANSWER_BODY, ANSWER_POST
 static inline enum answer answer_by_name(const char *name)
 {
     static const char *const names[] = {"hello", "env", "compute", "body", "post"};
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
-        if (strcmp(name, names[i]) == 0) {
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(name, names[i]) == 0)
             return (enum answer)i;
-        }
-    }
     fprintf(stderr, "no such answer: %s\n", name);
     exit(1);
 }
@@ -28,9 +26,8 @@ static inline enum answer answer_by_name(const char *name)
 /* The text that the compute scripts encode. */
 static inline void compute_input(char text[COMPUTE_SIZE])
 {
-    for (int i = 0; i < COMPUTE_SIZE; i++) {
+    for (int i = 0; i < COMPUTE_SIZE; i++)
         text[i] = (char)('0' + i % 10);
-    }
 }
 
 /* Base64 of a text whose length is a multiple of three. */

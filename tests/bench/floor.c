@@ -102,9 +102,8 @@ static size_t env_lines(const struct peer *p, char *out)
     const unsigned char *s = (const unsigned char *)p->params, *end = s + p->params_len;
     while (end - s >= 2) {
         size_t name = pair_length(&s, end), value = pair_length(&s, end);
-        if ((size_t)(end - s) < name || (size_t)(end - s) - name < value) {
+        if ((size_t)(end - s) < name || (size_t)(end - s) - name < value)
             break;
-        }
         out = append(out, s, name, '=');
         out = append(out, s + name, value, '\n');
         s += name + value;
@@ -137,9 +136,8 @@ static size_t make_body(const struct peer *p, char *body)
 static void make_response(const struct peer *p, struct response *r)
 {
     bool constant = answer == ANSWER_HELLO || answer == ANSWER_BODY;
-    if (constant && r->built_for == p->id) {
+    if (constant && r->built_for == p->id)
         return;
-    }
     char *body = r->text + HEAD_ROOM, head[HEAD_ROOM];
     size_t len = make_body(p, body);
     int head_len =
@@ -153,9 +151,8 @@ static bool write_all(int fd, const char *data, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, data, len);
-        if (n < 0 && errno != EINTR) {
+        if (n < 0 && errno != EINTR)
             return false;
-        }
         if (n > 0) {
             data += n;
             len -= (size_t)n;
@@ -194,13 +191,11 @@ static bool scan(struct peer *p)
     while (p->in_end - p->in_start >= RECORD_HEAD) {
         const unsigned char *r = (const unsigned char *)p->in + p->in_start;
         size_t len = (size_t)r[4] << 8 | r[5], whole = RECORD_HEAD + len + r[6];
-        if (p->in_end - p->in_start < whole) {
+        if (p->in_end - p->in_start < whole)
             return false;
-        }
         p->in_start += whole;
-        if (take_record(p, r, len)) {
+        if (take_record(p, r, len))
             return true;
-        }
     }
     return false;
 }
@@ -219,12 +214,10 @@ static bool read_more(struct peer *p)
 /* Reads once, and answers if that completed a request. false: the connection is over. */
 static bool advance(struct peer *p, struct response *r)
 {
-    if (!read_more(p)) {
+    if (!read_more(p))
         return false;
-    }
-    if (!scan(p)) {
+    if (!scan(p))
         return true;
-    }
     make_response(p, r);
     return write_all(p->fd, r->out, r->out_len) && p->keep;
 }
@@ -293,9 +286,8 @@ static void *run_parked(void *unused)
     struct response r = new_response();
     struct epoll_event event;
     for (;;) {
-        if (epoll_wait(parked, &event, 1, -1) < 1) {
+        if (epoll_wait(parked, &event, 1, -1) < 1)
             continue;
-        }
         struct peer *p = event.data.ptr;
         if (p == NULL) {
             accept_and_park();

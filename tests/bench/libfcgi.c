@@ -29,9 +29,8 @@ static void send_text(FCGX_Request *request, const char *text, size_t len)
 static void send_env(FCGX_Request *request)
 {
     size_t len = 0;
-    for (char **pair = request->envp; *pair != NULL; pair++) {
+    for (char **pair = request->envp; *pair != NULL; pair++)
         len += strlen(*pair) + 1;
-    }
     send_head(request, len);
     for (char **pair = request->envp; *pair != NULL; pair++) {
         FCGX_PutStr(*pair, (int)strlen(*pair), request->out);
@@ -43,9 +42,8 @@ static void send_stdin_length(FCGX_Request *request)
 {
     char text[32 * 1024];
     size_t total = 0;
-    for (int n; (n = FCGX_GetStr(text, sizeof text, request->in)) > 0;) {
+    for (int n; (n = FCGX_GetStr(text, sizeof text, request->in)) > 0;)
         total += (size_t)n;
-    }
     int len = snprintf(text, sizeof text, "%zu", total);
     send_text(request, text, (size_t)len);
 }

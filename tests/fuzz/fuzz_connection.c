@@ -32,9 +32,8 @@ static atomic_uint mode;
 
 static void demand(bool ok)
 {
-    if (!ok) {
+    if (!ok)
         abort();
-    }
 }
 
 /* What libfcgi made of the head must be as clean as was promised. */
@@ -66,9 +65,8 @@ static void serve(struct connection *c, const FCGX_Request *fcgi, const char *pa
     char part[1000];
     size_t got, limit = m & READ_ALL ? SIZE_MAX : m & READ_SOME ? 10 : 0;
     check_parameters(fcgi, params, len);
-    if (m & ANSWER_FIRST) {
+    if (m & ANSWER_FIRST)
         write_answer(c, false);
-    }
     while (limit > 0 &&
            connection_read(c, part, sizeof part < limit ? sizeof part : limit, &got,
                            PATIENCE) == CONNECTION_OK) {
@@ -122,9 +120,8 @@ static void check_answer(const struct answer *a, bool whole)
     memset(over, 0, sizeof over);
     for (size_t at = 0; at < a->len;) {
         demand(a->len - at >= RECORD_HEADER_SIZE || !whole);
-        if (a->len - at < RECORD_HEADER_SIZE) {
+        if (a->len - at < RECORD_HEADER_SIZE)
             return;
-        }
         struct record r = record_decode(a->data + at);
         demand(r.version == 1);
         demand(r.type == RECORD_STDOUT || r.type == RECORD_END_REQUEST ||
@@ -142,9 +139,8 @@ static void exchange(int fd, const uint8_t *data, size_t size, size_t step,
 {
     size_t sent = 0;
     bool open = true;
-    if (size == 0) {
+    if (size == 0)
         shutdown(fd, SHUT_WR);
-    }
     while (open) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         p.events = (short)(sent < size ? POLLIN | POLLOUT : POLLIN);
@@ -159,9 +155,8 @@ static void exchange(int fd, const uint8_t *data, size_t size, size_t step,
             sent = did > 0                      ? sent + (size_t)did
                    : did < 0 && errno == EAGAIN ? sent
                                                 : size;
-            if (sent == size) {
+            if (sent == size)
                 shutdown(fd, SHUT_WR);
-            }
         }
         if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
             demand(a->len < sizeof a->data);
@@ -178,12 +173,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct answer a;
     int pair[2];
-    if (!set) {
+    if (!set)
         start();
-    }
-    if (size < 2) {
+    if (size < 2)
         return 0;
-    }
     atomic_store(&mode, data[0]);
     a.len = 0;
     demand(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
@@ -191,8 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     exchange(pair[0], data + 2, size - 2, data[1] ? data[1] : 4096, &a);
     close(pair[0]);
     check_answer(&a, true);
-    while (connections_count(set) > 0) {
+    while (connections_count(set) > 0)
         sched_yield(); /* the slot is free a moment after the descriptor */
-    }
     return 0;
 }

@@ -23,9 +23,8 @@ struct outcome {
 
 static void demand(bool ok)
 {
-    if (!ok) {
+    if (!ok)
         abort();
-    }
 }
 
 /* Checks with `first` bytes there, then `step` more each time. */
@@ -45,9 +44,8 @@ static struct outcome run(const uint8_t *data, size_t len, size_t first, size_t 
             o.cuts++;
             continue;
         }
-        if (o.verdict != RECORD_MORE || arrived == len) {
+        if (o.verdict != RECORD_MORE || arrived == len)
             return o;
-        }
         size_t n = len - arrived < step ? len - arrived : step;
         memcpy(o.data + o.len, data + arrived, n);
         o.len += n;
@@ -65,7 +63,8 @@ static void read_pairs(const uint8_t *p, size_t len, size_t expected)
     p = pair.value;
     while (p < end) {
         demand(record_next_pair(&p, end, &pair) && p <= end);
-        demand(pair.value == pair.name + pair.name_len && pair.value + pair.value_len == p);
+        demand(pair.value == pair.name + pair.name_len &&
+               pair.value + pair.value_len == p);
         demand(!memchr(pair.name, '=', pair.name_len));
         demand(!memchr(pair.name, 0, pair.name_len + pair.value_len));
     }
@@ -120,9 +119,8 @@ static void answer(const struct outcome *o)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 2) {
+    if (size < 2)
         return 0;
-    }
     size_t first = data[0], step = (size_t)data[1] + 1;
     data += 2;
     size -= 2;

@@ -27,9 +27,8 @@ static int apply(int queue, const struct kevent *change)
     }
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP,
                             .data.u64 = (uint64_t)change->ident << 32 | udata};
-    if (change->flags & EV_CLEAR) {
+    if (change->flags & EV_CLEAR)
         e.events |= EPOLLET;
-    }
     return epoll_ctl(queue, EPOLL_CTL_ADD, (int)change->ident, &e);
 }
 
@@ -39,17 +38,15 @@ static void report(const struct epoll_event *e, struct kevent *event)
     ioctl(fd, FIONREAD, &bytes); /* it may be closed by now */
     EV_SET(event, (uintptr_t)fd, EVFILT_READ, 0, 0, bytes > 0 ? bytes : 1,
            (void *)(uintptr_t)(e->data.u64 & UINT32_MAX));
-    if (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+    if (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         event->flags = EV_EOF;
-    }
 }
 
 /* Milliseconds, rounded up: a wait must not end before its time. */
 static int wait_time(const struct timespec *timeout)
 {
-    if (!timeout) {
+    if (!timeout)
         return -1;
-    }
     long long ms =
         (long long)timeout->tv_sec * 1000 + (timeout->tv_nsec + 999999) / 1000000;
     return ms > INT_MAX ? INT_MAX : (int)ms;
@@ -58,19 +55,15 @@ static int wait_time(const struct timespec *timeout)
 int kevent(int queue, const struct kevent *changes, int change_count,
            struct kevent *events, int event_count, const struct timespec *timeout)
 {
-    for (int i = 0; i < change_count; i++) {
-        if (apply(queue, &changes[i]) < 0) {
+    for (int i = 0; i < change_count; i++)
+        if (apply(queue, &changes[i]) < 0)
             return -1;
-        }
-    }
-    if (event_count <= 0) {
+    if (event_count <= 0)
         return 0;
-    }
     struct epoll_event ready[MAX_EVENTS];
     int n = epoll_wait(queue, ready, event_count < MAX_EVENTS ? event_count : MAX_EVENTS,
                        wait_time(timeout));
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         report(&ready[i], &events[i]);
-    }
     return n;
 }

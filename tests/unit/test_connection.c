@@ -47,9 +47,8 @@ static void put(struct bytes *b, const void *p, size_t n)
         b->data = realloc(b->data, b->cap);
         assert_non_null(b->data);
     }
-    if (n > 0) {
+    if (n > 0)
         memcpy(b->data + b->len, p, n);
-    }
     b->len += n;
 }
 
@@ -120,9 +119,8 @@ static void send_all(int fd, const void *p, size_t n)
     const char *at = p;
     while (n > 0) {
         ssize_t sent = send(fd, at, n, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) {
+        if (sent < 0 && errno == EINTR)
             continue;
-        }
         assert_true(sent > 0);
         at += sent;
         n -= (size_t)sent;
@@ -137,9 +135,8 @@ static bool receive(int fd, void *p, size_t n)
         struct pollfd ready = {.fd = fd, .events = POLLIN};
         assert_int_equal(poll(&ready, 1, PATIENCE), 1);
         ssize_t got = recv(fd, at, n, 0);
-        if (got <= 0) {
+        if (got <= 0)
             return false;
-        }
         at += got;
         n -= (size_t)got;
     }
@@ -181,9 +178,8 @@ static void read_response(int fd, struct response *r)
             r->others++;
             memcpy(r->other, h, 8);
             memcpy(r->other + 8, content, record.length < 248 ? record.length : 248);
-            if (record.type != RECORD_GET_VALUES_RESULT) {
+            if (record.type != RECORD_GET_VALUES_RESULT)
                 return;
-            }
             return;
         }
     }
@@ -231,9 +227,8 @@ static enum connection_status read_body(struct server *s, struct connection *c,
     size_t got;
     while ((status = connection_read(c, part, sizeof part, &got, s->read_timeout)) ==
            CONNECTION_OK) {
-        if (got == 0) {
+        if (got == 0)
             abort();
-        }
         put(body, part, got);
     }
     return status;
@@ -242,9 +237,8 @@ static enum connection_status read_body(struct server *s, struct connection *c,
 static void wait_for_gate(struct server *s)
 {
     atomic_fetch_add(&s->in_slow, 1);
-    while (!atomic_load(&s->gate)) {
+    while (!atomic_load(&s->gate))
         poll(NULL, 0, 1);
-    }
 }
 
 static bool serve(struct server *s, struct connection *c, const char *name)
@@ -252,12 +246,10 @@ static bool serve(struct server *s, struct connection *c, const char *name)
     struct bytes body = {0};
     enum connection_status status = CONNECTION_END;
     bool keep = strcmp(name, "refuse") != 0;
-    if (strcmp(name, "slow") == 0) {
+    if (strcmp(name, "slow") == 0)
         wait_for_gate(s);
-    }
-    if (strcmp(name, "echo") == 0 || strcmp(name, "count") == 0) {
+    if (strcmp(name, "echo") == 0 || strcmp(name, "count") == 0)
         status = read_body(s, c, &body);
-    }
     atomic_fetch_add(&s->timeouts, status == CONNECTION_TIMEOUT);
     atomic_fetch_add(&s->aborted, status == CONNECTION_ABORTED);
     if (status != CONNECTION_END) {
@@ -303,9 +295,8 @@ static void *work(void *arg)
     struct connection_reader *r = connection_reader_create(s->set);
     FCGX_Request fcgi;
     struct connection *c;
-    if (!r || FCGX_InitRequest(&fcgi, -1, 0) != 0) {
+    if (!r || FCGX_InitRequest(&fcgi, -1, 0) != 0)
         abort();
-    }
     atomic_fetch_add(&s->ready, 1);
     while ((c = connection_wait(s->set, r)) != NULL) {
         bool keep = false;
@@ -360,9 +351,8 @@ static void start_workers(struct server *s, int listener)
     s->set = connections_create(listener, &s->config);
     assert_non_null(s->set);
     s->workers = s->config.worker_threads;
-    for (int i = 0; i < s->workers; i++) {
+    for (int i = 0; i < s->workers; i++)
         assert_int_equal(pthread_create(&s->threads[i], NULL, work, s), 0);
-    }
     wait_until(atomic_load(&s->ready) == (unsigned)s->workers);
 }
 
@@ -370,15 +360,13 @@ static void start(struct server *s)
 {
     char error[512] = "";
     int listener = connection_listen(&s->config, error, sizeof error);
-    if (listener < 0) {
+    if (listener < 0)
         fail_msg("%s", error);
-    }
     struct sockaddr_in address;
     socklen_t len = sizeof address;
     if (getsockname(listener, (struct sockaddr *)&address, &len) == 0 &&
-        address.sin_family == AF_INET) {
+        address.sin_family == AF_INET)
         s->port = ntohs(address.sin_port);
-    }
     start_workers(s, listener);
 }
 
@@ -386,9 +374,8 @@ static void stop(struct server *s)
 {
     atomic_store(&s->gate, true);
     connections_stop(s->set);
-    for (int i = 0; i < s->workers; i++) {
+    for (int i = 0; i < s->workers; i++)
         pthread_join(s->threads[i], NULL);
-    }
     connections_destroy(s->set);
     connection_unlink();
 }
@@ -424,9 +411,8 @@ static void assert_out(const struct response *r, const char *text)
     assert_true(r->ended);
     assert_int_equal(r->status, RECORD_REQUEST_COMPLETE);
     assert_int_equal(r->out.len, strlen(text));
-    if (r->out.len > 0) {
+    if (r->out.len > 0)
         assert_memory_equal(r->out.data, text, r->out.len);
-    }
 }
 
 /* One request and its response on `fd`. */
@@ -514,9 +500,8 @@ static void a_head_byte_by_byte_is_served(void **state)
     put_head(&b, 3, true, "echo", 5);
     put_body(&b, 3, (const uint8_t *)"body", 4, 1);
     for (int round = 0; round < 2; round++) {
-        for (size_t i = 0; i < b.len; i++) {
+        for (size_t i = 0; i < b.len; i++)
             send_all(fd, b.data + i, 1);
-        }
         read_response(fd, &r);
         assert_out(&r, "body");
         assert_int_equal(r.id, 3);
@@ -570,9 +555,8 @@ static void pipelined_requests_are_all_served(void **state)
         put_body(&b, 1 + (unsigned)i, big_body, (size_t)i * 10, 100);
     }
     /* In pieces that have nothing to do with the requests. */
-    for (size_t at = 0; at < b.len; at += 1777) {
+    for (size_t at = 0; at < b.len; at += 1777)
         send_all(fd, b.data + at, b.len - at < 1777 ? b.len - at : 1777);
-    }
     for (int i = 0; i < MANY; i++) {
         snprintf(name, sizeof name, "n%d", i);
         read_response(fd, &r);
@@ -620,9 +604,8 @@ static void bodies_of_every_size_come_back(void **state)
     int fd = must_dial(&s);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         for (size_t k = 0; k < sizeof chunks / sizeof *chunks; k++) {
-            if (sizes[i] > 70000 && chunks[k] < 4096) {
+            if (sizes[i] > 70000 && chunks[k] < 4096)
                 continue;
-            }
             struct bytes b = {0};
             put_head(&b, 1, true, "echo", 0);
             put_body(&b, 1, big_body, sizes[i], chunks[k]);
@@ -832,9 +815,8 @@ static void garbage_closes_the_connection(void **state)
     for (size_t i = 0; i < 4; i++) {
         int fd = must_dial(&s);
         send_all(fd, garbage[i], sizes[i]);
-        if (i == 2) {
+        if (i == 2)
             shutdown(fd, SHUT_WR); /* an unknown management record, cut short */
-        }
         assert_closed(fd);
         close(fd);
     }
@@ -863,9 +845,8 @@ static void forged_records_in_an_unread_body_begin_nothing(void **state)
             struct bytes body = {0}, b = {0};
             int fd = must_dial(&s);
             put(&body, "################", shift);
-            while (body.len < sizes[i]) {
+            while (body.len < sizes[i])
                 put(&body, forged.data, forged.len);
-            }
             put_head(&b, 1, true, "ignore", 0);
             put_body(&b, 1, body.data, body.len, shift % 2 ? 65535 : 1000 + shift);
             put_head(&b, 2, true, "honest", 0);
@@ -917,9 +898,8 @@ static void closing_with_unread_input_cuts_nothing_off(void **state)
         struct bytes b = {0};
         default_config(&s);
         char any[] = "127.0.0.1:0";
-        if (tcp) {
+        if (tcp)
             s.config.listen = any;
-        }
         start(&s);
         for (int i = 0; i < 20; i++) {
             int fd = must_dial(&s);
@@ -947,9 +927,8 @@ static void the_peer_reads_to_the_end_before_it_sees_the_close(void **state)
         struct bytes b = {0};
         default_config(&s);
         char any[] = "127.0.0.1:0";
-        if (tcp) {
+        if (tcp)
             s.config.listen = any;
-        }
         start(&s);
         int fd = must_dial(&s);
         put_head(&b, 1, false, "ignore", 0);
@@ -1096,9 +1075,8 @@ static void a_reader_that_vanishes_is_noticed(void **state)
         struct bytes b = {0};
         default_config(&s);
         char any[] = "127.0.0.1:0";
-        if (tcp) {
+        if (tcp)
             s.config.listen = any;
-        }
         start(&s);
         for (unsigned i = 0; i < 10; i++) {
             int fd = must_dial(&s);
@@ -1131,9 +1109,8 @@ static void closed_idle_connections_are_forgotten(void **state)
         ask(fds[i], true, "x", &r);
     }
     assert_int_equal(connections_count(s.set), 50);
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 50; i++)
         close(fds[i]);
-    }
     wait_until(connections_count(s.set) == 0);
     stop(&s);
     drop(&r.out);
@@ -1189,9 +1166,8 @@ static void silent_and_half_heads_hold_no_worker(void **state)
         assert_out(&r, "healthy");
     }
     close(fd);
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 60; i++)
         close(fds[i]);
-    }
     stop(&s);
     drop(&r.out);
     drop(&b);
@@ -1252,9 +1228,8 @@ static void half_heads_make_room_for_the_healthy(void **state)
     assert_out(&r, "healthy");
     assert_true(connections_count(s.set) <= 4);
     close(fd);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; i++)
         close(fds[i]);
-    }
     stop(&s);
     drop(&r.out);
 }
@@ -1328,31 +1303,27 @@ static int starve(void)
     start(&s);
     int kept = must_dial(&s);
     ask(kept, true, "first", &r);
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 20; i++)
         fds[i] = socket(AF_UNIX, SOCK_STREAM, 0);
-    }
     struct rlimit limit = {128, 128};
     setrlimit(RLIMIT_NOFILE, &limit);
-    while (n < 256 && (held[n] = dup(0)) >= 0) {
+    while (n < 256 && (held[n] = dup(0)) >= 0)
         n++;
-    }
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     snprintf(to.sun_path, sizeof to.sun_path, "%s", s.path);
     struct bytes b = {0};
     put_head(&b, 1, true, "starved", 0);
     put_body(&b, 1, NULL, 0, 1);
     for (int i = 0; i < 20; i++) {
-        if (connect(fds[i], (struct sockaddr *)&to, sizeof to) != 0) {
+        if (connect(fds[i], (struct sockaddr *)&to, sizeof to) != 0)
             return 1;
-        }
         send(fds[i], b.data, b.len, MSG_NOSIGNAL);
     }
     /* The idle one makes room for one at a time; each then is idle in its turn. */
     int64_t deadline = now_ms() + PATIENCE;
     while (atomic_load(&s.served) < 2) {
-        if (now_ms() > deadline) {
+        if (now_ms() > deadline)
             return 2;
-        }
         poll(NULL, 0, 1);
     }
     struct rusage before, after;
@@ -1364,12 +1335,10 @@ static int starve(void)
                         1000000 +
                     after.ru_utime.tv_usec - before.ru_utime.tv_usec +
                     after.ru_stime.tv_usec - before.ru_stime.tv_usec;
-    if (spent > 250000) {
+    if (spent > 250000)
         return 3; /* it spins */
-    }
-    while (n > 0) {
+    while (n > 0)
         close(held[--n]);
-    }
     unsigned answered = 0, closed = 0;
     for (int i = 0; i < 20; i++) {
         read_response(fds[i], &r);
@@ -1401,9 +1370,8 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
         struct bytes b = {0};
         default_config(&s);
         char any[] = "127.0.0.1:0";
-        if (tcp) {
+        if (tcp)
             s.config.listen = any;
-        }
         s.config.worker_threads = MAX_WORKERS;
         start(&s);
         int idle = must_dial(&s), half = must_dial(&s), slow = must_dial(&s);
@@ -1425,9 +1393,8 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
         read_response(slow, &r);
         assert_out(&r, "slow");
         assert_closed(slow);
-        for (int i = 0; i < s.workers; i++) {
+        for (int i = 0; i < s.workers; i++)
             pthread_join(s.threads[i], NULL);
-        }
         assert_int_equal(connections_count(s.set), 0);
         connections_destroy(s.set);
         connection_unlink();
@@ -1482,9 +1449,8 @@ static void *run_client(void *arg)
             fd = -1;
         }
     }
-    if (fd >= 0) {
+    if (fd >= 0)
         close(fd);
-    }
     drop(&r.out);
     drop(&b);
     return NULL;
@@ -1500,9 +1466,8 @@ static void many_clients_at_once(void **state)
         struct client clients[CLIENTS];
         default_config(&s);
         char any[] = "127.0.0.1:0";
-        if (tcp) {
+        if (tcp)
             s.config.listen = any;
-        }
         s.config.worker_threads = 4;
         s.config.max_connections = 256;
         start(&s);
@@ -1595,9 +1560,8 @@ static void assert_refused(const struct config *config, const char *part)
 {
     char error[512] = "";
     assert_int_equal(connection_listen(config, error, sizeof error), -1);
-    if (!strstr(error, part)) {
+    if (!strstr(error, part))
         fail_msg("\"%s\" does not say \"%s\"", error, part);
-    }
     assert_null(strchr(error, '\n'));
 }
 
@@ -1605,9 +1569,8 @@ static int must_listen(const struct config *config)
 {
     char error[512] = "";
     int fd = connection_listen(config, error, sizeof error);
-    if (fd < 0) {
+    if (fd < 0)
         fail_msg("%s", error);
-    }
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
     return fd;
@@ -1755,9 +1718,8 @@ static bool have_ipv6(void)
     struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
     bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
-    if (fd >= 0) {
+    if (fd >= 0)
         close(fd);
-    }
     return ok;
 }
 
@@ -1816,29 +1778,25 @@ static int systemd_child(void)
     char pid[32], error[256];
     default_config(&s);
     int fd = connection_listen(&s.config, error, sizeof error);
-    if (fd < 0 || (fd != 3 && dup2(fd, 3) != 3)) {
+    if (fd < 0 || (fd != 3 && dup2(fd, 3) != 3))
         return 1;
-    }
     char elsewhere[] = "/nonexistent/dir/x.sock";
     s.config.listen = elsewhere;
     setenv("LISTEN_PID", "1", 1);
     setenv("LISTEN_FDS", "1", 1);
-    if (connection_listen(&s.config, error, sizeof error) != -1 || getenv("LISTEN_FDS")) {
+    if (connection_listen(&s.config, error, sizeof error) != -1 || getenv("LISTEN_FDS"))
         return 2; /* another process's */
-    }
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     setenv("LISTEN_PID", pid, 1);
     setenv("LISTEN_FDS", "2", 1);
     if (connection_listen(&s.config, error, sizeof error) != -1 ||
-        !strstr(error, "2 sockets")) {
+        !strstr(error, "2 sockets"))
         return 3;
-    }
     setenv("LISTEN_PID", pid, 1);
     setenv("LISTEN_FDS", "1", 1);
     if (connection_listen(&s.config, error, sizeof error) != 3 || getenv("LISTEN_FDS") ||
-        getenv("LISTEN_PID") || !(fcntl(3, F_GETFD) & FD_CLOEXEC)) {
+        getenv("LISTEN_PID") || !(fcntl(3, F_GETFD) & FD_CLOEXEC))
         return 4;
-    }
     unlink(s.path);
     return 0;
 }
@@ -1886,9 +1844,8 @@ static int set_up(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; i < BIG; i++) {
+    for (size_t i = 0; i < BIG; i++)
         big_body[i] = (uint8_t)(i * 7 + i / 251);
-    }
     return 0;
 }
 

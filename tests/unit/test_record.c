@@ -56,11 +56,10 @@ static void put_length(struct bytes *b, size_t n, bool wide)
     uint8_t four[4] = {(uint8_t)(n >> 24 | 0x80), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
                        (uint8_t)n};
     uint8_t one = (uint8_t)n;
-    if (wide || n > 127) {
+    if (wide || n > 127)
         put(b, four, 4);
-    } else {
+    else
         put(b, &one, 1);
-    }
 }
 
 static void put_pair(struct bytes *b, const char *name, const char *value, bool wide)
@@ -190,9 +189,8 @@ static void byte_by_byte_is_the_same(void **state)
     for (size_t chunk = 1; chunk < 600; chunk = chunk * 2 + 1) {
         struct record_head h = {0};
         usual_head(chunk, 2);
-        for (size_t len = 0; len < head.len; len++) {
+        for (size_t len = 0; len < head.len; len++)
             assert_int_equal(record_check(&h, head.data, len, MAX_HEAD), RECORD_MORE);
-        }
         assert_int_equal(record_check(&h, head.data, head.len, MAX_HEAD),
                          RECORD_COMPLETE);
     }
@@ -476,9 +474,8 @@ static enum record_verdict check_through(struct record_head *h, unsigned counts[
     memset(h, 0, sizeof *h);
     for (;;) {
         verdict = record_check(h, head.data, head.len, MAX_HEAD);
-        if (verdict < RECORD_CUT_SILENT || record_fault(verdict)) {
+        if (verdict < RECORD_CUT_SILENT || record_fault(verdict))
             return verdict;
-        }
         counts[verdict]++;
         head.len = record_cut(h, verdict, head.data, head.len);
     }
@@ -501,9 +498,8 @@ static void strays_are_taken_out_wherever_they_are(void **state)
         unsigned counts[16] = {0};
         usual_pairs();
         head.len = 0;
-        if (place == 0) {
+        if (place == 0)
             put_strays(&head);
-        }
         size_t start = head.len;
         put_begin(&head, 1, 1, 1, 0);
         if (place == 1) {
@@ -550,9 +546,8 @@ static void too_many_strays_in_a_head_are_refused(void **state)
     unsigned counts[16] = {0};
     head.len = 0;
     put_begin(&head, 1, 1, 0, 0);
-    for (int i = 0; i < 65; i++) {
+    for (int i = 0; i < 65; i++)
         put_record(&head, RECORD_STDIN, 2, "", 0, 0);
-    }
     assert_int_equal(check_through(&h, counts), RECORD_TOO_MANY);
 }
 
@@ -562,9 +557,8 @@ static void any_number_of_strays_before_a_head_is_fine(void **state)
     struct record_head h;
     unsigned counts[16] = {0};
     head.len = 0;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 1000; i++)
         put_record(&head, RECORD_STDIN, 2, "x", 1, 0);
-    }
     assert_int_equal(check_through(&h, counts), RECORD_MORE);
     assert_int_equal(counts[RECORD_CUT_SILENT], 1000);
     assert_int_equal(h.start, head.len);

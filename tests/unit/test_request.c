@@ -44,7 +44,8 @@ static int tear_down(void **state)
 static void add_pair(const char *text)
 {
     size_t name = strcspn(text, "="), value = strlen(text + name + 1);
-    assert_true(name < 128 && value < 128 && pairs_len + name + value + 3 <= sizeof pairs);
+    assert_true(name < 128 && value < 128 &&
+                pairs_len + name + value + 3 <= sizeof pairs);
     pairs[pairs_len++] = (uint8_t)name;
     pairs[pairs_len++] = (uint8_t)value;
     memcpy(pairs + pairs_len, text, name);
@@ -199,7 +200,8 @@ static void parameters_cut_short_are_refused(void **state)
         add_pair("NAME=1");
         add_pair("LONG=234");
         bool between = pairs_len - cut == 7;
-        assert_int_equal(request_parse(&request, (char *)pairs, pairs_len - cut), between);
+        assert_int_equal(request_parse(&request, (char *)pairs, pairs_len - cut),
+                         between);
     }
 }
 
