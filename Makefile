@@ -98,10 +98,13 @@ $(BUILD) $(BUILD)/unit $(FUZZ):
 	mkdir -p $@
 
 # A unit test is linked with all of the daemon but main; test_pool brings a fake of the
-# script room, with which it can count compilations and break them.
+# script room, with which it can count compilations and break them, and test_session an
+# allocator that fails.
+UNIT_LDFLAGS_test_session = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | $(BUILD)/unit
-	$(CC) $(ALL_CFLAGS) -I. -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
-	    $(ALL_LIBS) -lcmocka
+	$(CC) $(ALL_CFLAGS) -I. -MMD -MP -MF $@.d $(LDFLAGS) $(UNIT_LDFLAGS_$*) -o $@ \
+	    $(filter %.c %.o,$^) $(ALL_LIBS) -lcmocka
 
 $(BUILD)/unit/test_pool: tests/unit/test_pool.c $(addprefix $(BUILD)/,pool.o source.o buffer.o clock.o log.o) \
                          | $(BUILD)/unit

@@ -29,6 +29,20 @@ def pytest_report_header():
         ", with the %s sanitizer" % servers.SANITIZER if servers.SANITIZER else "")
 
 
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "not_under(*sanitizers, reason): left out where the daemon was built with one")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What a sanitizer makes meaningless is not collected, and so counted as deselected."""
+    out = [item for item in items
+           if any(servers.SANITIZER in mark.args for mark in item.iter_markers("not_under"))]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failed test shows what the daemons that it used have logged."""

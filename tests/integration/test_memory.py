@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harm import check_page, counting, unharmed
+from harm import OWN_MEMORY, check_page, counting, unharmed
 from servers import PATIENCE, SANITIZER, wait_until
 
 MAX = 4 << 20  # bytes
@@ -147,7 +147,7 @@ def test_memory_limit_of_zero_is_none(daemon):
         assert d.main("return #('x'):rep(%d)" % (100 << 20)).text == str(100 << 20)
 
 
-@pytest.mark.skipif(SANITIZER is not None, reason="a sanitizer's memory is not the daemon's")
+@OWN_MEMORY
 @pytest.mark.parametrize("code", [
     "for i = 1, math.huge do kept[i] = {} end", "for i = 1, math.huge do kept[i] = i end",
     "local s = ('x'):rep(10000) while true do Send(s) end"], ids=["tables", "array", "Send"])

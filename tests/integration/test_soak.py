@@ -13,7 +13,8 @@ import types
 import pytest
 
 import servers
-from servers import SANITIZER, wait_until
+from harm import OWN_MEMORY
+from servers import wait_until
 
 REQUESTS = int(os.environ.get("LUAFCGID2_SOAK", "20000"))
 CLIENTS = 8
@@ -138,7 +139,7 @@ def test_no_response_fails_while_files_are_edited(soak):
         soak.edits, soak.seconds)
 
 
-@pytest.mark.skipif(SANITIZER is not None, reason="a sanitizer's memory is not the daemon's")
+@OWN_MEMORY
 def test_memory_stays_flat_and_small(soak, capsys):
     first, peak, last = soak.memory[0], max(soak.memory), soak.memory[-1]
     with capsys.disabled():

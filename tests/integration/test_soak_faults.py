@@ -16,7 +16,7 @@ import pytest
 
 import fastcgi
 import servers
-from harm import process_state
+from harm import OWN_MEMORY, process_state
 from servers import SANITIZER, wait_until
 
 SECONDS = float(os.environ.get("LUAFCGID2_FAULT_SOAK", "10"))
@@ -168,7 +168,7 @@ def test_process_is_as_it_was(soak):
     wait_until(lambda: soak.daemon.get("hello.lua").text == "good", "a healthy answer")
 
 
-@pytest.mark.skipif(SANITIZER is not None, reason="a sanitizer's memory is not the daemon's")
+@OWN_MEMORY
 def test_resident_memory_is_flat(soak, capsys):
     """The second half of the time needs no more than the first had needed, warmed up."""
     early = [rss for t, rss in soak.memory if SECONDS / 5 <= t < SECONDS / 2]
