@@ -485,7 +485,8 @@ static int push_arguments(lua_State *L, struct api *api)
 
 static int serve(lua_State *L)
 {
-    struct api_call *call = lua_touserdata(L, 1);
+    struct api_call *call =
+        api_call_of(L); /* a script can call this too: debug.getinfo */
     struct api *api = script_api(script_of(L));
     globals_begin(L, api->globals, call->request, call->worker);
     push_entry_point(L, call->request->config);
@@ -504,7 +505,7 @@ bool api_serve(struct script *s, struct api_call *call, struct script_error *err
     struct api *api = script_api(s);
     api->call = call;
     api->serial++;
-    bool ok = script_run(s, serve, call, error);
+    bool ok = script_run(s, serve, error);
     api->call = NULL;
     globals_end(api->globals);
     return ok;

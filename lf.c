@@ -12,7 +12,7 @@
 
 static int free_buffer(lua_State *L)
 {
-    buffer_free(lua_touserdata(L, 1));
+    buffer_free(luaL_checkudata(L, 1, BUFFER_TYPE));
     return 0;
 }
 
@@ -187,6 +187,14 @@ static int lf_parse(lua_State *L)
 
 /* -- Serialization -- */
 
+/* Without waiting for the collector, which comes no more in a state that is being closed.
+ */
+static void refuse(lua_State *L, struct buffer *b, const char *what)
+{
+    buffer_free(b);
+    luaL_error(L, "cannot serialize a %s", what);
+}
+
 static void write_string(lua_State *L, struct buffer *b, const char *s, size_t len)
 {
     must(L, buffer_reserve(b, len + 2) && buffer_append(b, "\"", 1));
@@ -224,8 +232,7 @@ static void serialize(lua_State *L, struct buffer *b, int index, int depth);
 static void write_table(lua_State *L, struct buffer *b, int index, int depth)
 {
     if (depth == SERIALIZE_DEPTH)
-        luaL_error(L,
-                   "cannot serialize a table that contains itself or is nested too deep");
+        refuse(L, b, "table that contains itself or is nested too deep");
     luaL_checkstack(L, 4, "table nested too deep");
     must(L, buffer_append(b, "{", 1));
     bool first = true;
@@ -234,7 +241,7 @@ static void write_table(lua_State *L, struct buffer *b, int index, int depth)
         must(L, buffer_puts(b, first ? "[" : ",["));
         int top = lua_gettop(L);
         if (lua_istable(L, top - 1))
-            luaL_error(L, "cannot serialize a table as a key");
+            refuse(L, b, "table as a key");
         serialize(L, b, top - 1, depth + 1);
         must(L, buffer_puts(b, "]="));
         serialize(L, b, top, depth + 1);
@@ -267,7 +274,7 @@ static void serialize(lua_State *L, struct buffer *b, int index, int depth)
         write_table(L, b, index, depth);
         break;
     default:
-        luaL_error(L, "cannot serialize a %s", luaL_typename(L, index));
+        refuse(L, b, luaL_typename(L, index));
     }
 }
 

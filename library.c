@@ -241,9 +241,13 @@ static int guard_finalizers(lua_State *L)
 
 void library_guard(lua_State *L)
 {
+    int collects = lua_gc(L, LUA_GCISRUNNING, 0);
+    lua_gc(L, LUA_GCSTOP, 0);
     lua_pushcfunction(L, guard_finalizers);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK)
         lua_pop(L, 1);
+    if (collects)
+        lua_gc(L, LUA_GCRESTART, 0);
 }
 
 static void open_finalizers(lua_State *L)
@@ -275,26 +279,54 @@ static int debug_sethook(lua_State *L)
 
 /* -- What debug could break: the C functions' own variables, and what a userdata is -- */
 
+/* Among them are the functions that were replaced. */
+static int debug_getupvalue(lua_State *L)
+{
+    return lua_iscfunction(L, 1) ? 0 : call_original(L);
+}
+
 static int debug_setupvalue(lua_State *L)
 {
     luaL_argcheck(L, !lua_iscfunction(L, 1), 1, "Lua function expected");
     return call_original(L);
 }
 
-static int debug_setlocal(lua_State *L)
+/* For debug.getlocal and setlocal: whether the level that is meant is a C function's. The
+ * original that is to be called has the one that replaced it below it. */
+static bool is_level_of_c(lua_State *L)
 {
     lua_Debug ar;
     int arg = lua_isthread(L, 1) ? 2 : 1;
     lua_State *of = arg == 2 ? lua_tothread(L, 1) : L;
     lua_Integer level = luaL_checkinteger(L, arg);
-    if (level >= 0 && level < INT_MAX && lua_getstack(of, (int)level, &ar) &&
-        lua_getinfo(of, "S", &ar) && *ar.what == 'C')
-        return luaL_error(L, "the variables of a C function cannot be set");
-    if (of == L) { /* the original has this function below it */
+    luaL_argcheck(L, level >= 0 && level < INT_MAX, arg, "level out of range");
+    bool of_c =
+        lua_getstack(of, (int)level, &ar) && lua_getinfo(of, "S", &ar) && *ar.what == 'C';
+    if (of == L) {
         lua_pushinteger(L, level + 1);
         lua_replace(L, arg);
     }
+    return of_c;
+}
+
+static int debug_getlocal(lua_State *L)
+{
+    bool of_function = lua_isfunction(L, lua_isthread(L, 1) ? 2 : 1);
+    return !of_function && is_level_of_c(L) ? 0 : call_original(L);
+}
+
+static int debug_setlocal(lua_State *L)
+{
+    if (is_level_of_c(L))
+        return luaL_error(L, "the variables of a C function cannot be set");
     return call_original(L);
+}
+
+/* It would read commands from standard input, which is empty. */
+static int debug_debug(lua_State *L)
+{
+    (void)L;
+    return 0;
 }
 
 static int debug_setmetatable(lua_State *L)
@@ -689,10 +721,13 @@ void library_open(lua_State *L)
         {LUA_OSLIBNAME, "setlocale", os_setlocale},
         {LUA_IOLIBNAME, "write", io_write},
         {LUA_IOLIBNAME, "popen", io_popen},
+        {LUA_DBLIBNAME, "debug", debug_debug},
         {LUA_DBLIBNAME, "sethook", debug_sethook},
         {LUA_DBLIBNAME, "setmetatable", debug_setmetatable},
         {LUA_DBLIBNAME, "getmetatable", visible_getmetatable},
+        {LUA_DBLIBNAME, "getupvalue", debug_getupvalue},
         {LUA_DBLIBNAME, "setupvalue", debug_setupvalue},
+        {LUA_DBLIBNAME, "getlocal", debug_getlocal},
         {LUA_DBLIBNAME, "setlocal", debug_setlocal},
     };
     for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {

@@ -271,10 +271,13 @@ static void give_back(void)
 }
 
 /* Closing may happen in any thread, watched or not, so finalizers are counted, not
- * timed: coroutines made from here on inherit the hook. */
+ * timed: coroutines made from here on inherit the hook. A full state has a little room
+ * for them. */
 void limit_close(struct limit *l)
 {
     bool large = l->kind == LIMIT_MEMORY || l->used >= LARGE_BYTES;
+    if (l->max != 0 && l->max < l->used + HEADROOM)
+        l->max = l->used + HEADROOM;
     l->closing = true;
     l->kind = LIMIT_NONE;
     lua_sethook(l->main.L, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);

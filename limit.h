@@ -45,7 +45,7 @@ struct limit {
 /* A new Lua state under `l`, zeroed by the caller but for `max`. NULL: out of memory. */
 lua_State *limit_newstate(struct limit *l);
 
-/* lua_close, with a bound on what finalizers may do. Frees what `l` holds. */
+/* lua_close, with bounds on what finalizers may do and allocate. Frees what `l` holds. */
 void limit_close(struct limit *l);
 
 /* Whether, and by what, the script is to end. */

@@ -93,15 +93,14 @@ static int add_traceback(lua_State *L)
     return 1;
 }
 
-/* Runs the function and argument on top of the stack, under the limits. The stack is
- * empty afterwards. */
-static bool call(struct script *s, int args, struct script_error *error)
+/* Runs the function on the stack, under the limits. The stack is empty afterwards. */
+static bool call(struct script *s, struct script_error *error)
 {
     lua_State *L = s->L;
     lua_pushcfunction(L, add_traceback);
     lua_insert(L, 1);
     limit_enter(&s->limit);
-    int status = lua_pcall(L, args, 0, 1);
+    int status = lua_pcall(L, 0, 0, 1);
     limit_leave(&s->limit);
     enum limit_kind kind = limit_broken(&s->limit);
     bool ok = (status == LUA_OK && kind == LIMIT_NONE) || kind == LIMIT_EXIT;
@@ -324,7 +323,7 @@ static void collect_now(struct script *s)
 {
     struct script_error error = {0};
     lua_pushcfunction(s->L, collect);
-    if (!call(s, 0, &error)) { /* a finalizer failed */
+    if (!call(s, &error)) { /* a finalizer failed */
         log_error("error while collecting garbage");
         log_lines(LOG_LEVEL_ERROR,
                   error.message == NULL ? "out of memory" : error.message);
@@ -386,6 +385,8 @@ static void set_package_paths(struct script *s)
 static int set_up(lua_State *L)
 {
     struct script *s = script_of(L);
+    if (s->api != NULL) /* the script found it by debug.getinfo */
+        return luaL_error(L, "the state is set up already");
     luaL_openlibs(L);
     library_open(L);
     set_package_paths(s);
@@ -453,7 +454,7 @@ struct script *script_create(struct script_code *code, const char *root,
     bool ok = begin(s);
     if (ok) {
         lua_pushcfunction(s->L, set_up);
-        ok = call(s, 0, error);
+        ok = call(s, error);
         library_flush(s->L);
         if (ok && limit_broken(&s->limit) == LIMIT_EXIT) {
             set_error(error, 500, "os.exit called while the script was loaded");
@@ -473,8 +474,10 @@ struct script *script_create(struct script_code *code, const char *root,
 void script_close(struct script *s)
 {
     if (s->L != NULL) {
-        s->limit.max = 0;
+        size_t max = s->limit.max;
+        s->limit.max = 0; /* the guards' few bytes must be there */
         library_guard(s->L);
+        s->limit.max = max;
         limit_close(&s->limit);
     }
     for (size_t i = 0; i < s->source_count; i++)
@@ -490,13 +493,11 @@ void script_close(struct script *s)
 
 /* -- Running -- */
 
-bool script_run(struct script *s, lua_CFunction body, void *arg,
-                struct script_error *error)
+bool script_run(struct script *s, lua_CFunction body, struct script_error *error)
 {
     s->requests++;
     lua_pushcfunction(s->L, body);
-    lua_pushlightuserdata(s->L, arg);
-    bool ok = call(s, 1, error);
+    bool ok = call(s, error);
     library_flush(s->L);
     if (limit_broken(&s->limit) == LIMIT_EXIT)
         limit_mend(&s->limit);

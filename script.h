@@ -63,10 +63,9 @@ unsigned script_requests(const struct script *s);
 
 /* -- For the worker -- */
 
-/* Calls body(L) with `arg` as its one argument, a light userdata, under the limits and
- * with errors caught. true: it returned, or ended by os.exit. false: `error` is filled
- * (500, 504). */
-bool script_run(struct script *s, int (*body)(struct lua_State *), void *arg,
+/* Calls body(L) without arguments, under the limits and with errors caught. true: it
+ * returned, or ended by os.exit. false: `error` is filled (500, 504). */
+bool script_run(struct script *s, int (*body)(struct lua_State *),
                 struct script_error *error);
 
 /* Collects garbage when enough has piled up: to be called after the response is out. */

@@ -368,6 +368,12 @@ def test_children_that_were_forgotten_end_with_their_state(solo, code):
     "local f = coroutine.wrap(print) debug.setupvalue(f, 1, nil) f()",
     "local f = ('x'):gmatch('.') for i = 1, 3 do debug.setupvalue(f, i, 1) end f()",
     "debug.upvaluejoin(math.random, 1, math.randomseed, 1)",
+    "local _, exit = debug.getupvalue(os.exit, 1) if exit then exit(3) end",
+    "debug.debug()", "debug.setlocal(math.maxinteger, 1, 1)", "debug.setlocal(1 << 32, 1, 1)",
+    "debug.getinfo(2, 'f').func()", "coroutine.wrap(debug.getinfo(2, 'f').func)(con, {}, 1)",
+    "setmetatable({}, {__gc = debug.getinfo(2, 'f').func}) collectgarbage()",
+    "error(setmetatable({}, {__tostring = function() for i = 1, 9 do local level = "
+    "debug.getinfo(i, 'fS') if level and level.what == 'C' then pcall(level.func) end end end}))",
     "debug.setmetatable(con, debug.getmetatable(io.stdout)) io.close(con)",
     "debug.setmetatable(con, debug.getmetatable(io.stdout)) con:write('x')",
     "debug.setmetatable(io.stdout, nil) debug.setmetatable(con, {__gc = print})",
@@ -393,6 +399,33 @@ def test_process_is_unchanged_by(solo, code):
         assert solo.value("os.getenv('CHANGED')") == "nil"
 
 
+def test_function_that_serves_may_be_kept_and_called_at_any_time(solo):
+    """In later requests, when there is none, and in the state's last moments."""
+    page = counting(solo, "served = served or debug.getinfo(2, 'f').func "
+                    "setmetatable({}, {__gc = served}) pcall(served) Send(n) "
+                    "kept = setmetatable({}, {__gc = function() served() end})")
+    with unharmed(solo):
+        solo.any_errors = True
+        for _ in range(3):
+            assert solo.get(page, "bad").status in (200, 500)
+        solo.site.write(page, "function main() return 'new' end")
+        wait_until(lambda: solo.get(page).text == "new", "the new script")
+
+
+def test_function_that_loads_is_of_no_use_to_the_script(solo):
+    with unharmed(solo):
+        assert solo.run("""
+            local called = 0
+            for i = 1, 20 do
+                local level = debug.getinfo(i, "fS")
+                if level and level.what == "C" then
+                    called = called + 1
+                    failed = not pcall(level.func)
+                end
+            end
+            function main() return called .. tostring(failed) end""").text == "1true"
+
+
 def test_rest_of_debug_works(solo):
     with unharmed(solo):
         assert solo.main("""
@@ -407,6 +440,10 @@ def test_rest_of_debug_works(solo):
             local c = coroutine.create(function(z) coroutine.yield() return z end)
             coroutine.resume(c, 1)
             assert(debug.getlocal(c, 1, 1) == "z" and debug.setlocal(c, 1, 1, 5) == "z")
+            local name, value = debug.getlocal(1, 3)
+            assert(name == "x" and value == 9 and debug.getlocal(f, 1) == nil)
+            assert(debug.getlocal(function(a, b) end, 2) == "b")
+            assert(debug.getlocal(2, 1) == nil, "the daemon's own")
             assert(select(2, coroutine.resume(c)) == 5)
             local lines = 0
             debug.sethook(function(event, line) lines = lines + 1 end, "l")

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harm import OWN_MEMORY, check_page, counting, unharmed
+from harm import OWN_MEMORY, check_page, counting, status_field, unharmed
 from servers import PATIENCE, SANITIZER, wait_until
 
 MAX = 4 << 20  # bytes
@@ -159,6 +159,20 @@ def test_memory_after_the_limit_goes_back_to_the_system(daemon, code):
         check_page(d.get(page, "bad"), 500)
         d.expect_error(MESSAGE)
         wait_until(lambda: d.rss() < before + (4 << 20), "the memory to go back")
+
+
+@OWN_MEMORY
+@pytest.mark.parametrize("code", ["", BOMB], ids=["within", "full"])
+def test_memory_limit_holds_for_finalizers_at_the_end_of_a_state(daemon, code):
+    d = daemon(WorkerThreads=1, ScriptMemoryLimit=MAX)
+    page = counting(d, code, "keep = setmetatable({}, {__gc = function() "
+                    "local s = ('x'):rep(200 << 20) end})")
+    d.any_errors = True
+    with unharmed(d):
+        assert d.get(page, "bad").status == (500 if code else 200)
+        d.site.write(page, "function main() return 'new' end")
+        wait_until(lambda: d.get(page).text == "new", "the new script")
+    assert int(status_field(d, "VmHWM").split()[0]) << 10 < 100 << 20
 
 
 def ask_by_many(daemon, pages, count, clients=4):
