@@ -115,6 +115,15 @@ static const struct kind kinds[] = {
     {"output",
      "function main() print('a', 'line') io.write('another') return 'logged' end",
      "\r\n\r\nlogged", "GET", "", "", false},
+    {"variables",
+     "function main() local n = 0 for name in pairs(_G) do n = n + #name end "
+     "for name, value in pairs(Env) do n = n + #tostring(value) end "
+     "return n > 99 and Cookies.a .. Cookies.c .. Config.a.b[4] .. Info.Thread end",
+     "\r\n\r\nbdx1", "GET", "", "a=b; c=\"d\"", false},
+    {"child",
+     "function main() local p = io.popen('echo child') local s = p:read() p:close() "
+     "return s end",
+     "\r\n\r\nchild", "GET", "", "", false},
     {"thread data", "function main() return ThreadData()[Env.SCRIPT_FILENAME] end",
      "\r\n\r\n1", "GET", "", "", false},
     {"error", "function main() error({}) end", "</html>\n", "GET", "", "", false},
