@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from servers import PATIENCE, lua, wait_until
+from servers import PATIENCE, lua
 
 DAEMON = {"WorkerThreads": 4}
 
@@ -183,11 +183,15 @@ def test_children_inherit_no_descriptors(web, code):
     waiting[1].end().response()
 
 
+def waiting_child(site):
+    """A command that waits in the background for a file, or for the end of the test."""
+    return "(while [ -d %s ] && [ ! -e %s ]; do sleep 0.05; done) >/dev/null 2>&1 &" % (
+        site.root, site.path("done"))
+
+
 def test_children_outlive_their_request_without_holding_it_up(web, site):
     """A child in the background keeps nothing of the connection open."""
-    done = site.path("done")
-    page = web.script("function main() os.execute([[(while [ ! -e %s ]; do sleep 0.05; done) "
-                      ">/dev/null 2>&1 &]]) return 'x' end" % done)
+    page = web.script("function main() os.execute(%s) return 'x' end" % lua(waiting_child(site)))
     with web.connect() as c:
         c.begin(site.params(page)).end()
         assert c.response().text == "x"
@@ -197,13 +201,10 @@ def test_children_outlive_their_request_without_holding_it_up(web, site):
 
 def test_child_does_not_keep_the_listening_socket(daemon, site):
     """After the daemon ended, a child that is still there does not answer for it."""
-    marker = site.path("stop-child")
     d = daemon()
-    d.main("os.execute(%s)" % lua(
-        "(while [ ! -e %s ]; do sleep 0.05; done) >/dev/null 2>&1 &" % marker))
+    d.main("os.execute(%s)" % lua(waiting_child(site)))
     d.stop()
     assert not os.path.exists(d.address)
     again = daemon(Listen=d.address)
     assert again.main("return 'fresh'").text == "fresh"
-    site.write("stop-child", "")
-    wait_until(lambda: os.path.exists(marker), "the marker")
+    site.write("done", "")
