@@ -1,35 +1,41 @@
-"""After the tests: a table, as Markdown, of what worked with which web server."""
+"""Keeps what worked with which web server, and prints it as the table that the README has."""
 
 import pytest
 
-SERVERS, CHECKS, RESULTS = [], [], {}
+import webservers
+
+RESULTS = {}  # (check, server): what the table says; a check is named by its docstring
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     report = (yield).get_result()
-    parameters = getattr(item, "callspec", None)
-    if parameters is None or "server" not in parameters.params:
+    server = getattr(item, "callspec", None) and item.callspec.params.get("server")
+    if server is None or (report.when != "call" and report.passed):
         return
-    server, check = parameters.params["server"], item.function.__doc__.rstrip(".")
-    if server not in SERVERS:
-        SERVERS.append(server)
-    if check not in CHECKS:
-        CHECKS.append(check)
-    if report.when == "call" or not report.passed:
-        word = {"passed": dict(report.user_properties).get("table", "yes"), "failed": "NO",
-                "skipped": "-"}[report.outcome]
-        if report.failed or (server, check) not in RESULTS:
-            RESULTS[server, check] = word
+    key = item.function.__doc__, server
+    good = dict(report.user_properties).get("table", "yes")
+    RESULTS[key] = good if report.passed and RESULTS.get(key) != "NO" else "NO"
+
+
+def table():
+    """A row for each check, a column for each server; "-" where there is no such test."""
+    checks = dict.fromkeys(check for check, _ in RESULTS)
+    rows = [["", *(server.name for server in webservers.ALL)]]
+    rows += [[check, *(RESULTS.get((check, server), "-") for server in webservers.ALL)]
+             for check in checks]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "".join("    %s\n" % "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def pytest_terminal_summary(terminalreporter):
-    if not SERVERS:
-        return
-    terminalreporter.section("interoperability")
-    heads = [server.full_version() for server in SERVERS]
-    rows = [[""] + heads, ["---"] * (len(heads) + 1)]
-    rows += [[check] + [RESULTS.get((server, check), "?") for server in SERVERS]
-             for check in CHECKS]
-    for row in rows:
-        terminalreporter.write_line("| %s |" % " | ".join(row))
+    if RESULTS:
+        terminalreporter.section("interoperability")
+        terminalreporter.write_line(
+            ", ".join(server.full_version() for server in webservers.ALL))
+        terminalreporter.write(table())
+
+
+@pytest.fixture(name="table")
+def table_fixture():
+    return table()
