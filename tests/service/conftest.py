@@ -1,19 +1,22 @@
-"""The Debian tree of run.sh, with luafcgid2 built and installed in it from source."""
+"""The Debian trees of run.sh: one with what is needed to build luafcgid2 from source, and
+two for the README, with nothing."""
 
 import os
+import shutil
 
 import pytest
 
-from machine import Machine, Tree, make
+from machine import SOURCE, Machine, PackageProxy, Tree, make
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+TREES = os.environ["LUAFCGID2_TREES"]
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     """A failed test shows what the service has said."""
     report = (yield).get_result()
-    machine = item.funcargs.get("machine")
+    machine = item.funcargs.get("machine") or item.funcargs.get("new_machine")
     if report.failed and machine and machine.process.poll() is None:
         report.sections.append((
             "journal and log of the service (last lines)",
@@ -24,7 +27,7 @@ def pytest_runtest_makereport(item):
 @pytest.fixture(scope="session")
 def bare_tree():
     """Built, and nothing installed yet."""
-    tree = Tree(os.environ["LUAFCGID2_TREE"])
+    tree = Tree(os.path.join(TREES, "tree"))
     tree.run("rm -f /etc/nginx/sites-enabled/default")
     tree.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
     tree.run("mount -t proc proc /proc")
@@ -51,3 +54,31 @@ def machine(tree):
     yield machine
     machine.power_off()
     tree.run("mount -t proc proc /proc")
+
+
+@pytest.fixture
+def new_machine():
+    """One that has only what every one has, with the source in its user's home."""
+    tree = Tree(os.path.join(TREES, "new"))
+    tree.run("useradd -m -s /bin/bash pi && mv %s /home/pi && chown -R pi: /home/pi" % SOURCE)
+    tree.write("/etc/sudoers.d/pi", "pi ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+    # As an image comes: without lists of packages. Enter is pressed when apt-get asks.
+    tree.run("rm -rf /var/lib/apt/lists/*")
+    tree.write("/etc/apt/apt.conf.d/enter", 'APT::Get::Assume-Yes "true";\n')
+    machine = Machine(tree.root).boot()
+    try:
+        with PackageProxy(machine) as proxy:
+            tree.write("/etc/apt/apt.conf.d/proxy", 'Acquire::http::Proxy "%s";\n' % proxy.url)
+            yield machine
+    finally:
+        machine.power_off()
+
+
+@pytest.fixture
+def root_tree():
+    """Debian's smallest system: no systemd, no sudo, nothing to build with."""
+    tree = Tree(os.path.join(TREES, "bare"))
+    shutil.copy("/etc/resolv.conf", tree.path("/etc/resolv.conf"))
+    tree.run("rm -rf /var/lib/apt/lists/* && mount -t proc proc /proc")
+    yield tree
+    tree.run("umount /proc")

@@ -3,11 +3,17 @@
     machine.py TREE    boots it once: exit status 0 when that works here, 77 when not
 """
 
+import ctypes
+import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = "/usr/src/luafcgid2"  # in the tree
@@ -201,6 +207,59 @@ class Load:
         out, _ = self.process.communicate("", timeout=60)
         result = json.loads(out)
         self.good, self.failures = result["good"], result["failures"]
+
+
+class PackageProxy:
+    """An HTTP proxy for apt, at `url`: it listens inside the machine, which has no
+    network but its loopback, and asks from outside."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            wanted = {name: self.headers[name] for name in ("Range", "If-Range",
+                                                            "If-Modified-Since")
+                      if name in self.headers}
+            try:
+                answer = urllib.request.urlopen(urllib.request.Request(self.path,
+                                                                       headers=wanted))
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer:
+                self.send_response(answer.status)
+                for name in ("Content-Length", "Content-Range", "Last-Modified"):
+                    if name in answer.headers:
+                        self.send_header(name, answer.headers[name])
+                if "Content-Length" not in answer.headers:
+                    self.send_header("Connection", "close")
+                self.end_headers()
+                shutil.copyfileobj(answer, self.wfile)
+
+        def log_message(self, *_):
+            pass
+
+    def __init__(self, machine):
+        self.machine, self.server, self.url = machine, None, None
+
+    def listen_inside(self):
+        """Only this thread goes into the machine's network, and ends there."""
+        with open("/proc/%d/ns/net" % self.machine.leader, encoding="ascii") as network:
+            if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), 0) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.Handler)
+
+    def __enter__(self):
+        thread = threading.Thread(target=self.listen_inside)
+        thread.start()
+        thread.join()
+        assert self.server, "no proxy in the machine's network"
+        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs luafcgid2 from source into a Debian tree, runs its init script there, then boots
-# the tree under systemd and does what an administrator does: see test_*.py.
+# the tree under systemd and does what an administrator does; and in trees where nothing is
+# installed does what the README says: see test_*.py.
 #
 #     sh tests/service/run.sh [PYTEST OPTION...]
 #
 # Needs root (or sudo), apt, and a kernel that lets systemd-nspawn boot a tree. Where it
 # doesn't the tests are skipped, and loudly; with CI=true that is a failure.
-# shellcheck disable=SC2154 # cache and tree come from tree.sh
+# shellcheck disable=SC2154 # cache, base and tree come from tree.sh
 set -eu
 
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
@@ -17,6 +18,9 @@ become_root "$0" "$@"
 command -v apt-get >/dev/null || skip "this system has no apt-get"
 sh "$top/scripts/install-packages.sh" debootstrap systemd-container python3-pytest \
     util-linux git shellcheck mandoc
+# The README begins on a machine that has only what every one has, and sudo.
+make_tree new systemd systemd-sysv dbus procps iproute2 sudo
+new=$tree
 make_tree service systemd systemd-sysv dbus procps init-system-helpers nginx-light gcc \
     libc6-dev make pkg-config libfcgi-dev liblua5.3-dev lua-socket lua-sql-sqlite3 logrotate \
     iproute2 man-db passwd
@@ -33,13 +37,18 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-cp -a "$tree" "$work/tree"
-copy_source "$work/tree/usr/src/luafcgid2"
+copy() {
+    cp -a "$1" "$2"
+    copy_source "$2/usr/src/luafcgid2"
+}
+copy "$tree" "$work/tree"
+copy "$new" "$work/new"
+copy "$base" "$work/bare"
 
 say "Booting the tree"
 status=0
 /usr/bin/python3 "$top/tests/service/machine.py" "$work/tree" || status=$?
 [ "$status" -eq 0 ] || skip "systemd-nspawn cannot boot a Debian tree on this kernel"
 
-LUAFCGID2_TREE="$work/tree" /usr/bin/python3 -m pytest -p no:cacheprovider \
+LUAFCGID2_TREES="$work" /usr/bin/python3 -m pytest -p no:cacheprovider \
     "$top/tests/service" "$@"
