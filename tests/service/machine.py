@@ -175,11 +175,11 @@ class Machine(Tree):
 
     # -- Requests from inside the machine's network --
 
-    def get(self, path, *options):
+    def get(self, path):
         """(status, body) of a page on port 80."""
         done = subprocess.run(
             ["nsenter", "-t", str(self.leader), "-n", sys.executable,
-             os.path.join(HERE, "load.py"), "get", path, *options],
+             os.path.join(HERE, "load.py"), "get", path],
             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60, check=True)
         status, _, body = done.stdout.decode("utf-8", "replace").partition("\n")
         return int(status), body

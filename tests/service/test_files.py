@@ -1,8 +1,10 @@
 """What `make install` puts where, and the files themselves."""
 
+import glob
 import os
 import re
 import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -33,6 +35,57 @@ def destination(bare_tree):
     bare_tree.run("rm -rf /dest")
     yield "/dest"
     bare_tree.run("rm -rf /dest")
+
+
+# -- Building --
+
+@pytest.fixture
+def packages(bare_tree):
+    """packages(NAME=VERSION): pkg-config knows these of Lua, and nothing else."""
+    def make_files(**known):
+        for name, version in known.items():
+            bare_tree.write("/packages/%s.pc" % name,
+                            "Name: Lua\nDescription: Lua\nVersion: %s\n"
+                            "Cflags: -I/from/%s\nLibs: -lfrom-%s\n" % (version, name, name))
+        commands = bare_tree.run("cd %s && PKG_CONFIG_LIBDIR=/packages make -n BUILD=/build "
+                                 "BINARY=/build/luafcgid2" % SOURCE).out
+        compiled = [line for line in commands.splitlines() if " -c " in line]
+        linked = commands.splitlines()[-1]
+        assert compiled
+        return (set(re.findall(r"-I(\S+)", "\n".join(compiled))),
+                set(re.findall(r"-l(\S*lua\S*|from\S*)", linked)))
+    yield make_files
+    bare_tree.run("rm -rf /packages")
+
+
+@pytest.mark.parametrize("name", ["lua5.3", "lua-5.3", "lua53", "lua"])
+def test_lua_is_found_under_its_names(packages, name):
+    assert packages(**{name: "5.3.6"}) == ({"/from/" + name}, {"from-" + name})
+
+
+def test_another_lua_is_not_taken_for_it(packages):
+    assert packages(lua="5.4.4", lua53="5.3.3") == ({"/from/lua53"}, {"from-lua53"})
+
+
+def test_without_pkg_config_the_usual_names_are_tried(packages, bare_tree):
+    assert packages() == ({"/usr/include/lua5.3"}, {"lua5.3"})
+    make(bare_tree, "-s -j2 WERROR=1 PKG_CONFIG=/none BUILD=/tmp/plain BINARY=/tmp/plain/it")
+    assert bare_tree.run("/tmp/plain/it -v && rm -r /tmp/plain").out.startswith("luafcgid2")
+
+
+@pytest.mark.parametrize("target", ["all", "check", "check-unit", "bench", "clean", "dist",
+                                    "install", "install-daemon", "update", "uninstall"])
+def test_make_knows(bare_tree, target):
+    assert make(bare_tree, "-n " + target).out
+
+
+def test_clean_leaves_what_was_there_before(bare_tree):
+    bare_tree.run("cp -a %s /copy && cd /copy && make -s clean" % SOURCE)
+    try:
+        assert bare_tree.run("diff -rq %s /copy" % SOURCE, check=False).out.splitlines() == [
+            "Only in %s: %s" % (SOURCE, name) for name in (".build", "luafcgid2")]
+    finally:
+        bare_tree.run("rm -r /copy")
 
 
 # -- Installing below another root --
@@ -80,6 +133,15 @@ def test_other_places_and_another_user_are_put_into_the_files(bare_tree, destina
     assert "\nDAEMON=/opt/lua/bin/luafcgid2\n" in script
     assert "\nWRAPPER=/opt/lua/share/luafcgid2/daemon.lua\n" in script
     assert "\nDAEMON_USER=lua\n" in script
+
+
+def test_single_places_can_be_chosen(bare_tree, destination):
+    make(bare_tree, "install install-daemon DESTDIR=/dest BINDIR=/opt/bin CONFDIR=/srv/lua")
+    assert {"/opt/bin/luafcgid2", "/srv/lua/config.lua"} <= files(bare_tree, destination)
+    assert "\nExecStart=/opt/bin/luafcgid2 -c /srv/lua/config.lua\n" in bare_tree.read(
+        "/dest/usr/lib/systemd/system/luafcgid2.service")
+    make(bare_tree, "uninstall DESTDIR=/dest BINDIR=/opt/bin CONFDIR=/srv/lua")
+    assert files(bare_tree, destination) == {"/srv/lua/config.lua", "/etc/default/luafcgid2"}
 
 
 @pytest.mark.parametrize("name", ["/etc/luafcgid2/config.lua", "/etc/default/luafcgid2",
@@ -154,10 +216,12 @@ def test_the_default_socket_is_not_hidden_from_the_web_server(tree):
     assert "/var/tmp" in service["ReadWritePaths"]
 
 
-@pytest.mark.parametrize("name", ["etc/init.d/luafcgid2", "etc/rc.d/luafcgid2",
-                                  "etc/service.sh", "tests/service/run.sh",
-                                  "tests/service/tree.sh", "tests/arm/run.sh",
-                                  "tests/interop/run.sh"])
+SHELL = sorted(os.path.relpath(name, TOP) for pattern in (
+    "etc/init.d/*", "etc/rc.d/*", "etc/*.sh", "scripts/*.sh", "tests/*/*.sh")
+    for name in glob.glob(os.path.join(TOP, pattern)))
+
+
+@pytest.mark.parametrize("name", SHELL)
 def test_shellcheck(name):
     subprocess.run(["shellcheck", "-x", name], cwd=TOP, check=True)
 
@@ -195,3 +259,28 @@ def test_the_manual_names_every_option_and_signal(tree):
         assert re.search(r"^ +%s\b" % option, text, re.MULTILINE), option
     for signal in ("TERM", "INT", "HUP", "USR1"):
         assert signal in text
+
+
+# -- These tests, where they can't run --
+
+def test_what_cannot_be_done_here_is_skipped_loudly_but_never_in_ci():
+    script = '. "%s/tests/service/tree.sh"; skip "no kernel"; echo went on' % TOP
+    for ci, status in (("", 0), ("true", 1)):
+        done = subprocess.run(["sh", "-c", script], env=dict(os.environ, CI=ci),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              encoding="utf-8", check=False)
+        assert (done.returncode, done.stdout) == (status, "")
+        assert ("FAILED" if ci else "NOTHING WAS TESTED: no kernel") in done.stderr
+
+
+def test_a_machine_that_does_not_boot_is_noticed(tmp_path):
+    """The kernel's refusal, as systemd-nspawn puts it."""
+    refusal = "Failed to create namespace: Operation not permitted"
+    fake = tmp_path / "systemd-nspawn"
+    fake.write_text("#!/bin/sh\necho '%s'\nexit 1\n" % refusal)
+    fake.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, os.path.join(TOP, "tests/service/machine.py"), str(tmp_path / "tree")],
+        env=dict(os.environ, PATH="%s:%s" % (tmp_path, os.environ["PATH"])),
+        stderr=subprocess.PIPE, encoding="utf-8", check=False)
+    assert done.returncode == 77 and refusal in done.stderr

@@ -247,6 +247,16 @@ def test_rotate_opens_the_log_anew(running):
     running.tree.run("rm %s.1" % LOG)
 
 
+def test_logrotate_finds_the_daemon_by_the_init_script(running):
+    seen = len(running.tree.read(LOG))
+    running.tree.run("logrotate --force /etc/logrotate.d/luafcgid2")
+    wait_until(lambda: running.tree.exists(LOG), "the new log")
+    wait_until(lambda: "log reopened" in running.tree.read(LOG), "it to be the daemon's")
+    assert "log reopened" not in running.tree.read(LOG + ".1")[seen:]
+    running("stop")
+    running.tree.run("logrotate --force /etc/logrotate.d/luafcgid2 && rm %s.*" % LOG)
+
+
 def test_running_requests_end_before_stop_returns(running):
     directory = os.open(running.tree.path("/run/luafcgid2"), os.O_PATH)
     try:

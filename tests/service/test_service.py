@@ -14,6 +14,7 @@ import pytest
 import fastcgi
 from machine import make, wait_until
 
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CONFIG = "/etc/luafcgid2/config.lua"
 DROP_INS = "/etc/systemd/system/luafcgid2.service.d"
 NGINX = "/etc/nginx/sites-enabled/luafcgid2"
@@ -56,9 +57,9 @@ def connect(machine, path=SOCKET, timeout=20):
         os.close(directory)
 
 
-def begin(connection, script):
+def begin(connection, script, **more):
     connection.begin({"SCRIPT_FILENAME": "/var/www/html" + script, "SCRIPT_NAME": script,
-                      "REQUEST_METHOD": "GET", "SERVER_NAME": "localhost"})
+                      "REQUEST_METHOD": "GET", "SERVER_NAME": "localhost", **more})
     return connection.end()
 
 
@@ -111,6 +112,20 @@ def test_a_fresh_installation_serves_on_the_default_socket(site):
     assert serves(site)
 
 
+def test_the_readmes_shorter_form_for_nginx(site):
+    with open(os.path.join(TOP, "README"), encoding="utf-8") as f:
+        location = re.search(r"form\nknown from the predecessors,\n\n((?: {4}.*\n)+)",
+                             f.read()).group(1)
+    site.write(NGINX, "server {\n    listen 80;\n    root /var/www/html;\n%s}\n" % location)
+    site.run("systemctl restart nginx")
+    try:
+        wait_for_web_server(site)
+        assert serves(site)
+    finally:
+        site.write(NGINX, site.read(SNIPPET))
+        site.run("systemctl restart nginx")
+
+
 def test_the_recommended_socket_serves(service):
     assert service.run("stat -c '%U %G %a' " + SOCKET).out == "www-data www-data 660\n"
     assert serves(service)
@@ -144,7 +159,8 @@ def test_the_status_counts_requests(service):
     drop_in(service, "[Service]\nWatchdogSec=2\n")
 
     def number():
-        found = re.search(r"(\d+) requests", service.property("StatusText"))
+        found = re.search(r"(\d+) requests served, \d+ Lua states,",
+                          service.property("StatusText"))
         return int(found.group(1)) if found else -1
     wait_until(lambda: number() >= 0, "a status with a number of requests")
     before = number()
@@ -414,6 +430,41 @@ def test_a_user_of_its_own(service):
     assert serves(service)
 
 
+def test_scripts_that_use_the_pins(service):
+    """hardware.conf, with the groups of Raspberry Pi OS; its devices are not to be had."""
+    example = service.read("/usr/share/doc/luafcgid2/systemd/hardware.conf")
+    groups = re.search(r"^SupplementaryGroups=(.*)$", example, re.MULTILINE).group(1).split()
+    for group in groups:
+        service.run("groupadd --system " + group)
+    try:
+        drop_in(service, example)
+        assert serves(service)
+        status = service.read("/proc/%d/status" % service.pid())
+        numbers = set(re.search(r"^Groups:(.*)$", status, re.MULTILINE).group(1).split())
+        for group in groups:
+            assert service.run("getent group " + group).out.split(":")[2] in numbers
+    finally:
+        service.run("rm -rf %s; systemctl daemon-reload; systemctl restart luafcgid2" % DROP_INS)
+        for group in groups:
+            service.run("groupdel " + group)
+
+
+def test_sessions_survive_a_restart_in_the_state_directory(service):
+    service.write(CONFIG, service.config + 'SessionFile = "/var/lib/luafcgid2/sessions"\n')
+    service.run("systemctl restart luafcgid2")
+
+    def count(cookie=""):
+        with connect(service) as connection:
+            return begin(connection, "/count.lua", HTTP_COOKIE=cookie).response()
+    first = count()
+    assert first.text == "1"
+    cookie = first.header("Set-Cookie").partition(";")[0]
+    assert count(cookie).text == "2"
+    service.run("systemctl restart luafcgid2")
+    assert service.run("stat -c '%U %a' /var/lib/luafcgid2/sessions").out == "www-data 600\n"
+    assert count(cookie).text == "3"
+
+
 # -- Upgrades, and the end --
 
 def test_update_replaces_the_program_and_restarts(service):
@@ -425,6 +476,19 @@ def test_update_replaces_the_program_and_restarts(service):
     assert service.pid() not in (0, before)
     assert service.run("readlink /proc/%d/exe" % service.pid()).out == "/usr/bin/luafcgid2\n"
     assert serves(service)
+
+
+def test_below_another_root_the_running_service_is_left_alone(service):
+    pid = service.pid()
+    units = service.run("systemctl list-unit-files 'luafcgid2*' --no-legend").out
+    try:
+        for target in ("install install-daemon", "update", "uninstall"):
+            make(service, target + " DESTDIR=/dest")
+    finally:
+        service.run("rm -rf /dest")
+    assert service.pid() == pid and serves(service)
+    assert service.run("systemctl list-unit-files 'luafcgid2*' --no-legend").out == units
+    assert service.property("NeedDaemonReload") == "no"
 
 
 def test_update_starts_nothing_that_was_stopped(service):
