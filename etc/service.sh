@@ -2,7 +2,8 @@
 # What the Makefile's install-daemon, update and uninstall do to the running system, and
 # only when DESTDIR is empty:
 #
-#   service.sh installed USER GROUP   makes the directories, tells systemd of new units
+#   service.sh installed USER GROUP   makes the directories, tells systemd of new units, and
+#                                     the administrator what to do now
 #   service.sh updated                restarts the service if it runs
 #   service.sh leaving                stops it and takes it out of the boot sequence
 #   service.sh left                   tells systemd that the units are gone
@@ -32,7 +33,13 @@ installed() {
     if under_systemd; then
         systemctl daemon-reload
         systemd-tmpfiles --create luafcgid2.conf
-        echo "now: systemctl enable --now luafcgid2"
+        if systemctl --quiet is-active luafcgid2.service; then
+            echo "now: systemctl restart luafcgid2, since the old one still runs"
+        else
+            echo "now: systemctl enable --now luafcgid2"
+        fi
+    elif runs_by_script; then
+        echo "now: service luafcgid2 restart, since the old one still runs"
     elif [ -d /etc/init.d ]; then
         echo "now: update-rc.d luafcgid2 defaults; service luafcgid2 start"
     else

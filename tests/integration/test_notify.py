@@ -77,7 +77,7 @@ def test_the_end_is_announced_before_running_requests_are_waited_for(daemon, man
 
 
 def test_the_heartbeat_feeds_the_watchdog_and_tells_the_state(daemon, manager):
-    d = daemon()
+    d = daemon(WorkerThreads=1)  # so that one state serves all of it
     page = d.script("function main() end")
     for _ in range(5):
         d.request(page)

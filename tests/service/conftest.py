@@ -56,7 +56,7 @@ def machine(tree):
     tree.run("mount -t proc proc /proc")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def new_machine():
     """One that has only what every one has, with the source in its user's home."""
     tree = Tree(os.path.join(TREES, "new"))

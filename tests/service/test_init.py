@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import fastcgi
-from machine import wait_until
+from machine import make, wait_until
 
 PIDFILE = "/run/luafcgid2/luafcgid2.pid"
 CONFIG = "/etc/luafcgid2/config.lua"
@@ -110,6 +110,16 @@ def test_the_directories_belong_to_the_user(running):
                        ("/var/lib/luafcgid2", "700")):
         assert running.tree.run("stat -c '%U %a' " + name).out == "www-data %s\n" % mode
     assert running.tree.run("stat -c %U " + LOG).out == "www-data\n"
+
+
+def test_an_installation_says_what_to_do_next(script):
+    assert "now: update-rc.d luafcgid2 defaults; service luafcgid2 start\n" in make(
+        script.tree, "install-daemon").out
+    script("start")
+    assert "now: service luafcgid2 restart" in make(script.tree, "install-daemon").out
+    pid = script.pid()
+    make(script.tree, "update")
+    assert script.pid() != pid and script.serves()
 
 
 def test_start_twice_is_fine_and_starts_one(running):

@@ -502,9 +502,10 @@ def test_an_upgrade_keeps_a_changed_configuration(service):
     kept = service.read(reference)
     try:
         service.write(reference, kept + "-- an option of the next version\n")
-        make(service, "install install-daemon")
+        result = make(service, "install install-daemon")
     finally:
         service.write(reference, kept)
+    assert "now: systemctl restart luafcgid2" in result.out
     assert service.read(CONFIG) == service.config
     assert service.read(CONFIG + ".new") == kept + "-- an option of the next version\n"
     service.run("systemctl restart luafcgid2")
@@ -525,6 +526,7 @@ def test_uninstall_keeps_configuration_and_logs_and_says_so(service):
         LOG + ".2.gz", "/var/lib/luafcgid2", "/var/tmp/luafcgid2-test",
         "/etc/nginx/sites-enabled/luafcgid2", "/run/luafcgid2"})
     # And back again, as the fixture expects it.
-    make(service, "install install-daemon")
+    result = make(service, "install install-daemon")
+    assert "now: systemctl enable --now luafcgid2" in result.out
     service.run("systemctl start luafcgid2")
     assert serves(service)
