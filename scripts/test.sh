@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 
 sh scripts/install-packages.sh -s nginx build-essential pkg-config libfcgi-dev \
     liblua5.3-dev libcmocka-dev python3-pytest nginx-light lua5.3 curl \
-    chromium chromium-driver
+    chromium chromium-driver mandoc
 
 mode=${SANITIZE:+SANITIZE=$SANITIZE}
 LUAFCGID2=$PWD/${SANITIZE:+.build/$SANITIZE/}luafcgid2
