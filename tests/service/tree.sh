@@ -64,15 +64,15 @@ keep() {
 
 build_base() {
     site=$(mirror "$suite")
-    debootstrap --variant=minbase "$suite" "$tree.new" ${site:+"$site"}
+    debootstrap --variant=minbase "$suite" "$tree.new" ${site:+"$site"} || return 1
+    echo 127.0.0.1 localhost >"$tree.new/etc/hosts"
+    # No tree outlives a power cut: no need to wait for the disk after each file.
+    echo force-unsafe-io >"$tree.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
 }
 
 # Packages, and with -- before them foreign architectures.
 build_tree() {
     cp -a "$base" "$tree.new" || return 1
-    echo 127.0.0.1 localhost >"$tree.new/etc/hosts"
-    # No tree outlives a power cut: no need to wait for the disk after each file.
-    echo force-unsafe-io >"$tree.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
     wanted=
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         wanted="$wanted $1"
