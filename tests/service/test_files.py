@@ -135,6 +135,13 @@ def test_other_places_and_another_user_are_put_into_the_files(bare_tree, destina
     assert "\nDAEMON_USER=lua\n" in script
 
 
+def test_a_service_needs_its_user(bare_tree):
+    result = bare_tree.run("cd %s && make install-daemon SERVICE_USER=nosuch" % SOURCE,
+                           check=False)
+    assert result.status != 0 and "there is no user nosuch here" in result.err
+    assert not bare_tree.exists("/etc/init.d/luafcgid2")
+
+
 def test_single_places_can_be_chosen(bare_tree, destination):
     make(bare_tree, "install install-daemon DESTDIR=/dest BINDIR=/opt/bin CONFDIR=/srv/lua")
     assert {"/opt/bin/luafcgid2", "/srv/lua/config.lua"} <= files(bare_tree, destination)
