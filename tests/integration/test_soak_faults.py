@@ -17,14 +17,14 @@ import pytest
 import fastcgi
 import servers
 from harm import OWN_MEMORY, process_state
-from servers import SANITIZER, wait_until
+from servers import wait_until
 
 SECONDS = float(os.environ.get("LUAFCGID2_FAULT_SOAK", "10"))
 CONNECTIONS = 64
 SLACK = 3 << 20  # bytes by which resident memory may move: what is alive differs
 MOST = 64 << 20  # bytes: each of 8 workers may just now be at a limit, of state and body
 
-DAEMON = {"WorkerThreads": 8, "RequestTimeout": 2 if SANITIZER else 1, "Watchdog": 0,
+DAEMON = {"WorkerThreads": 8, "RequestTimeout": 2, "Watchdog": 0,
           "ScriptMemoryLimit": 2 << 20, "LuaMaxStates": 8, "LuaTotalStates": 64,
           "LuaMaxRequests": 500}
 
@@ -175,7 +175,11 @@ def test_resident_memory_is_flat(soak, capsys):
     late = [rss for t, rss in soak.memory if t >= SECONDS / 2]
     middle = [int(statistics.median(part)) >> 10 for part in (early, late)]
     with capsys.disabled():
-        print("\nresident in the middle %d KiB in the first half and %d KiB in the second, at "
+        tenths = [[rss >> 10 for t, rss in soak.memory if int(t * 10 / SECONDS) == n]
+                  for n in range(10)]
+        print("\nresident by tenths of the time, KiB:",
+              *(int(statistics.median(part)) for part in tenths if part))
+        print("resident in the middle %d KiB in the first half and %d KiB in the second, at "
               "most %d KiB" % (middle[0], middle[1],
                                max(early + late) >> 10))
     assert statistics.median(late) <= statistics.median(early) + SLACK
