@@ -310,19 +310,27 @@ static int api_dir(lua_State *L)
     return 1;
 }
 
+struct listing {
+    struct buffer *list;
+    bool whole;
+};
+
 /* While the pool is walked no Lua may run, which could raise: collected first. */
 static void note_script(const char *path, int states, void *arg)
 {
-    struct buffer *list = arg;
-    buffer_append(list, &states, sizeof states);
-    buffer_append(list, path, strlen(path) + 1);
+    struct listing *l = arg;
+    l->whole = l->whole && buffer_append(l->list, &states, sizeof states) &&
+               buffer_append(l->list, path, strlen(path) + 1);
 }
 
 static int api_thread_data(lua_State *L)
 {
     struct api_call *call = api_call_of(L);
     struct buffer *list = lf_push_buffer(L);
-    call->visit_scripts(call->pool, note_script, list);
+    struct listing listing = {list, true};
+    call->visit_scripts(call->pool, note_script, &listing);
+    if (!listing.whole)
+        return luaL_error(L, "not enough memory");
     lua_newtable(L);
     for (size_t i = 0; i < list->len;) {
         int states;

@@ -538,6 +538,7 @@ static bool transmit(struct request *r, bool end)
 {
     bool whole = end && !r->head_sent;
     if (!r->head_sent && !write_head(r, whole ? (int64_t)r->body.len : -1)) {
+        buffer_clear(&r->head, HEAD_KEEP); /* the head of the error page comes there */
         r->aborted = true;
         return false;
     }

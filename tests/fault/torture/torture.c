@@ -373,7 +373,7 @@ static bool one_round(const struct kind *k, unsigned n, bool all)
 /* A script of many allocations is not made to fail at each of the later ones. */
 static unsigned next(unsigned n)
 {
-    return n < 400 ? n + 1 : n + 1 + n / 100;
+    return n < 1000 ? n + 1 : n + 1 + n / 100;
 }
 
 static void torture(const struct kind *k)
