@@ -26,7 +26,8 @@ MOST = 64 << 20  # bytes: each of 8 workers may just now be at a limit, of state
 
 DAEMON = {"WorkerThreads": 8, "RequestTimeout": 2, "Watchdog": 0,
           "ScriptMemoryLimit": 2 << 20, "LuaMaxStates": 8, "LuaTotalStates": 64,
-          "LuaMaxRequests": 500}
+          "LuaMaxRequests": 500,
+          "SessionMaxCount": 100}  # soon reached: each answer of "session" makes a new one
 
 GOOD = {
     "hello": "function main() return 'good' end",
