@@ -52,6 +52,8 @@ pid_t process_start(const char *command, int in, int out)
     if (pid == 0)
         become(command, in, out, (int)limit);
     int error = errno;
+    if (pid > 0)
+        setpgid(pid, pid); /* too, for it may be killed before it has done so */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
     return pid;
