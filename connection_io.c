@@ -167,7 +167,7 @@ static enum connection_status fill(struct connection *c, int64_t timeout)
         r->from = 0;
     }
     struct iovec part = {.iov_base = r->feed.data + r->to,
-                         .iov_len = r->feed.size - r->to};
+                         .iov_len = connection_reader_room(r) - r->to};
     size_t got = 0;
     enum connection_status status = receive(c, &part, 1, timeout, &got);
     r->to += got;

@@ -24,12 +24,6 @@ enum look { LOOK_COMPLETE, LOOK_MORE, LOOK_LINGER, LOOK_CLOSE };
 
 /* -- Pending bytes -- */
 
-/* What fits the reader's memory, with the room before it that record_pack needs. */
-static size_t reader_room(const struct connection_reader *r)
-{
-    return r->feed.size - RECORD_PACK_ROOM;
-}
-
 /* Room behind pending bytes. It doubles: bytes that trickle in are not copied for each. A
  * head that is allowed, and a record between, always fit the reader's memory. */
 static bool grow_pending(struct connection *c, size_t limit)
@@ -69,7 +63,8 @@ static bool leave_reader(struct connection *c)
 {
     struct connection_reader *r = c->reader;
     connection_forget_pending(c);
-    return keep_pending(c, r->feed.data + r->from, r->to - r->from, reader_room(r));
+    return keep_pending(c, r->feed.data + r->from, r->to - r->from,
+                        connection_reader_room(r));
 }
 
 /* -- Heads -- */
@@ -185,7 +180,7 @@ static enum look receive_more(struct connection *c, uint8_t *data, size_t *len,
 static enum look await_head(struct connection_reader *r, struct connection *c,
                             const uint8_t *data, size_t len)
 {
-    if (!c->pending && !keep_pending(c, data, len, reader_room(r)))
+    if (!c->pending && !keep_pending(c, data, len, connection_reader_room(r)))
         return LOOK_CLOSE;
     if (len == 0)
         connection_forget_pending(c);
@@ -217,7 +212,7 @@ static bool make_space(struct connection_reader *r, struct connection *c,
                        struct place *at)
 {
     if (c->pending) {
-        bool ok = grow_pending(c, reader_room(r));
+        bool ok = grow_pending(c, connection_reader_room(r));
         at->data = c->pending;
         at->cap = c->pending_cap;
         return ok;

@@ -76,6 +76,13 @@ struct connection_reader {
     bool polled; /* since a deferred one was taken: they must not starve the others */
 };
 
+/* How many bytes that were not yet used may be there: they must fit behind the room that
+ * record_pack needs when they are a head. */
+static inline size_t connection_reader_room(const struct connection_reader *r)
+{
+    return r->feed.size - RECORD_PACK_ROOM;
+}
+
 /* `word`, `since` and `kind` are atomic. All else belongs to the owner: who moved `word`
  * to BUSY, until who moves it on. `next` is under the set's lock while the connection is
  * in one of its lists. */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -579,6 +581,44 @@ static void *pour(void *arg)
     struct pour *p = arg;
     send_all(p->fd, p->b->data, p->b->len);
     return NULL;
+}
+
+/* The requests behind a body that nobody read are more than a worker's memory holds. */
+static void requests_that_fill_the_memory_are_all_served(void **state)
+{
+    enum { FULL = 145000, MANY = 170 };
+    struct server s;
+    struct response r = {0};
+    struct bytes b = {0};
+    pthread_t thread;
+    (void)state;
+    default_config(&s);
+    start(&s);
+    int fd = must_dial(&s), queued = 0;
+    put_head(&b, 1, true, "slow", 0);
+    send_all(fd, b.data, b.len);
+    wait_until(atomic_load(&s.in_slow) == 1);
+    b.len = 0;
+    put_body(&b, 1, NULL, 0, 1);
+    for (int i = 0; i < MANY; i++) {
+        put_head(&b, 2, true, "behind", 0);
+        put_body(&b, 2, big_body, 1000, 1000);
+    }
+    struct pour p = {fd, &b};
+    assert_int_equal(pthread_create(&thread, NULL, pour, &p), 0);
+    wait_until(ioctl(fd, SIOCOUTQ, &queued) == 0 && queued > FULL);
+    atomic_store(&s.gate, true);
+    read_response(fd, &r);
+    assert_out(&r, "slow");
+    for (int i = 0; i < MANY; i++) {
+        read_response(fd, &r);
+        assert_out(&r, "behind");
+    }
+    pthread_join(thread, NULL);
+    close(fd);
+    stop(&s);
+    drop(&r.out);
+    drop(&b);
 }
 
 /* Sends while reading, as a web server does. */
@@ -1863,6 +1903,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_head_byte_by_byte_is_served),
         cmocka_unit_test(a_request_cut_anywhere_is_served),
         cmocka_unit_test(pipelined_requests_are_all_served),
+        cmocka_unit_test(requests_that_fill_the_memory_are_all_served),
         cmocka_unit_test(bodies_of_every_size_come_back),
         cmocka_unit_test(heads_up_to_the_limit_are_served_and_longer_refused),
         cmocka_unit_test(management_records_are_answered),
