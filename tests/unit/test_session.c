@@ -618,6 +618,13 @@ static int64_t cpu_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* LUAFCGID2_SLOWDOWN says how many times slower all is, under valgrind. */
+static int64_t pause_max(void)
+{
+    const char *slowdown = getenv("LUAFCGID2_SLOWDOWN");
+    return PAUSE_MAX * (slowdown == NULL ? 1 : atoi(slowdown));
+}
+
 /* 100,000 sessions are made and used; no call may cost more than 1 ms. What else the
  * machine does hits another call in each run, what the store does the same one: so of
  * each call the shortest of three runs counts. */
@@ -643,7 +650,7 @@ static void no_call_is_slow_with_a_hundred_thousand_sessions(void **state)
         assert_int_equal(session_store_count(store), COUNT);
     }
     for (int i = 0; i < 2 * COUNT; i++)
-        assert_true(took[i] < PAUSE_MAX);
+        assert_true(took[i] < pause_max());
     pass(HOUR);
     for (int i = 0; i < 200; i++)
         session_store_sweep(store, &config);
