@@ -491,10 +491,10 @@ static int push_arguments(lua_State *L, struct api *api)
     return count;
 }
 
+/* A script can call this too, by debug.getinfo. */
 static int serve(lua_State *L)
 {
-    struct api_call *call =
-        api_call_of(L); /* a script can call this too: debug.getinfo */
+    struct api_call *call = api_call_of(L);
     struct api *api = script_api(script_of(L));
     globals_begin(L, api->globals, call->request, call->worker);
     push_entry_point(L, call->request->config);
