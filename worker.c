@@ -78,6 +78,22 @@ static void enter_directory(struct worker *w, const char *script)
     }
 }
 
+/* -- Scheduling -- */
+
+/* A worker that is woken must not push the web server off its core: that has more
+ * requests to hand out, and who lets it finish finds several at once. A quarter more of
+ * them per second on two cores. A policy that somebody chose is left alone. */
+static void let_the_web_server_finish(void)
+{
+#ifdef SCHED_BATCH
+    struct sched_param param;
+    int policy;
+    if (pthread_getschedparam(pthread_self(), &policy, &param) == 0 &&
+        policy == SCHED_OTHER)
+        pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
+#endif
+}
+
 /* -- One request -- */
 
 static void log_failure(const struct request *r, int status, const char *message)
@@ -172,6 +188,7 @@ static void refresh_config(struct worker *w)
 static bool begin(struct worker *w)
 {
     log_set_worker(w->id);
+    let_the_web_server_finish();
     request_init(&w->request);
     w->has_directory = own_directory();
     w->watch = limit_watch_create(w->id);

@@ -154,6 +154,13 @@ def test_start_returns_when_it_serves(service):
             assert begin(connection, "/hello.lua").response().text == "hello"
 
 
+def test_workers_leave_the_core_to_the_web_server(service):
+    """The filter of system calls does not let the daemon ask for it: the unit does."""
+    pid = service.property("MainPID")
+    policies = service.run("awk '{print $41}' /proc/%s/task/*/stat" % pid).out.split()
+    assert len(policies) > 2 and set(policies) == {str(os.SCHED_BATCH)}
+
+
 def test_the_status_counts_requests(service):
     """It goes with the watchdog's message, so that is made to come often."""
     drop_in(service, "[Service]\nWatchdogSec=2\n")
