@@ -486,12 +486,6 @@ enum headers_result request_set_headers(struct request *r, const char *text, siz
     return result;
 }
 
-bool request_set_cookie(struct request *r, const char *value, size_t len)
-{
-    r->session_cookie.len = 0;
-    return buffer_append(&r->session_cookie, value, len);
-}
-
 /* -- Sending -- */
 
 /* HEAD (RFC 9110 section 9.3.2), 204, 304 (15.3.5, 15.4.5): no body. */

@@ -48,7 +48,7 @@ struct request {
     char default_status[128];
     const struct config *defaults_of;
     struct buffer head, body;
-    struct buffer session_cookie; /* empty: none to set */
+    struct buffer session_cookie; /* a Set-Cookie that outlives resets; empty: none */
     bool buffering;
     bool head_sent; /* something went out: status and headers are history */
     bool gone;      /* the client went away: nothing more is sent or kept */
@@ -89,10 +89,6 @@ enum headers_result request_set_header(struct request *r, const char *name,
 
 /* The same for every line of a text of lines; stops at the first bad one. */
 enum headers_result request_set_headers(struct request *r, const char *text, size_t len);
-
-/* Sets the Set-Cookie field of the session, which survives request_reset. false: out of
- * memory. */
-bool request_set_cookie(struct request *r, const char *value, size_t len);
 
 /* The reason phrase of an HTTP status (IANA's list), or NULL. */
 const char *request_reason(int status);

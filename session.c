@@ -310,8 +310,26 @@ bool session_set(struct session_store *s, const struct config *config,
         variable_drop(v);
         pthread_mutex_unlock(&shard->lock);
     }
-    log_refusal(id, result, config);
+    if (result != REALM_OK)
+        log_refusal(id, result, config);
     return result == REALM_OK;
+}
+
+size_t session_copy(struct session_store *s, const struct session_id *id,
+                    struct bytes realm, struct bytes name, void *data, size_t room)
+{
+    struct shard *shard;
+    struct session *session = lock_session(s, id, &shard);
+    const struct variable *v = NULL;
+    size_t len = SIZE_MAX;
+    if (session != NULL)
+        v = realms_get(&session->data, realm, name);
+    if (v != NULL)
+        len = v->value_len;
+    if (len <= room && len > 0)
+        memcpy(data, variable_value(v).data, len);
+    pthread_mutex_unlock(&shard->lock);
+    return len;
 }
 
 bool session_get(struct session_store *s, const struct session_id *id, struct bytes realm,
@@ -319,25 +337,14 @@ bool session_get(struct session_store *s, const struct session_id *id, struct by
 {
     /* No memory is asked for under the lock; so what does not fit is looked for again. */
     for (;;) {
-        struct shard *shard;
-        struct session *session = lock_session(s, id, &shard);
-        const struct variable *v = NULL;
-        size_t room = value->cap - value->len, len = 0;
-        if (session != NULL)
-            v = realms_get(&session->data, realm, name);
-        if (v != NULL) {
-            len = v->value_len;
-            if (len > 0 && len <= room)
-                memcpy(value->data + value->len, variable_value(v).data, len);
-        }
-        pthread_mutex_unlock(&shard->lock);
-        if (v == NULL)
-            return false;
+        size_t room = value->cap - value->len;
+        char *end = room > 0 ? value->data + value->len : NULL;
+        size_t len = session_copy(s, id, realm, name, end, room);
         if (len <= room) {
             value->len += len;
             return true;
         }
-        if (!buffer_reserve(value, len))
+        if (len == SIZE_MAX || !buffer_reserve(value, len))
             return false;
     }
 }

@@ -113,6 +113,11 @@ bool session_set(struct session_store *s, const struct config *config,
 bool session_get(struct session_store *s, const struct session_id *id, struct bytes realm,
                  struct bytes name, struct buffer *value);
 
+/* The same into `room` bytes at `data`, if that is enough. Returns the value's length;
+ * SIZE_MAX: not there. */
+size_t session_copy(struct session_store *s, const struct session_id *id,
+                    struct bytes realm, struct bytes name, void *data, size_t room);
+
 /* "*": whether there is any. */
 bool session_has_realm(struct session_store *s, const struct session_id *id,
                        struct bytes realm);

@@ -16,6 +16,7 @@
 #include <strings.h>
 
 #define COOKIES_TRIED 8
+#define SMALL_VALUE   256 /* bytes; read without asking for memory */
 
 static bool is_https(const struct request *r)
 {
@@ -62,17 +63,17 @@ static struct session_id *find(struct api_call *call)
     return call->session.present ? &call->session.id : NULL;
 }
 
-static void send_cookie(lua_State *L, struct request *r, const char *key)
+static bool send_cookie(struct request *r, const char *key)
 {
-    struct buffer *value = lf_push_buffer(L);
-    if (!session_cookie(r->config, is_https(r), key, value) ||
-        !request_set_cookie(r, value->data, value->len))
-        luaL_error(L, "not enough memory");
-    lua_pop(L, 1);
+    r->session_cookie.len = 0;
+    bool ok = session_cookie(r->config, is_https(r), key, &r->session_cookie);
+    if (!ok)
+        log_error("session: out of memory");
+    return ok;
 }
 
 /* The request's session, made if need be; NULL when it cannot be. */
-static struct session_id *start(lua_State *L, struct api_call *call)
+static struct session_id *start(struct api_call *call)
 {
     struct request *r = call->request;
     struct session_id *id = find(call);
@@ -87,16 +88,15 @@ static struct session_id *start(lua_State *L, struct api_call *call)
     struct session_client client = client_of(r);
     if (!session_create(call->sessions, r->config, &client, key, &call->session.id))
         return NULL;
-    call->session.present = true;
-    send_cookie(L, r, key);
-    return &call->session.id;
+    call->session.present = send_cookie(r, key);
+    return call->session.present ? &call->session.id : NULL;
 }
 
 /* -- The functions -- */
 
 static int session_start(lua_State *L)
 {
-    lua_pushboolean(L, start(L, api_call_of(L)) != NULL);
+    lua_pushboolean(L, start(api_call_of(L)) != NULL);
     return 1;
 }
 
@@ -107,25 +107,52 @@ static struct bytes check_bytes(lua_State *L, int index)
     return b;
 }
 
-static int session_set_var(lua_State *L)
+/* No error of Lua's may be raised while `encoded` is held. */
+static bool set_value(lua_State *L, struct bytes realm, struct bytes name)
 {
     struct api_call *call = api_call_of(L);
-    struct bytes realm = check_bytes(L, 1), name = check_bytes(L, 2), value = {NULL, 0};
+    struct buffer encoded = {0};
+    const char *why = value_encode(L, 3, &encoded);
+    if (why != NULL)
+        log_warning("Session.SetVar: %s cannot be kept in a session", why);
+    struct session_id *id = why == NULL ? start(call) : NULL;
+    struct bytes value = {encoded.data, encoded.len};
+    bool ok = id != NULL &&
+              session_set(call->sessions, call->request->config, id, realm, name, value);
+    buffer_free(&encoded);
+    return ok;
+}
+
+static bool delete_value(lua_State *L, struct bytes realm, struct bytes name)
+{
+    struct api_call *call = api_call_of(L);
+    struct session_id *id = find(call);
+    return id != NULL && session_set(call->sessions, call->request->config, id, realm,
+                                     name, (struct bytes){NULL, 0});
+}
+
+static int session_set_var(lua_State *L)
+{
+    struct bytes realm = check_bytes(L, 1), name = check_bytes(L, 2);
     lua_settop(L, 3);
-    struct buffer *encoded = lf_push_buffer(L);
-    if (!lua_isnil(L, 3)) {
-        const char *why = value_encode(L, 3, encoded);
-        if (why != NULL) {
-            log_warning("Session.SetVar: %s cannot be kept in a session", why);
-            lua_pushboolean(L, 0);
-            return 1;
-        }
-        value = (struct bytes){encoded->data, encoded->len};
-    }
-    struct session_id *id = lua_isnil(L, 3) ? find(call) : start(L, call);
-    lua_pushboolean(L, id != NULL && session_set(call->sessions, call->request->config,
-                                                 id, realm, name, value));
+    lua_pushboolean(L, lua_isnil(L, 3) ? delete_value(L, realm, name)
+                                       : set_value(L, realm, name));
     return 1;
+}
+
+/* Pushes the encoded value of a variable as a value of Lua. false: it is not there. */
+static bool push_value(lua_State *L, struct api_call *call, const struct session_id *id,
+                       struct bytes realm, struct bytes name)
+{
+    char small[SMALL_VALUE];
+    size_t len = session_copy(call->sessions, id, realm, name, small, sizeof small);
+    if (len == SIZE_MAX)
+        return false;
+    if (len <= sizeof small)
+        return value_push(L, small, len);
+    struct buffer *large = lf_push_buffer(L);
+    return session_get(call->sessions, id, realm, name, large) &&
+           value_push(L, large->data, large->len);
 }
 
 static int session_get_var(lua_State *L)
@@ -133,9 +160,7 @@ static int session_get_var(lua_State *L)
     struct api_call *call = api_call_of(L);
     struct bytes realm = check_bytes(L, 1), name = check_bytes(L, 2);
     struct session_id *id = find(call);
-    struct buffer *encoded = lf_push_buffer(L);
-    if (id == NULL || !session_get(call->sessions, id, realm, name, encoded) ||
-        !value_push(L, encoded->data, encoded->len))
+    if (id == NULL || !push_value(L, call, id, realm, name))
         lua_pushnil(L);
     return 1;
 }
@@ -165,7 +190,7 @@ static int session_end(lua_State *L)
     bool deleted = id != NULL && session_delete(call->sessions, id);
     if (id != NULL) {
         call->session.present = false;
-        send_cookie(L, call->request, NULL);
+        send_cookie(call->request, NULL);
     }
     lua_pushboolean(L, deleted);
     return 1;
@@ -179,11 +204,9 @@ static int session_renew(lua_State *L)
     char key[SESSION_KEY_MAX + 1];
     bool ok = id != NULL && !r->head_sent &&
               session_regenerate(call->sessions, r->config, id, key);
-    if (ok)
-        send_cookie(L, r, key);
-    else if (id != NULL && r->head_sent)
+    if (id != NULL && r->head_sent)
         log_warning("Session.Regenerate after the first flush: its cookie is a header");
-    lua_pushboolean(L, ok);
+    lua_pushboolean(L, ok && send_cookie(r, key));
     return 1;
 }
 

@@ -1,7 +1,6 @@
 /* SHA-256 as FIPS 180-4 describes it; the names of functions and constants are its own.
  * Called by workers (a block per request that has a session) and by whoever reads or
- * writes SessionFile. Owns nothing, takes no lock. The schedule is a ring of 16 words,
- * not 64, so that everything stays in the first cache even of a small ARM. */
+ * writes SessionFile. Owns nothing, takes no lock. */
 #include "sha256.h"
 
 #include <string.h>
@@ -37,40 +36,50 @@ static void store32(unsigned char *p, uint32_t x)
     p[3] = (unsigned char)x;
 }
 
-/* Word t of the message schedule (section 6.2.2, step 1), in the ring w. */
-static uint32_t schedule(uint32_t w[16], unsigned t)
+/* The message schedule (section 6.2.2, step 1). */
+static void schedule(uint32_t w[64], const unsigned char block[64])
 {
-    if (t < 16)
-        return w[t];
-    uint32_t w2 = w[(t - 2) % 16], w15 = w[(t - 15) % 16];
-    uint32_t sigma1 = rotr(w2, 17) ^ rotr(w2, 19) ^ w2 >> 10;
-    uint32_t sigma0 = rotr(w15, 7) ^ rotr(w15, 18) ^ w15 >> 3;
-    return w[t % 16] += sigma1 + w[(t - 7) % 16] + sigma0;
+    for (unsigned t = 0; t < 16; t++)
+        w[t] = load32(block + 4 * t);
+    for (unsigned t = 16; t < 64; t++) {
+        uint32_t w2 = w[t - 2], w15 = w[t - 15];
+        uint32_t sigma1 = rotr(w2, 17) ^ rotr(w2, 19) ^ w2 >> 10;
+        uint32_t sigma0 = rotr(w15, 7) ^ rotr(w15, 18) ^ w15 >> 3;
+        w[t] = sigma1 + w[t - 7] + sigma0 + w[t - 16];
+    }
+}
+
+/* One turn of step 3, for K[t] + W[t]. Its last eight assignments are not done here: the
+ * caller calls the words by other names the next time. Ch and Maj are written with one
+ * operation less than in section 4.1.2. */
+static inline void turn(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e,
+                        uint32_t f, uint32_t g, uint32_t *h, uint32_t kw)
+{
+    uint32_t sum1 = rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25);
+    uint32_t sum0 = rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22);
+    uint32_t ch = g ^ (e & (f ^ g));
+    uint32_t maj = (a & b) | (c & (a | b));
+    uint32_t t1 = *h + sum1 + ch + kw;
+    *d += t1;
+    *h = t1 + sum0 + maj;
 }
 
 /* Section 6.2.2, steps 2 to 4. */
 static void compress(uint32_t state[8], const unsigned char block[64])
 {
-    uint32_t w[16];
-    for (unsigned t = 0; t < 16; t++)
-        w[t] = load32(block + 4 * t);
-
+    uint32_t w[64];
+    schedule(w, block);
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
-    for (unsigned t = 0; t < 64; t++) {
-        uint32_t sum1 = rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25);
-        uint32_t ch = (e & f) ^ (~e & g);
-        uint32_t t1 = h + sum1 + ch + K[t] + schedule(w, t);
-        uint32_t sum0 = rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22);
-        uint32_t maj = (a & b) ^ (a & c) ^ (b & c);
-        h = g;
-        g = f;
-        f = e;
-        e = d + t1;
-        d = c;
-        c = b;
-        b = a;
-        a = t1 + sum0 + maj;
+    for (unsigned t = 0; t < 64; t += 8) {
+        turn(a, b, c, &d, e, f, g, &h, K[t] + w[t]);
+        turn(h, a, b, &c, d, e, f, &g, K[t + 1] + w[t + 1]);
+        turn(g, h, a, &b, c, d, e, &f, K[t + 2] + w[t + 2]);
+        turn(f, g, h, &a, b, c, d, &e, K[t + 3] + w[t + 3]);
+        turn(e, f, g, &h, a, b, c, &d, K[t + 4] + w[t + 4]);
+        turn(d, e, f, &g, h, a, b, &c, K[t + 5] + w[t + 5]);
+        turn(c, d, e, &f, g, h, a, &b, K[t + 6] + w[t + 6]);
+        turn(b, c, d, &e, f, g, h, &a, K[t + 7] + w[t + 7]);
     }
     const uint32_t sums[8] = {a, b, c, d, e, f, g, h};
     for (unsigned i = 0; i < 8; i++)
