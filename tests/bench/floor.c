@@ -1,6 +1,6 @@
 /* The floor of the benchmark: what FastCGI costs when nothing is done with a request.
  *
- *     floor ANSWER SOCKET THREADS [parked]
+ *     floor ANSWER SOCKET THREADS [parked [batch]]
  *
  * Scans the records of a request up to the end of FCGI_STDIN, and answers with one write.
  * No libfcgi, no Lua, no check, no deadline, and no parameter is parsed unless the answer
@@ -10,10 +10,13 @@
  * time. Under load it finds its next request without having slept, and few threads serve
  * many kept connections. Without it, each thread blocks in accept, then in read, until
  * its peer closes: fewer system calls, but a switch of threads for each request, and a
- * thread for each kept connection. Threads share nothing else. */
+ * thread for each kept connection. Threads share nothing else.
+ *
+ * With `batch`, threads are scheduled as luafcgid2's workers are (SCHED_BATCH). */
 #include "answer.h"
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -319,7 +322,7 @@ static int listen_at(const char *path)
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr, "usage: floor ANSWER SOCKET THREADS [parked]\n");
+        fprintf(stderr, "usage: floor ANSWER SOCKET THREADS [parked [batch]]\n");
         return 1;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -331,6 +334,11 @@ int main(int argc, char **argv)
         run = run_parked;
         parked = epoll_create1(0);
         park(EPOLL_CTL_ADD, listener, NULL);
+    }
+    if (argc > 5 && strcmp(argv[5], "batch") == 0 &&
+        sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}) != 0) {
+        perror("floor");
+        return 1;
     }
     for (int i = atoi(argv[3]); i > 1; i--) {
         pthread_t thread;
