@@ -8,6 +8,7 @@
  *
  * The input is what a peer sends on one connection, which it then half-closes. The first
  * byte chooses what the worker does with a request, the second how the bytes are cut.
+ * With REPEAT it is sent again and again, at once, so that a worker's memory is filled.
  * Whatever comes, the worker answers in well-formed records, ends each request at most
  * once, and lets the connection go. */
 #include "connection.h"
@@ -15,20 +16,32 @@
 #include "record.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_ALL = 1, READ_SOME = 2, ANSWER_FIRST = 4, LARGE = 8, KEEP = 16, NO_END = 32 };
-enum { PATIENCE = 20000 };
+enum {
+    READ_ALL = 1,
+    READ_SOME = 2,
+    ANSWER_FIRST = 4,
+    LARGE = 8,
+    KEEP = 16,
+    NO_END = 32,
+    REPEAT = 64
+};
+enum { PATIENCE = 20000, FLOOD = 160000 /* bytes: twice a worker's memory */ };
 
 static struct connections *set;
 static atomic_uint mode;
+static atomic_bool held; /* no request is served yet */
 
 static void demand(bool ok)
 {
@@ -54,7 +67,8 @@ static void write_answer(struct connection *c, bool end)
 {
     static char text[70000];
     struct iovec parts[3] = {{text, 3}, {text, 0}, {text, 11}};
-    parts[2].iov_len = atomic_load(&mode) & LARGE ? sizeof text : 11;
+    if ((atomic_load(&mode) & (LARGE | REPEAT)) == LARGE)
+        parts[2].iov_len = sizeof text;
     connection_write(c, parts, 3, end, PATIENCE);
 }
 
@@ -65,6 +79,8 @@ static void serve(struct connection *c, const FCGX_Request *fcgi, const char *pa
     char part[1000];
     size_t got, limit = m & READ_ALL ? SIZE_MAX : m & READ_SOME ? 10 : 0;
     check_parameters(fcgi, params, len);
+    while (atomic_load(&held))
+        sched_yield();
     if (m & ANSWER_FIRST)
         write_answer(c, false);
     while (limit > 0 &&
@@ -168,6 +184,32 @@ static void exchange(int fd, const uint8_t *data, size_t size, size_t step,
     }
 }
 
+static size_t send_now(int fd, const uint8_t *data, size_t size)
+{
+    ssize_t did = send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return did > 0 ? (size_t)did : 0;
+}
+
+static void wait_until_read(int fd)
+{
+    for (int queued = 1; queued > 0; sched_yield())
+        demand(ioctl(fd, SIOCOUTQ, &queued) == 0);
+}
+
+static void flood(int fd, const uint8_t *data, size_t size, size_t cut, struct answer *a)
+{
+    static uint8_t many[FLOOD];
+    size_t len = 0;
+    for (; size <= sizeof many - len; len += size)
+        memcpy(many + len, data, size);
+    atomic_store(&held, true);
+    size_t sent = send_now(fd, many, cut < size ? cut : size);
+    wait_until_read(fd);
+    sent += send_now(fd, many + sent, len - sent);
+    atomic_store(&held, false);
+    exchange(fd, many + sent, len - sent, len, a);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -181,7 +223,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     a.len = 0;
     demand(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
     demand(connections_adopt(set, pair[1]));
-    exchange(pair[0], data + 2, size - 2, data[1] ? data[1] : 4096, &a);
+    if (data[0] & REPEAT && size > 2)
+        flood(pair[0], data + 2, size - 2, data[1], &a);
+    else
+        exchange(pair[0], data + 2, size - 2, data[1] ? data[1] : 4096, &a);
     close(pair[0]);
     check_answer(&a, true);
     while (connections_count(set) > 0)
