@@ -48,7 +48,8 @@ struct request {
     char default_status[128];
     const struct config *defaults_of;
     struct buffer head, body;
-    struct buffer session_cookie; /* a Set-Cookie that outlives resets; empty: none */
+    struct buffer session_cookie; /* value of the session's Set-Cookie, which outlives
+                                     resets; empty: none */
     bool buffering;
     bool head_sent; /* something went out: status and headers are history */
     bool gone;      /* the client went away: nothing more is sent or kept */

@@ -113,8 +113,8 @@ bool session_set(struct session_store *s, const struct config *config,
 bool session_get(struct session_store *s, const struct session_id *id, struct bytes realm,
                  struct bytes name, struct buffer *value);
 
-/* The same into `room` bytes at `data`, if that is enough. Returns the value's length;
- * SIZE_MAX: not there. */
+/* Copies the value to `data` if it fits into `room` bytes, else writes nothing. Returns
+ * its length; SIZE_MAX: not there, or the session is gone. */
 size_t session_copy(struct session_store *s, const struct session_id *id,
                     struct bytes realm, struct bytes name, void *data, size_t room);
 

@@ -88,8 +88,12 @@ static struct session_id *start(struct api_call *call)
     struct session_client client = client_of(r);
     if (!session_create(call->sessions, r->config, &client, key, &call->session.id))
         return NULL;
-    call->session.present = send_cookie(r, key);
-    return call->session.present ? &call->session.id : NULL;
+    if (!send_cookie(r, key)) { /* nobody would ever have its key */
+        session_delete(call->sessions, &call->session.id);
+        return NULL;
+    }
+    call->session.present = true;
+    return &call->session.id;
 }
 
 /* -- The functions -- */
@@ -108,13 +112,13 @@ static struct bytes check_bytes(lua_State *L, int index)
 }
 
 /* No error of Lua's may be raised while `encoded` is held. */
-static bool set_value(lua_State *L, struct bytes realm, struct bytes name)
+static bool set_value(lua_State *L, struct api_call *call, struct bytes realm,
+                      struct bytes name)
 {
-    struct api_call *call = api_call_of(L);
     struct buffer encoded = {0};
     const char *why = value_encode(L, 3, &encoded);
     if (why != NULL)
-        log_warning("Session.SetVar: %s cannot be kept in a session", why);
+        log_warning("Session.SetVar: not kept in the session: %s", why);
     struct session_id *id = why == NULL ? start(call) : NULL;
     struct bytes value = {encoded.data, encoded.len};
     bool ok = id != NULL &&
@@ -123,9 +127,8 @@ static bool set_value(lua_State *L, struct bytes realm, struct bytes name)
     return ok;
 }
 
-static bool delete_value(lua_State *L, struct bytes realm, struct bytes name)
+static bool delete_value(struct api_call *call, struct bytes realm, struct bytes name)
 {
-    struct api_call *call = api_call_of(L);
     struct session_id *id = find(call);
     return id != NULL && session_set(call->sessions, call->request->config, id, realm,
                                      name, (struct bytes){NULL, 0});
@@ -133,10 +136,11 @@ static bool delete_value(lua_State *L, struct bytes realm, struct bytes name)
 
 static int session_set_var(lua_State *L)
 {
+    struct api_call *call = api_call_of(L);
     struct bytes realm = check_bytes(L, 1), name = check_bytes(L, 2);
     lua_settop(L, 3);
-    lua_pushboolean(L, lua_isnil(L, 3) ? delete_value(L, realm, name)
-                                       : set_value(L, realm, name));
+    lua_pushboolean(L, lua_isnil(L, 3) ? delete_value(call, realm, name)
+                                       : set_value(L, call, realm, name));
     return 1;
 }
 
@@ -151,7 +155,8 @@ static bool push_value(lua_State *L, struct api_call *call, const struct session
     if (len <= sizeof small)
         return value_push(L, small, len);
     struct buffer *large = lf_push_buffer(L);
-    return session_get(call->sessions, id, realm, name, large) &&
+    return buffer_reserve(large, len) &&
+           session_get(call->sessions, id, realm, name, large) &&
            value_push(L, large->data, large->len);
 }
 
@@ -206,7 +211,9 @@ static int session_renew(lua_State *L)
               session_regenerate(call->sessions, r->config, id, key);
     if (id != NULL && r->head_sent)
         log_warning("Session.Regenerate after the first flush: its cookie is a header");
-    lua_pushboolean(L, ok && send_cookie(r, key));
+    if (ok && !send_cookie(r, key))
+        return luaL_error(L, "not enough memory");
+    lua_pushboolean(L, ok);
     return 1;
 }
 

@@ -14,7 +14,7 @@ static uint64_t rotl(uint64_t x, unsigned n)
     return x << n | x >> (64 - n);
 }
 
-/* Little-endian; one instruction to a compiler that sees it written out. */
+/* Little-endian. Written out it is one instruction, where the machine has one. */
 static uint64_t load(const unsigned char p[8])
 {
     return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |

@@ -80,9 +80,11 @@ static void enter_directory(struct worker *w, const char *script)
 
 /* -- Scheduling -- */
 
-/* A worker that is woken must not push the web server off its core: that has more
- * requests to hand out, and who lets it finish finds several at once. A quarter more of
- * them per second on two cores. A policy that somebody chose is left alone. */
+/* A worker that is woken must not push the web server off its core. That has more
+ * requests to hand out; then the worker finds them one after the other, without sleeping
+ * between two: a quarter more per second on two cores. A policy that somebody chose is
+ * left alone, and no harm done if it cannot be set: the systemd unit lets nobody, and
+ * sets it. */
 static void let_the_web_server_finish(void)
 {
 #ifdef SCHED_BATCH

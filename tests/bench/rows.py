@@ -67,9 +67,9 @@ def all_rows():
             responder("floor", "floor", WORKERS, "parked")),
         Row("floor-ka", "record loop (floor), keepalive", "lua", "fastcgi", True,
             responder("floor", "floor-ka", WORKERS, "parked")),
-        Row("batch-ka", "the same, SCHED_BATCH", "lua", "fastcgi", True,
+        Row("batch-ka", "floor, keepalive, SCHED_BATCH", "lua", "fastcgi", True,
             responder("floor", "batch-ka", WORKERS, "parked", "batch")),
-        Row("blocking-ka", "the floor, thread per connection", "lua", "fastcgi", True,
+        Row("blocking-ka", "floor, keepalive, thread each", "lua", "fastcgi", True,
             responder("floor", "blocking-ka", KEPT)),
         Row("libfcgi", "libfcgi responder", "lua", "fastcgi", False,
             responder("libfcgi", "libfcgi", WORKERS)),
@@ -91,9 +91,9 @@ def notes():
         f"Each server works on {WORKERS} requests at once, behind one nginx with 1 worker;"
         f" wrk holds {CONNECTIONS} connections.",
         "The floor parks connections in an epoll set, as luafcgid2 does. A thread for each"
-        " connection instead costs more, kept or not; that row shows how much. It is scheduled"
-        " as any program is, luafcgid2's workers as SCHED_BATCH: the row of a floor that is, too,"
-        " shows what comes of that alone.",
+        " connection instead costs more, kept or not; that row shows how much.",
+        "luafcgid2's workers are scheduled as SCHED_BATCH, all else as usual: the row of a floor"
+        " under SCHED_BATCH shows what comes of that alone.",
         f"keepalive: nginx keeps up to {KEPT} connections to the server. With a thread per"
         f" connection there are {KEPT} threads. php-fpm's {WORKERS} children each hold one, and"
         " what else nginx opens waits for one of them: see p99.",

@@ -8,7 +8,9 @@
  *
  * The input is what a peer sends on one connection, which it then half-closes. The first
  * byte chooses what the worker does with a request, the second how the bytes are cut.
- * With REPEAT it is sent again and again, at once, so that a worker's memory is filled.
+ * With REPEAT it is cut once, and while the worker is busy with what came before the cut,
+ * the rest comes many times over, so that it fills the worker's memory. (Only Linux says
+ * what a peer has not read yet.)
  * Whatever comes, the worker answers in well-formed records, ends each request at most
  * once, and lets the connection go. */
 #include "connection.h"
@@ -223,7 +225,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     a.len = 0;
     demand(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
     demand(connections_adopt(set, pair[1]));
-    if (data[0] & REPEAT && size > 2)
+    if (data[0] & REPEAT && size > 2 && size - 2 <= FLOOD)
         flood(pair[0], data + 2, size - 2, data[1], &a);
     else
         exchange(pair[0], data + 2, size - 2, data[1] ? data[1] : 4096, &a);

@@ -12,22 +12,21 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="SCHED_BATCH is 
 WORKERS = 3
 
 
-def policies(daemon):
-    """How each thread is scheduled."""
-    threads(daemon)  # all of them run
-    return sorted(os.sched_getscheduler(int(task))
-                  for task in os.listdir("/proc/%d/task" % daemon.pid))
+def policies(daemon, policy):
+    """How each thread of a daemon is scheduled that is started with `policy`."""
+    d = daemon(WorkerThreads=WORKERS, preexec_fn=lambda: os.sched_setscheduler(
+        0, policy, os.sched_param(0)))
+    threads(d)  # all of them run
+    found = [os.sched_getscheduler(int(task)) for task in os.listdir("/proc/%d/task" % d.pid)]
+    assert len(found) > WORKERS
+    return found
 
 
 def test_workers_do_not_push_the_web_server_off_its_core(daemon):
-    d = daemon(WorkerThreads=WORKERS)
-    found = policies(d)
+    found = policies(daemon, os.SCHED_OTHER)
     assert found.count(os.SCHED_BATCH) == WORKERS
-    assert found.count(os.SCHED_OTHER) == len(found) - WORKERS > 0
+    assert found.count(os.SCHED_OTHER) == len(found) - WORKERS
 
 
 def test_a_chosen_policy_stays(daemon):
-    d = daemon(WorkerThreads=WORKERS)
-    d.stop()
-    d.start(preexec_fn=lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)))
-    assert set(policies(d)) == {os.SCHED_IDLE}
+    assert set(policies(daemon, os.SCHED_IDLE)) == {os.SCHED_IDLE}

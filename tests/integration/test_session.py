@@ -110,6 +110,15 @@ def test_a_string_keeps_every_byte(browser):
         return #v .. " " .. type(v)""") == "256 string"
 
 
+def test_a_string_of_any_length_comes_back_whole(browser):
+    """Short ones are read without asking for memory."""
+    for length in (0, 1, *range(245, 265), 1000, 60000):
+        assert browser.do("""
+            Session.SetVar("r", "k", ("x"):rep(%d) .. "end")
+            return tostring(Session.GetVar("r", "k") == ("x"):rep(%d) .. "end")
+            """ % (length, length)) == "true", length
+
+
 def test_a_table_is_copied_in_and_out(browser):
     assert browser.do("""
         local t = {1, 2.0, "three", {deep = {deeper = true}}, [10] = false, [1.5] = "x",

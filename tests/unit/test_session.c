@@ -495,6 +495,22 @@ static void every_realm_at_once(void **state)
     assert_null(get(&s, "*", "k"));
 }
 
+static void a_value_is_copied_if_it_fits(void **state)
+{
+    (void)state;
+    struct one s = start();
+    char data[8] = "........";
+    assert_true(set(&s, "r", "k", "value"));
+    assert_true(session_copy(store, &s.id, b("r"), b("none"), data, 8) == SIZE_MAX);
+    assert_int_equal(session_copy(store, &s.id, b("r"), b("k"), data, 4), 5);
+    assert_int_equal(session_copy(store, &s.id, b("r"), b("k"), NULL, 0), 5);
+    assert_memory_equal(data, "........", 8);
+    assert_int_equal(session_copy(store, &s.id, b("r"), b("k"), data, 5), 5);
+    assert_memory_equal(data, "value...", 8);
+    assert_true(session_delete(store, &s.id));
+    assert_true(session_copy(store, &s.id, b("r"), b("k"), data, 8) == SIZE_MAX);
+}
+
 static void a_value_is_appended(void **state)
 {
     (void)state;
@@ -786,6 +802,7 @@ int main(void)
         TEST(data_belongs_to_its_session),
         TEST(nil_deletes_and_is_no_failure),
         TEST(every_realm_at_once),
+        TEST(a_value_is_copied_if_it_fits),
         TEST(a_value_is_appended),
         TEST(a_new_key_has_the_same_data_and_kills_the_old),
         TEST(a_new_key_does_not_make_the_session_younger),
