@@ -143,7 +143,8 @@ ReadTimeout = 10
 WriteTimeout = 30
 
 -- How long a worker may be stuck past RequestTimeout, 0 to 86400 seconds, before another
--- takes its place <watchdog>. That happens in C libraries, which cannot be interrupted.
+-- takes its place <watchdog>. That happens in C libraries, which cannot be interrupted. A
+-- finalizer (__gc) of a script that is closed gets this time, too, and a second.
 Watchdog = 60
 
 ---------------------------------------------------------------------------------------

@@ -1,6 +1,15 @@
-/* The heartbeat thread: finds changed files every MinFileInfoTime, and about once a
- * second what is late, idle or expired. `lock` guards its two flags; nothing else is
- * touched while it is held. */
+/* The two threads that keep house.
+ *
+ * The heartbeat sees to deadlines: of scripts, every few milliseconds, and about once a
+ * second of connections and sessions. It must never hang, so it runs no Lua and waits for
+ * no disk.
+ *
+ * The sweeper does: it writes SessionFile, and every MinFileInfoTime looks which files
+ * changed and closes the states that are of no more use. Closing runs finalizers. One
+ * that nothing stops is dealt with as a stuck worker is: the heartbeat starts another
+ * sweeper, and the stuck one leaves when it comes back.
+ *
+ * `lock` guards what is said so below; nothing else is touched while it is held. */
 #include "heartbeat.h"
 
 #include "clock.h"
@@ -15,13 +24,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SECOND 1000 /* milliseconds */
+#define SECOND   1000 /* milliseconds */
+#define SHORTEST 5    /* milliseconds that either sleeps at least */
+#define SWEEPER  0    /* what limit.h calls it; workers count from 1 */
 
 static const struct service *service; /* immutable while the thread runs */
+static int most_stuck;                /* immutable while the thread runs */
 static pthread_t thread;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed;
-static bool stopping, woken; /* lock */
+static pthread_cond_t changed; /* any of what `lock` guards */
+static bool stopping, woken;   /* lock */
+static int sweepers, stuck;    /* lock: that run; that are stuck, of these */
 
 /* Work that recurs. `due` is on clock_ticks. */
 struct chore {
@@ -36,25 +49,10 @@ static bool is_due(struct chore *c, uint32_t now, int64_t period)
     return true;
 }
 
-static void on_stuck(int worker, const char *script)
-{
-    if (!workers_replace(worker, script)) {
-        log_error("no worker is left that could serve: exiting, to be started anew");
-        _exit(70); /* EX_SOFTWARE; what is stuck cannot be waited for */
-    }
-}
-
-static void look_at_files(const struct config *config)
-{
-    source_sweep(config->use_file_checksum);
-    pool_sweep(service->pool);
-}
-
 static void look_at_clients(const struct config *config)
 {
     connections_sweep(service->connections, config);
     session_store_sweep(service->sessions, config);
-    session_store_autosave(service->sessions, config);
 }
 
 static void tell_manager(void)
@@ -69,40 +67,135 @@ static void tell_manager(void)
 static int64_t nap_length(const struct config *config)
 {
     int64_t nap = SECOND;
-    if (config->min_file_info_time < nap)
-        nap = config->min_file_info_time;
     if (config->request_timeout > 0 && config->request_timeout / 4 < nap)
         nap = config->request_timeout / 4;
-    return nap < 5 ? 5 : nap;
+    return nap < SHORTEST ? SHORTEST : nap;
 }
 
-/* Sleeps for `length` milliseconds or until woken. false: it is time to end. */
+/* Sleeps for `length` milliseconds or until `woken`, if not NULL, which then goes to
+ * `was_woken`. false: it is time to end. */
 static bool nap(int64_t length, bool *was_woken)
 {
     struct timespec until = clock_after(length);
     pthread_mutex_lock(&lock);
-    while (!stopping && !woken && pthread_cond_timedwait(&changed, &lock, &until) == 0)
+    while (!stopping && !(was_woken != NULL && woken) &&
+           pthread_cond_timedwait(&changed, &lock, &until) == 0)
         ;
-    *was_woken = woken;
-    woken = false;
+    if (was_woken != NULL) {
+        *was_woken = woken;
+        woken = false;
+    }
     bool go_on = !stopping;
     pthread_mutex_unlock(&lock);
     return go_on;
 }
 
+/* -- The sweeper -- */
+
+/* Files come last: only their states' finalizers can hang. */
+static int64_t sweep(struct chore *files, struct chore *sessions, bool at_once)
+{
+    struct config *config = config_current();
+    uint32_t now = clock_ticks();
+    int64_t period = config->min_file_info_time;
+    if (is_due(sessions, now, SECOND))
+        session_store_autosave(service->sessions, config);
+    if (is_due(files, now, period) || at_once) {
+        source_sweep(config->use_file_checksum);
+        pool_sweep(service->pool);
+    }
+    config_unref(config);
+    return period < SHORTEST ? SHORTEST : period < SECOND ? period : SECOND;
+}
+
+static void sweep_until_stuck(struct limit_watch *watch)
+{
+    struct chore files = {clock_ticks()}, sessions = files;
+    bool at_once = false;
+    int64_t length = 0;
+    while (!limit_watch_was_stuck(watch) && nap(length, &at_once))
+        length = sweep(&files, &sessions, at_once);
+}
+
+static void *run_sweeper(void *arg)
+{
+    struct limit_watch *watch = limit_watch_create(SWEEPER);
+    bool was_stuck = false;
+    if (watch != NULL) {
+        sweep_until_stuck(watch);
+        was_stuck = limit_watch_was_stuck(watch);
+        limit_watch_destroy(watch);
+    } else {
+        log_error("the sweeper cannot start: out of memory");
+    }
+    if (was_stuck)
+        log_warning("a finalizer (__gc) that was stuck has come to its end");
+    pthread_mutex_lock(&lock);
+    sweepers--;
+    stuck -= was_stuck;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    return arg;
+}
+
+static bool start_thread(pthread_t *started, void *(*run)(void *), const char *name)
+{
+    pthread_attr_t own;
+    pthread_attr_init(&own);
+    pthread_attr_setstacksize(&own, LIMIT_STACK_BYTES); /* it may close states */
+    int error = pthread_create(started, &own, run, NULL);
+    pthread_attr_destroy(&own);
+    if (error != 0)
+        log_error("cannot start the %s thread: %s", name, strerror(error));
+    return error == 0;
+}
+
+static bool start_sweeper(void)
+{
+    pthread_t started;
+    pthread_mutex_lock(&lock);
+    sweepers++;
+    pthread_mutex_unlock(&lock);
+    if (start_thread(&started, run_sweeper, "sweeper")) {
+        pthread_detach(started);
+        return true;
+    }
+    pthread_mutex_lock(&lock);
+    sweepers--;
+    pthread_mutex_unlock(&lock);
+    return false;
+}
+
+static bool replace_sweeper(const char *script)
+{
+    pthread_mutex_lock(&lock);
+    bool possible = ++stuck <= most_stuck;
+    pthread_mutex_unlock(&lock);
+    log_error("a finalizer (__gc) of %s is stuck where no limit reaches it", script);
+    return possible && start_sweeper();
+}
+
+/* -- The heartbeat -- */
+
+static void on_stuck(int worker, const char *script)
+{
+    if (worker == SWEEPER ? replace_sweeper(script) : workers_replace(worker, script))
+        return;
+    log_error("no %s is left that could %s: exiting, to be started anew",
+              worker == SWEEPER ? "sweeper" : "worker",
+              worker == SWEEPER ? "close scripts" : "serve");
+    _exit(70); /* EX_SOFTWARE; what is stuck cannot be waited for */
+}
+
 static void *beat(void *arg)
 {
-    (void)arg;
-    struct chore files = {clock_ticks()}, clients = files, manager = files;
+    struct chore clients = {clock_ticks()}, manager = clients;
     int64_t manager_period = notify_watchdog() > 0 ? notify_watchdog() : 10 * SECOND;
-    bool was_woken = false;
     int64_t length = 0;
-    while (nap(length, &was_woken)) {
+    while (nap(length, NULL)) {
         struct config *config = config_current();
         uint32_t now = clock_ticks();
         limit_watch_check(config->watchdog, on_stuck);
-        if (is_due(&files, now, config->min_file_info_time) || was_woken)
-            look_at_files(config);
         if (is_due(&clients, now, SECOND))
             look_at_clients(config);
         if (is_due(&manager, now, manager_period))
@@ -110,10 +203,10 @@ static void *beat(void *arg)
         length = nap_length(config);
         config_unref(config);
     }
-    return NULL;
+    return arg;
 }
 
-bool heartbeat_start(const struct service *shared)
+bool heartbeat_start(const struct service *shared, int max_stuck)
 {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -121,21 +214,15 @@ bool heartbeat_start(const struct service *shared)
     pthread_cond_init(&changed, &attributes);
     pthread_condattr_destroy(&attributes);
     service = shared;
-    pthread_attr_t own;
-    pthread_attr_init(&own);
-    pthread_attr_setstacksize(&own, LIMIT_STACK_BYTES); /* it closes states */
-    int error = pthread_create(&thread, &own, beat, NULL);
-    pthread_attr_destroy(&own);
-    if (error != 0)
-        log_error("cannot start the heartbeat thread: %s", strerror(error));
-    return error == 0;
+    most_stuck = max_stuck;
+    return start_sweeper() && start_thread(&thread, beat, "heartbeat");
 }
 
 static void set_flag(bool *flag)
 {
     pthread_mutex_lock(&lock);
     *flag = true;
-    pthread_cond_signal(&changed);
+    pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
 }
 
@@ -144,8 +231,16 @@ void heartbeat_wake(void)
     set_flag(&woken);
 }
 
-void heartbeat_stop(void)
+bool heartbeat_stop(int64_t timeout)
 {
+    struct timespec until = clock_after(timeout);
+    int error = 0;
     set_flag(&stopping);
     pthread_join(thread, NULL);
+    pthread_mutex_lock(&lock);
+    while (sweepers > 0 && error == 0)
+        error = pthread_cond_timedwait(&changed, &lock, &until);
+    bool all = sweepers == 0;
+    pthread_mutex_unlock(&lock);
+    return all;
 }

@@ -1,17 +1,20 @@
-/* The heartbeat: the one thread that keeps house while workers work. */
+/* The threads that keep house while workers work: the heartbeat, which sees to deadlines,
+ * and the sweeper, which finds changed files and closes stale states. */
 #ifndef LUAFCGID2_HEARTBEAT_H
 #define LUAFCGID2_HEARTBEAT_H
 
 #include "worker.h"
 #include <stdbool.h>
 
-/* Starts the thread. false: not possible, as the log says. Main thread. */
-bool heartbeat_start(const struct service *service);
+/* Starts both. With more than `max_stuck` sweepers stuck in finalizers the process exits,
+ * to be started anew. false: not possible, as the log says. Main thread. */
+bool heartbeat_start(const struct service *service, int max_stuck);
 
-/* Makes it look at everything now: after a reload. Any thread. */
+/* Makes the sweeper look at everything now: after a reload. Any thread. */
 void heartbeat_wake(void);
 
-/* Ends the thread and waits for it. Main thread. */
-void heartbeat_stop(void);
+/* Ends both. false: a finalizer still runs after `timeout` milliseconds, and what it uses
+ * must not be freed. Main thread. */
+bool heartbeat_stop(int64_t timeout);
 
 #endif

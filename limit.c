@@ -1,4 +1,4 @@
-/* Limits of Lua states and deadlines of workers.
+/* Limits of Lua states, and deadlines of the threads that run them.
  *
  * The allocator and the hook run in the thread that owns the state. Watches are a list
  * under `lock`, walked by the heartbeat; a watch's deadline is atomic. The signal handler
@@ -27,6 +27,10 @@
 
 /* What one finalizer may do while its state is closed: some tenths of a second. */
 #define CLOSING_INSTRUCTIONS 10000000
+
+/* How long closing a state may take, in ms, where no request's time runs, before the
+ * watchdog's time begins. */
+#define CLOSING_TIME 1000
 
 #define TRACEBACK_LEVELS 22
 
@@ -262,32 +266,6 @@ lua_State *limit_newstate(struct limit *l)
     return L;
 }
 
-/* The C library keeps freed memory for itself, unless it is told not to. */
-static void give_back(void)
-{
-#ifdef __GLIBC__
-    malloc_trim(0);
-#endif
-}
-
-/* Closing may happen in any thread, watched or not, so finalizers are counted, not
- * timed: coroutines made from here on inherit the hook. A full state has a little room
- * for them. */
-void limit_close(struct limit *l)
-{
-    bool large = l->kind == LIMIT_MEMORY || l->used >= LARGE_BYTES;
-    if (l->max != 0 && l->max < l->used + HEADROOM)
-        l->max = l->used + HEADROOM;
-    l->closing = true;
-    l->kind = LIMIT_NONE;
-    lua_sethook(l->main.L, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
-    lua_close(l->main.L);
-    free(l->where);
-    l->where = NULL;
-    if (large)
-        give_back();
-}
-
 /* -- Deadlines -- */
 
 static bool overdue(const struct limit_watch *w, uint32_t now, int64_t grace)
@@ -423,4 +401,44 @@ void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *s
 bool limit_watch_was_stuck(const struct limit_watch *w)
 {
     return atomic_load(&w->stuck);
+}
+
+/* -- Closing -- */
+
+/* The C library keeps freed memory for itself, unless it is told not to. */
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
+static void close_watched(struct limit *l)
+{
+    bool own_time = watch != NULL && limit_time_left() < 0;
+    if (own_time) {
+        limit_watch_begin(watch, CLOSING_TIME);
+        note_name(watch, l);
+    }
+    lua_close(l->main.L);
+    if (own_time)
+        limit_watch_end(watch);
+}
+
+/* Closing may happen in any thread, watched or not, so finalizers are counted, not
+ * timed: coroutines made from here on inherit the hook. A full state has a little room
+ * for them. The watchdog sees what no count stops. */
+void limit_close(struct limit *l)
+{
+    bool large = l->kind == LIMIT_MEMORY || l->used >= LARGE_BYTES;
+    if (l->max != 0 && l->max < l->used + HEADROOM)
+        l->max = l->used + HEADROOM;
+    l->closing = true;
+    l->kind = LIMIT_NONE;
+    lua_sethook(l->main.L, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
+    close_watched(l);
+    free(l->where);
+    l->where = NULL;
+    if (large)
+        give_back();
 }

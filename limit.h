@@ -45,7 +45,8 @@ struct limit {
 /* A new Lua state under `l`, zeroed by the caller but for `max`. NULL: out of memory. */
 lua_State *limit_newstate(struct limit *l);
 
-/* lua_close, with bounds on what finalizers may do and allocate. Frees what `l` holds. */
+/* lua_close, with bounds on what finalizers may do and allocate. In a thread that is
+ * watched and has no request it is given a deadline. Frees what `l` holds. */
 void limit_close(struct limit *l);
 
 /* Whether, and by what, the script is to end. */
@@ -71,9 +72,9 @@ const char *limit_message(enum limit_kind kind);
 /* lua_resume for library.c: `co` joins the running coroutines of `l` meanwhile. */
 int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs);
 
-/* -- Deadlines of worker threads -- */
+/* -- Deadlines of threads that run Lua -- */
 
-struct limit_watch; /* one worker thread's */
+struct limit_watch; /* one thread's */
 
 /* Process-wide, once, before any thread: installs the handler of the signal that
  * limit_watch_check sends. */
@@ -101,7 +102,7 @@ void limit_leave(struct limit *l);
  * is not known. */
 void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *script));
 
-/* Whether limit_watch_check reported the calling thread's present request as stuck. */
+/* Whether limit_watch_check reported the calling thread as stuck. */
 bool limit_watch_was_stuck(const struct limit_watch *w);
 
 /* The stack of a thread that runs Lua, if only finalizers. Nested calls of string.gsub

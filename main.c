@@ -34,7 +34,8 @@
 #include <malloc.h>
 #endif
 
-#define SHUTDOWN_TIMEOUT 30000 /* milliseconds that running requests have to finish */
+#define SHUTDOWN_TIMEOUT  30000 /* milliseconds that running requests have to finish */
+#define FINALIZER_TIMEOUT 2000  /* the same for finalizers of states that are closed */
 
 struct options {
     bool check;       /* -t */
@@ -286,7 +287,8 @@ static struct service *start(struct config *config, int listener)
     service.sessions = session_store_create(config);
     config_publish(config_ref(config));
     if (service.connections == NULL || service.pool == NULL || service.sessions == NULL ||
-        !workers_start(&service, config->worker_threads) || !heartbeat_start(&service)) {
+        !workers_start(&service, config->worker_threads) ||
+        !heartbeat_start(&service, config->worker_threads)) {
         connection_unlink();
         pidfile_remove();
         die("cannot start: out of memory, threads or descriptors");
@@ -323,16 +325,18 @@ static void stop(struct service *service)
     connections_stop(service->connections);
     bool all = workers_wait(SHUTDOWN_TIMEOUT);
     connection_unlink();
-    heartbeat_stop();
+    bool closed = heartbeat_stop(FINALIZER_TIMEOUT);
     struct config *config = config_current();
     session_store_save(service->sessions, config);
     config_unref(config);
     pidfile_remove();
-    if (!all) {
+    if (!all)
         log_warning("requests still running after %d s were cut off",
                     SHUTDOWN_TIMEOUT / 1000);
+    if (!closed)
+        log_warning("a finalizer (__gc) of a script did not end, and was cut off");
+    if (!all || !closed)
         _exit(EXIT_SUCCESS); /* their threads still use what would be freed */
-    }
     pool_destroy(service->pool);
     connections_destroy(service->connections);
     session_store_destroy(service->sessions);

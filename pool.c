@@ -1,6 +1,6 @@
 /* The pool: every script in memory, and its idle Lua states.
  *
- * Workers check states out and in, the heartbeat sweeps. An entry stands for one script
+ * Workers check states out and in, the sweeper sweeps. An entry stands for one script
  * (path and document root). It owns what was compiled of it (struct version) and its
  * states. Every state kept has a slot, counted in its entry and in the pool from before
  * it is made until after it is closed, so the limits hold for what is in memory.
@@ -80,7 +80,7 @@ struct entry {
     pthread_cond_t returned; /* an idle state came, or room for another */
     unsigned rank;
     unsigned pins, waiters;
-    unsigned examined; /* idle lists that the heartbeat has taken out to look at */
+    unsigned examined; /* idle lists that the sweeper has taken out to look at */
     int kept, extra;   /* slots */
     bool ghost;
     uint32_t first_ids, *ids; /* bits of the ids in use */
@@ -822,7 +822,7 @@ static bool wait_for_return_locked(struct search *w)
 }
 
 /* Finds a place for one more state. false: the idle list is worth another look. States
- * that the heartbeat is looking at come back at once, and are worth waiting for. */
+ * that the sweeper is looking at come back at once, and are worth waiting for. */
 static bool find_place(struct search *w, struct place *place)
 {
     struct pool *p = w->pool;
@@ -938,7 +938,7 @@ void pool_visit(struct pool *p, void (*visit)(const char *path, int states, void
                 visit(k.batch[i]->path, k.states[i], arg);
 }
 
-/* -- The heartbeat -- */
+/* -- The sweeper -- */
 
 /* Splits stale states off a list that was taken out of its entry. */
 static void sort_out(struct link *list, struct link *stale, const struct config *config)

@@ -1,12 +1,12 @@
 /* The files that scripts are made of.
  *
- * Workers read files and hold references; the heartbeat compares what it sees on disk
+ * Workers read files and hold references; the sweeper compares what it sees on disk
  * with what was read last. This room owns one process-wide table from path to struct
  * source, guarded by one lock, together with everything in a source but its version,
  * which is atomic. No file is opened, read or looked at while the lock is held.
  *
  * A source is either known (what was read last is what its newest references were read
- * from) or outdated: the heartbeat saw that it changed or vanished, so nobody holds a
+ * from) or outdated: the sweeper saw that it changed or vanished, so nobody holds a
  * current reference, and whatever is read next is taken as it is. */
 #include "source.h"
 #include "log.h"

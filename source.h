@@ -1,7 +1,7 @@
 /* The files that scripts are made of: main scripts, modules, StartupScript.
  *
  * Every file that goes into a Lua state is read through here, and so is known by path,
- * identity (device, inode, size, times to the nanosecond) and content. The heartbeat
+ * identity (device, inode, size, times to the nanosecond) and content. The sweeper
  * compares; a changed file gets a new version number, and whoever holds a reference to an
  * older version can see that with one atomic load. One lock guards the table of sources;
  * no file is read or looked at while it is held. */

@@ -140,6 +140,87 @@ def test_more_stuck_workers_than_there_were_end_the_daemon(watched, workers):
     d.expected_status = 0
 
 
+# -- finalizers: a state is closed when its file has changed --
+
+FINALIZER = r"a finalizer \(__gc\) of %s is stuck"
+
+
+@pytest.fixture
+def closing(watched, stuck_module):
+    """A daemon, and what makes it close a state whose finalizer waits for the file "free"."""
+    def make(**options):
+        d = watched(**{"WorkerThreads": 2, **options})
+        d.any_errors = True
+
+        def close(name):
+            d.site.write(name, """
+                package.cpath = %s
+                local wait = require "stuck"
+                function main()
+                    local path = Dir() .. "/free"
+                    held = setmetatable({}, {__gc = function() wait(path) end})
+                    return "held"
+                end""" % lua(stuck_module + "/?.so"))
+            assert d.get(name).text == "held"
+            d.site.write(name, "function main() return 'changed' end")
+            wait_until(lambda: d.get(name).text == "changed", "the change to be seen")
+        return d, close
+    return make
+
+
+def check_that_all_is_well(d):
+    """Time limits hold, and a changed file is seen."""
+    with at_the_limit():
+        check_page(d.run("function main() while true do end end"), 504)
+    page = d.script("function main() return 'before' end")
+    assert d.get(page).text == "before"
+    d.site.write(page, "function main() return 'after' end")
+    wait_until(lambda: d.get(page).text == "after", "the change to be seen")
+
+
+def test_stuck_finalizer_is_logged_and_its_thread_replaced(closing):
+    d, close = closing()
+    before = threads(d)
+    close("gc.lua")
+    assert d.site.path("gc.lua") in d.wait_log(FINALIZER % r"\S+", "error").line
+    check_that_all_is_well(d)
+    assert threads(d) == before + 1
+    d.site.write("free", "")
+    d.wait_log("a finalizer .* has come to its end", "warning")
+    wait_until(lambda: threads(d) == before, "the stuck thread to end")
+    check_that_all_is_well(d)
+
+
+def test_time_limits_hold_while_a_finalizer_is_stuck(closing):
+    """Though nothing replaces what closes it."""
+    d, close = closing(Watchdog=0)
+    close("gc.lua")
+    for _ in range(3):
+        with at_the_limit():
+            check_page(d.run("function main() while true do end end"), 504)
+    d.site.write("free", "")
+    check_that_all_is_well(d)
+
+
+def test_a_stuck_finalizer_does_not_hold_up_the_end(closing):
+    d, close = closing()
+    close("gc.lua")
+    d.wait_log(FINALIZER % r"\S+", "error")
+    d.stop()
+    assert "a finalizer (__gc) of a script did not end" in d.log()
+
+
+def test_more_stuck_finalizers_than_workers_end_the_daemon(closing):
+    """So that the supervisor starts it anew."""
+    d, close = closing(WorkerThreads=1)
+    close("gc1.lua")
+    d.wait_log(FINALIZER % r"\S+/gc1.lua", "error")
+    close("gc2.lua")
+    d.expected_status = d.wait()
+    assert d.expected_status > 0
+    d.wait_log("no sweeper is left", "error")
+
+
 def test_watchdog_of_zero_waits_for_ever(watched):
     d = watched(WorkerThreads=2, Watchdog=0)
     c = d.open("held.lua", "GET", query="free").end()
