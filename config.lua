@@ -144,7 +144,7 @@ WriteTimeout = 30
 
 -- How long a worker may be stuck past RequestTimeout, 0 to 86400 seconds, before another
 -- takes its place <watchdog>. That happens in C libraries, which cannot be interrupted. A
--- finalizer (__gc) of a script that is closed gets this time, too, and a second.
+-- script that has changed may take as long, and a second, to be closed (finalizers, __gc).
 Watchdog = 60
 
 ---------------------------------------------------------------------------------------

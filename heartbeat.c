@@ -1,13 +1,13 @@
 /* The two threads that keep house.
  *
- * The heartbeat sees to deadlines: of scripts, every few milliseconds, and about once a
- * second of connections and sessions. It must never hang, so it runs no Lua and waits for
- * no disk.
+ * The heartbeat sees to deadlines: of scripts, four times in RequestTimeout, and about
+ * once a second of connections and sessions; it writes SessionFile. It must not hang: it
+ * runs no Lua and looks at no script's file.
  *
- * The sweeper does: it writes SessionFile, and every MinFileInfoTime looks which files
- * changed and closes the states that are of no more use. Closing runs finalizers. One
- * that nothing stops is dealt with as a stuck worker is: the heartbeat starts another
- * sweeper, and the stuck one leaves when it comes back.
+ * The sweeper does: every MinFileInfoTime it looks which files changed, and closes the
+ * states that are of no more use. Closing runs finalizers. One that nothing stops is
+ * dealt with as a stuck worker is: the heartbeat starts another sweeper, and the stuck
+ * one leaves after this sweep.
  *
  * `lock` guards what is said so below; nothing else is touched while it is held. */
 #include "heartbeat.h"
@@ -53,6 +53,7 @@ static void look_at_clients(const struct config *config)
 {
     connections_sweep(service->connections, config);
     session_store_sweep(service->sessions, config);
+    session_store_autosave(service->sessions, config);
 }
 
 static void tell_manager(void)
@@ -72,19 +73,17 @@ static int64_t nap_length(const struct config *config)
     return nap < SHORTEST ? SHORTEST : nap;
 }
 
-/* Sleeps for `length` milliseconds or until `woken`, if not NULL, which then goes to
- * `was_woken`. false: it is time to end. */
-static bool nap(int64_t length, bool *was_woken)
+/* Sleeps for `length` milliseconds, or with `wakes` until woken. false: it is time to
+ * end. */
+static bool nap(int64_t length, bool wakes)
 {
     struct timespec until = clock_after(length);
     pthread_mutex_lock(&lock);
-    while (!stopping && !(was_woken != NULL && woken) &&
+    while (!stopping && !(wakes && woken) &&
            pthread_cond_timedwait(&changed, &lock, &until) == 0)
         ;
-    if (was_woken != NULL) {
-        *was_woken = woken;
+    if (wakes)
         woken = false;
-    }
     bool go_on = !stopping;
     pthread_mutex_unlock(&lock);
     return go_on;
@@ -92,42 +91,32 @@ static bool nap(int64_t length, bool *was_woken)
 
 /* -- The sweeper -- */
 
-/* Files come last: only their states' finalizers can hang. */
-static int64_t sweep(struct chore *files, struct chore *sessions, bool at_once)
+/* Milliseconds until the next. */
+static int64_t sweep(void)
 {
     struct config *config = config_current();
-    uint32_t now = clock_ticks();
     int64_t period = config->min_file_info_time;
-    if (is_due(sessions, now, SECOND))
-        session_store_autosave(service->sessions, config);
-    if (is_due(files, now, period) || at_once) {
-        source_sweep(config->use_file_checksum);
-        pool_sweep(service->pool);
-    }
+    source_sweep(config->use_file_checksum);
+    pool_sweep(service->pool);
     config_unref(config);
-    return period < SHORTEST ? SHORTEST : period < SECOND ? period : SECOND;
+    return period < SHORTEST ? SHORTEST : period;
 }
 
-static void sweep_until_stuck(struct limit_watch *watch)
+/* Without memory for a watch it goes unwatched. */
+static bool is_stuck(const struct limit_watch *watch)
 {
-    struct chore files = {clock_ticks()}, sessions = files;
-    bool at_once = false;
-    int64_t length = 0;
-    while (!limit_watch_was_stuck(watch) && nap(length, &at_once))
-        length = sweep(&files, &sessions, at_once);
+    return watch != NULL && limit_watch_was_stuck(watch);
 }
 
 static void *run_sweeper(void *arg)
 {
     struct limit_watch *watch = limit_watch_create(SWEEPER);
-    bool was_stuck = false;
-    if (watch != NULL) {
-        sweep_until_stuck(watch);
-        was_stuck = limit_watch_was_stuck(watch);
+    int64_t length = 0;
+    while (!is_stuck(watch) && nap(length, true))
+        length = sweep();
+    bool was_stuck = is_stuck(watch);
+    if (watch != NULL)
         limit_watch_destroy(watch);
-    } else {
-        log_error("the sweeper cannot start: out of memory");
-    }
     if (was_stuck)
         log_warning("a finalizer (__gc) that was stuck has come to its end");
     pthread_mutex_lock(&lock);
@@ -142,7 +131,7 @@ static bool start_thread(pthread_t *started, void *(*run)(void *), const char *n
 {
     pthread_attr_t own;
     pthread_attr_init(&own);
-    pthread_attr_setstacksize(&own, LIMIT_STACK_BYTES); /* it may close states */
+    pthread_attr_setstacksize(&own, LIMIT_STACK_BYTES); /* the sweeper closes states */
     int error = pthread_create(started, &own, run, NULL);
     pthread_attr_destroy(&own);
     if (error != 0)
@@ -184,6 +173,8 @@ static void on_stuck(int worker, const char *script)
     log_error("no %s is left that could %s: exiting, to be started anew",
               worker == SWEEPER ? "sweeper" : "worker",
               worker == SWEEPER ? "close scripts" : "serve");
+    struct config *config = config_current();
+    session_store_save(service->sessions, config);
     _exit(70); /* EX_SOFTWARE; what is stuck cannot be waited for */
 }
 
@@ -192,7 +183,7 @@ static void *beat(void *arg)
     struct chore clients = {clock_ticks()}, manager = clients;
     int64_t manager_period = notify_watchdog() > 0 ? notify_watchdog() : 10 * SECOND;
     int64_t length = 0;
-    while (nap(length, NULL)) {
+    while (nap(length, false)) {
         struct config *config = config_current();
         uint32_t now = clock_ticks();
         limit_watch_check(config->watchdog, on_stuck);

@@ -13,8 +13,8 @@ bool heartbeat_start(const struct service *service, int max_stuck);
 /* Makes the sweeper look at everything now: after a reload. Any thread. */
 void heartbeat_wake(void);
 
-/* Ends both. false: a finalizer still runs after `timeout` milliseconds, and what it uses
- * must not be freed. Main thread. */
+/* Ends both. false: the sweeper is still at work after `timeout` milliseconds, and what
+ * it uses must not be freed. Main thread. */
 bool heartbeat_stop(int64_t timeout);
 
 #endif

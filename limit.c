@@ -44,8 +44,8 @@ struct limit_watch {
     int worker;               /* immutable */
     atomic_bool timed;        /* there is a deadline; written by the thread */
     atomic_uint deadline;     /* on clock_ticks; written before `timed` */
-    atomic_bool stuck;        /* set by the heartbeat, cleared by the thread */
-    atomic_bool named;        /* `name` is written, and stays until the next request */
+    atomic_bool stuck;        /* set by the heartbeat, for good */
+    atomic_bool named;        /* `name` is written, and stays for this request */
     char name[NAME_BYTES];    /* of the late script; written by the signal handler */
 };
 
@@ -413,16 +413,34 @@ static void give_back(void)
 #endif
 }
 
-static void close_watched(struct limit *l)
+/* The heartbeat may be looking: what it must see together is changed under its lock. */
+static void begin_closing(const struct limit *l, bool own_time)
 {
-    bool own_time = watch != NULL && limit_time_left() < 0;
-    if (own_time) {
+    pthread_mutex_lock(&lock);
+    if (own_time)
         limit_watch_begin(watch, CLOSING_TIME);
-        note_name(watch, l);
-    }
-    lua_close(l->main.L);
+    note_name(watch, l);
+    pthread_mutex_unlock(&lock);
+}
+
+static void end_closing(bool own_time)
+{
+    pthread_mutex_lock(&lock);
+    atomic_store_explicit(&watch->named, false, memory_order_relaxed);
     if (own_time)
         limit_watch_end(watch);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Where a request's time runs, that holds for what is closed in it, too. */
+static void close_watched(struct limit *l)
+{
+    bool own_time = limit_time_left() < 0;
+    if (watch != NULL)
+        begin_closing(l, own_time);
+    lua_close(l->main.L);
+    if (watch != NULL)
+        end_closing(own_time);
 }
 
 /* Closing may happen in any thread, watched or not, so finalizers are counted, not

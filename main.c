@@ -313,7 +313,7 @@ static void set_last_alarm(void)
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    alarm(SHUTDOWN_TIMEOUT / 1000 + 5);
+    alarm((SHUTDOWN_TIMEOUT + FINALIZER_TIMEOUT) / 1000 + 5);
 }
 
 /* Ends in the order in which things depend on each other. */
@@ -334,7 +334,8 @@ static void stop(struct service *service)
         log_warning("requests still running after %d s were cut off",
                     SHUTDOWN_TIMEOUT / 1000);
     if (!closed)
-        log_warning("a finalizer (__gc) of a script did not end, and was cut off");
+        log_warning(
+            "the closing of scripts was cut off: a finalizer (__gc) took too long");
     if (!all || !closed)
         _exit(EXIT_SUCCESS); /* their threads still use what would be freed */
     pool_destroy(service->pool);

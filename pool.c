@@ -420,9 +420,12 @@ static void settle_locked(struct pool *p, struct entry *e, struct entry **dead)
     }
     for (int i = 0; i < 2 && p->ghost_count > (size_t)p->ghost_limit; i++) {
         struct entry *oldest = CONTAINER(struct entry, order, p->ghosts.next);
-        if (oldest->pins > 0)
-            break;
-        drop_locked(p, oldest, dead);
+        if (oldest->pins > 0) { /* perhaps for long, by a sweeper that is stuck */
+            list_remove(&oldest->order);
+            list_append(&p->ghosts, &oldest->order);
+        } else {
+            drop_locked(p, oldest, dead);
+        }
     }
 }
 
@@ -993,29 +996,38 @@ static void sweep_entry(struct pool *p, struct entry *e, const struct config *co
 
 /* Nothing has changed since the last two sweeps: a state that was found current just
  * before a change may have been checked in just after the first of them. */
-static bool nothing_to_sweep(struct pool *p)
+static bool nothing_to_sweep(struct pool *p, unsigned epoch, unsigned generation)
 {
-    unsigned epoch = source_epoch(), generation = config_generation();
     lock(p);
-    bool same = epoch == p->swept_epoch && generation == p->swept_generation;
-    bool nothing = same && p->swept_twice;
-    p->swept_twice = same;
-    p->swept_epoch = epoch;
-    p->swept_generation = generation;
+    bool nothing =
+        epoch == p->swept_epoch && generation == p->swept_generation && p->swept_twice;
     unlock(p);
     return nothing;
 }
 
+static void note_sweep(struct pool *p, unsigned epoch, unsigned generation)
+{
+    lock(p);
+    p->swept_twice = epoch == p->swept_epoch && generation == p->swept_generation;
+    p->swept_epoch = epoch;
+    p->swept_generation = generation;
+    unlock(p);
+}
+
+/* A close may take long. What was current for the configuration of the beginning need not
+ * be so for one that came meanwhile, whose sweep is yet to come. */
 void pool_sweep(struct pool *p)
 {
-    if (nothing_to_sweep(p))
+    unsigned epoch = source_epoch(), generation = config_generation();
+    if (nothing_to_sweep(p, epoch, generation))
         return;
     struct config *config = config_current();
     struct walk k = {.pool = p};
     while (walk_on(&k) > 0)
-        for (size_t i = 0; i < k.n; i++)
+        for (size_t i = 0; i < k.n && generation == config_generation(); i++)
             sweep_entry(p, k.batch[i], config);
     config_unref(config);
+    note_sweep(p, epoch, generation);
 }
 
 size_t pool_states(const struct pool *p)

@@ -33,7 +33,7 @@ struct script *pool_checkout(struct pool *p, const char *path, const char *root,
  * LuaMaxRequests. */
 void pool_checkin(struct pool *p, struct script *s, bool reusable);
 
-/* Heartbeat: closes idle states that are no longer current and forgets what is known of
+/* Sweeper: closes idle states that are no longer current and forgets what is known of
  * changed files. Call after source_sweep or a reload. */
 void pool_sweep(struct pool *p);
 

@@ -1,4 +1,4 @@
-/* SessionFile. Written by the sweeper and, at shutdown, by the main thread; read by the
+/* SessionFile. Written by the heartbeat and, at shutdown, by the main thread; read by the
  * main thread before there are others. Owns no state between calls; takes no lock.
  *
  * A reader believes nothing: every length is compared with what is left of the file

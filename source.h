@@ -42,7 +42,7 @@ bool source_is_current(const struct source_ref *ref);
  * was current still is. */
 unsigned source_epoch(void);
 
-/* Heartbeat: looks at every source; returns how many changed or vanished. With
+/* Sweeper: looks at every source; returns how many changed or vanished. With
  * `use_checksum` a file whose content is as before has not changed. A file changed so
  * recently that its times could hide a second change is compared by content each time,
  * until its times are old enough to be trusted. */

@@ -1,4 +1,4 @@
-"""The heartbeat: edits show up by themselves, and nothing else does."""
+"""The sweeper: edits show up by themselves, and nothing else does."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def shows(daemon, name, text, **params):
 
 
 def let_it_look(daemon):
-    """Returns when the heartbeat has looked at every file from beginning to end at least
+    """Returns when the sweeper has looked at every file from beginning to end at least
     once since the call. One edit may be seen by a round that had begun before."""
     for i in range(2):
         name = "sentinel.lua"
@@ -396,7 +396,7 @@ def test_period_is_configured(daemon, name):
 
 @pytest.mark.parametrize("depth", [10, 150])
 def test_finalizer_of_an_edited_script_has_room_for_deep_calls(web, tmp_path, depth):
-    """The heartbeat closes idle states: its thread runs Lua too."""
+    """The sweeper closes idle states: its thread runs Lua too."""
     done = str(tmp_path) + "/done"
     web.site.write("deep.lua", """
         local function nest(n)

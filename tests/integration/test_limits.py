@@ -300,12 +300,12 @@ FINALIZERS = {
 
 
 @pytest.mark.parametrize("finalizer", FINALIZERS.values(), ids=FINALIZERS)
-@pytest.mark.parametrize("by", ["heartbeat", "worker", "collection"])
+@pytest.mark.parametrize("by", ["sweeper", "worker", "collection"])
 def test_finalizer_that_loops_does_not_hold_up_the_closing_of_a_state(daemon, finalizer, by):
-    """By the heartbeat, when the file has changed; by the worker, after the time limit; or
+    """By the sweeper, when the file has changed; by the worker, after the time limit; or
     when garbage is collected after the response."""
     d = daemon(WorkerThreads=1, RequestTimeout=LIMIT, Watchdog=0)
-    code = {"worker": LOOP, "heartbeat": "",
+    code = {"worker": LOOP, "sweeper": "",
             "collection": "keep = nil local s = ('x'):rep(300000)"}[by]
     page = counting(d, code, finalizer)
     with unharmed(d):

@@ -1,6 +1,7 @@
 """What no hook can stop: a worker that is stuck is replaced; a child is killed."""
 
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -156,14 +157,18 @@ def closing(watched, stuck_module):
             d.site.write(name, """
                 package.cpath = %s
                 local wait = require "stuck"
+                local function finalize(t)
+                    io.open(t.directory .. "/%s.begun", "w"):close()
+                    wait(t.directory .. "/free")
+                end
                 function main()
-                    local path = Dir() .. "/free"
-                    held = setmetatable({}, {__gc = function() wait(path) end})
+                    held = held or setmetatable({directory = Dir()}, {__gc = finalize})
                     return "held"
-                end""" % lua(stuck_module + "/?.so"))
+                end""" % (lua(stuck_module + "/?.so"), name))
             assert d.get(name).text == "held"
             d.site.write(name, "function main() return 'changed' end")
-            wait_until(lambda: d.get(name).text == "changed", "the change to be seen")
+            wait_until(lambda: os.path.exists(d.site.path(name + ".begun")),
+                       "the finalizer to begin")
         return d, close
     return make
 
@@ -198,27 +203,51 @@ def test_time_limits_hold_while_a_finalizer_is_stuck(closing):
     for _ in range(3):
         with at_the_limit():
             check_page(d.run("function main() while true do end end"), 504)
+    assert "is stuck" not in d.log()
     d.site.write("free", "")
     check_that_all_is_well(d)
 
 
-def test_a_stuck_finalizer_does_not_hold_up_the_end(closing):
-    d, close = closing()
+def test_a_stuck_finalizer_does_not_hold_up_the_end(closing, scratch):
+    """Nor does it cost the sessions."""
+    sessions = scratch() + "/sessions"
+    d, close = closing(SessionFile=sessions)
     close("gc.lua")
     d.wait_log(FINALIZER % r"\S+", "error")
+    assert d.run("function main() Session.SetVar('r', 'k', 'kept') end").status == 200
     d.stop()
-    assert "a finalizer (__gc) of a script did not end" in d.log()
+    assert "the closing of scripts was cut off" in d.log()
+    assert b"kept" in pathlib.Path(sessions).read_bytes()
 
 
-def test_more_stuck_finalizers_than_workers_end_the_daemon(closing):
-    """So that the supervisor starts it anew."""
-    d, close = closing(WorkerThreads=1)
+def test_a_reload_while_a_finalizer_is_stuck(closing):
+    """What is stuck goes on with the old configuration when it comes back, and must not
+    take the states of the new one for stale."""
+    d, close = closing(LuaMaxStates=1)
+    close("a.lua")
+    d.wait_log(FINALIZER % r"\S+", "error")
+    d.write_config(LuaMaxRequests=1000)
+    d.process.send_signal(signal.SIGHUP)
+    d.wait_log("configuration reloaded", "info")
+    page = d.script("n = 0 function main() n = n + 1 return n end")
+    assert d.get(page).text == "1"
+    d.site.write("free", "")
+    d.wait_log("a finalizer .* has come to its end", "warning")
+    assert d.get(page).text == "2"
+
+
+def test_more_stuck_finalizers_than_workers_end_the_daemon(closing, scratch):
+    """So that the supervisor starts it anew; with the sessions that were."""
+    sessions = scratch() + "/sessions"
+    d, close = closing(WorkerThreads=1, SessionFile=sessions)
     close("gc1.lua")
     d.wait_log(FINALIZER % r"\S+/gc1.lua", "error")
+    assert d.run("function main() Session.SetVar('r', 'k', 'kept') end").status == 200
     close("gc2.lua")
     d.expected_status = d.wait()
     assert d.expected_status > 0
     d.wait_log("no sweeper is left", "error")
+    assert b"kept" in pathlib.Path(sessions).read_bytes()
 
 
 def test_watchdog_of_zero_waits_for_ever(watched):
