@@ -224,12 +224,13 @@ def test_a_reload_while_a_finalizer_is_stuck(closing):
     """What is stuck goes on with the old configuration when it comes back, and must not
     take the states of the new one for stale."""
     d, close = closing(LuaMaxStates=1)
+    page = d.script("n = 0 function main() n = n + 1 return n end")
+    assert d.get(page).text == "1"  # older than a.lua: a sweep comes to it later
     close("a.lua")
     d.wait_log(FINALIZER % r"\S+", "error")
     d.write_config(LuaMaxRequests=1000)
     d.process.send_signal(signal.SIGHUP)
     d.wait_log("configuration reloaded", "info")
-    page = d.script("n = 0 function main() n = n + 1 return n end")
     assert d.get(page).text == "1"
     d.site.write("free", "")
     d.wait_log("a finalizer .* has come to its end", "warning")
