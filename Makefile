@@ -26,7 +26,9 @@ FCGI_LIBS  ?= -lfcgi
 
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion
 CFLAGS   ?= -O2 -g
-ALL_CFLAGS = -std=c11 -pthread -D_GNU_SOURCE -DLUAFCGID2_RELEASE='"$(VERSION)"' \
+# On 32-bit systems too: files over 2 GiB, inode numbers over 2^32, times after 2038.
+FEATURES  = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
+ALL_CFLAGS = -std=c11 -pthread $(FEATURES) -DLUAFCGID2_RELEASE='"$(VERSION)"' \
              $(WARNINGS) $(LUA_CFLAGS) $(CFLAGS) $(MODE_CFLAGS) $(CPPFLAGS)
 ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(MODE_LIBS) $(LIBS)
 
@@ -141,7 +143,7 @@ FUZZ_SOURCES_connection = $(wildcard connection*.c) listener.c feed.c poller.c r
 
 .SECONDEXPANSION:
 $(FUZZ)/fuzz_%: tests/fuzz/fuzz_%.c $$(FUZZ_SOURCES_$$*) $(wildcard *.h) Makefile | $(FUZZ)
-	$(FUZZ_CC) -std=c11 -pthread -D_GNU_SOURCE $(WARNINGS) $(LUA_CFLAGS) $(FUZZ_FLAGS) $(CPPFLAGS) \
+	$(FUZZ_CC) -std=c11 -pthread $(FEATURES) $(WARNINGS) $(LUA_CFLAGS) $(FUZZ_FLAGS) $(CPPFLAGS) \
 	    -I. -o $@ $(filter %.c,$^) $(FCGI_LIBS)
 
 fuzz: $(FUZZ_TARGETS:%=$(FUZZ)/fuzz_%)

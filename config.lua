@@ -140,7 +140,8 @@ KeepAliveTimeout = 60
 ReadTimeout = 10
 
 -- How long to wait for a web server that does not take the response, 0 to 86400 seconds.
-WriteTimeout = 30
+-- With a slow visitor behind it a web server may well pause for a minute.
+WriteTimeout = 120
 
 -- How long a worker may be stuck past RequestTimeout, 0 to 86400 seconds, before another
 -- takes its place <watchdog>. That happens in C libraries, which cannot be interrupted. A

@@ -143,7 +143,7 @@ const struct option config_options[] = {
      .fallback = "10",
      .help = "wait for the rest of a request; 0 for ever"},
     {.name = "WriteTimeout", .kind = KIND_SECONDS, .max = DAY, AT(write_timeout),
-     .fallback = "30",
+     .fallback = "120",
      .help = "wait for a web server that does not read; 0 for ever"},
     {.name = "Watchdog", .older = "watchdog", .kind = KIND_SECONDS, .max = DAY,
      AT(watchdog), .fallback = "60",

@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+_Static_assert(sizeof(off_t) == 8, "large files and large inode numbers can be looked at");
+
 enum {
     SIZE_LIMIT = 16 * 1024 * 1024, /* bytes of one file */
     FIRST_SLOTS = 64,

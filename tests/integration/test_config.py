@@ -64,7 +64,7 @@ OPTIONS = [
     ("ScriptMemoryLimit", [], "64 * 1024 * 1024", NUMBER, [0, 1 << 20]),
     ("KeepAliveTimeout", [], "60", ["x", True, -1], [0, 5]),
     ("ReadTimeout", [], "10", ["x", True, -1], [0, 5]),
-    ("WriteTimeout", [], "30", ["x", True, -1], [0, 5]),
+    ("WriteTimeout", [], "120", ["x", True, -1], [0, 5]),
     ("ListenMode", [], '"0660"', [True, {}, "rw", "9999"], ["0600", "0666"]),
     ("ListenOwner", [], '""', [True, {}, "no such user"], ["", "root"]),
     ("ListenGroup", [], '""', [True, {}, "no such group"], ["", "root"]),

@@ -157,7 +157,7 @@ static void test_defaults_are_those_of_the_contract(void **state)
     assert_int_equal(c->max_post_size, 1048576);
     assert_int_equal(c->keep_alive_timeout, 60000);
     assert_int_equal(c->read_timeout, 10000);
-    assert_int_equal(c->write_timeout, 30000);
+    assert_int_equal(c->write_timeout, 120000);
     assert_int_equal(c->watchdog, 60000);
     assert_string_equal(c->default_headers, "X-Powered-By: luafcgid2\r\n");
     assert_string_equal(c->default_http_status, "200 OK");
