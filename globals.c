@@ -10,7 +10,7 @@
 
 #include "api.h"
 #include "cookie.h"
-#include "library.h"
+#include "guard.h"
 #include "script.h"
 
 #include <lauxlib.h>
@@ -275,12 +275,12 @@ static void open_watch(lua_State *L, struct globals *g)
     lua_setfield(L, -2, "__pairs");
     lua_pushlightuserdata(L, g);
     lua_pushcclosure(L, reveal, 1);
-    lua_setfield(L, -2, LIBRARY_REVEAL);
+    lua_setfield(L, -2, GUARD_REVEAL);
     lua_pushvalue(L, -1);
     g->watch = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushglobaltable(L);
     lua_insert(L, -2);
-    library_set_hidden_metatable(L);
+    guard_set_hidden_metatable(L);
     lua_pop(L, 1);
 }
 

@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "buffer.h"
+#include "guard.h"
 #include "library.h"
 #include "limit.h"
 #include "log.h"
@@ -314,7 +315,7 @@ static int collect(lua_State *L)
     struct script *s = script_of(L);
     size_t pause = 200 + GARBAGE_BYTES * 2 * 100 / (s->limit.used + 1);
     lua_gc(L, LUA_GCSETPAUSE, (int)pause);
-    library_guard(L);
+    guard_finalizers(L);
     lua_gc(L, LUA_GCCOLLECT, 0);
     return 0;
 }
@@ -476,7 +477,7 @@ void script_close(struct script *s)
     if (s->L != NULL) {
         size_t max = s->limit.max;
         s->limit.max = 0; /* the guards' few bytes must be there */
-        library_guard(s->L);
+        guard_finalizers(s->L);
         s->limit.max = max;
         limit_close(&s->limit);
     }
