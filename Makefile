@@ -3,6 +3,7 @@
 #   make                  builds ./luafcgid2
 #   make check            installs what the tests need, then runs all of them
 #   make check-unit       the unit tests only
+#   make check-warnings   compiles with gcc and clang the ways that distributions do
 #   make check-torture    serves requests while memory runs out at every possible point
 #   make fuzz             fuzzes what peers can send, with clang; FUZZ_SECONDS=60 each
 #   make bench            the benchmark, against nginx, php-fpm and Apache
@@ -124,6 +125,9 @@ $(BUILD)/torture: tests/fault/torture/torture.c tests/fault/torture/faults.c \
 check-torture:
 	$(MAKE) TORTURE=1 .build/torture/torture
 	.build/torture/torture
+
+check-warnings:
+	sh tests/compile.sh
 
 check:
 	sh scripts/test.sh
@@ -299,5 +303,5 @@ help:
 
 -include $(wildcard $(BUILD)/*.d) $(wildcard $(BUILD)/unit/*.d)
 
-.PHONY: all check check-unit check-torture fuzz bench clean help
+.PHONY: all check check-unit check-warnings check-torture fuzz bench clean help
 .DELETE_ON_ERROR:

@@ -324,10 +324,11 @@ size_t session_copy(struct session_store *s, const struct session_id *id,
     size_t len = SIZE_MAX;
     if (session != NULL)
         v = realms_get(&session->data, realm, name);
-    if (v != NULL)
+    if (v != NULL) {
         len = v->value_len;
-    if (len <= room && len > 0)
-        memcpy(data, variable_value(v).data, len);
+        if (len > 0 && len <= room)
+            memcpy(data, variable_value(v).data, len);
+    }
     pthread_mutex_unlock(&shard->lock);
     return len;
 }
