@@ -8,7 +8,7 @@
 #
 # Debian's armhf begins at ARMv7, so soft-float armel stands in for Raspberry Pi OS on ARMv6.
 #
-#     sh tests/arm/run.sh [ARCHITECTURE...]
+#     sh tests/arm/run.sh [ARCHITECTURE...]         all of them, unless some are named
 #
 # Needs root (or sudo) and apt.
 # shellcheck disable=SC2154 # cache and tree come from tree.sh
@@ -21,16 +21,31 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 become_root "$0" "$@"
 command -v apt-get >/dev/null || skip "this system has no apt-get"
 [ "$(dpkg --print-architecture)" = amd64 ] || skip "only set up to cross-build on amd64"
-sh "$top/scripts/install-packages.sh" debootstrap util-linux git file
 
-make_tree arm make pkg-config python3-pytest qemu-user mawk \
-    gcc-arm-linux-gnueabi libc6-dev-armel-cross \
-    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
-    gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
-    libfcgi-dev:armel liblua5.3-dev:armel libcmocka-dev:armel \
-    libfcgi-dev:armhf liblua5.3-dev:armhf libcmocka-dev:armhf \
-    libfcgi-dev:arm64 liblua5.3-dev:arm64 libcmocka-dev:arm64 \
-    -- armel armhf arm64
+# architecture NAME: sets what it is built and run with.
+architecture() {
+    case $1 in
+    armel) triplet=arm-linux-gnueabi flags=-march=armv6 qemu="qemu-arm -cpu arm1176" ;;
+    armhf) triplet=arm-linux-gnueabihf flags=-march=armv7-a+fp qemu="qemu-arm -cpu cortex-a7" ;;
+    arm64) triplet=aarch64-linux-gnu flags='' qemu="qemu-aarch64 -cpu cortex-a53" ;;
+    *)
+        say "not an architecture: $1; expected armel, armhf or arm64" >&2
+        exit 2
+        ;;
+    esac
+}
+
+[ $# -gt 0 ] || set -- armel armhf arm64
+packages="make pkg-config python3-pytest qemu-user mawk"
+for name; do
+    architecture "$name"
+    packages="$packages gcc-$triplet libc6-dev-$name-cross \
+        libfcgi-dev:$name liblua5.3-dev:$name libcmocka-dev:$name"
+done
+sh "$top/scripts/install-packages.sh" debootstrap util-linux git file
+# A tree for each choice, with no more than that needs.
+# shellcheck disable=SC2086 # a list of packages
+make_tree "arm-$(echo "$*" | tr ' ' -)" $packages -- "$@"
 
 work=$(mktemp -d "$tree/srv/arm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -46,19 +61,6 @@ in_tree() {
         'mount -t proc proc "$0/proc" && exec chroot "$0" env -i \
             PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI="${CI-}" "$@"' \
         "$tree" "$@"
-}
-
-# architecture NAME: sets what it is built and run with.
-architecture() {
-    case $1 in
-    armel) triplet=arm-linux-gnueabi flags=-march=armv6 qemu="qemu-arm -cpu arm1176" ;;
-    armhf) triplet=arm-linux-gnueabihf flags=-march=armv7-a+fp qemu="qemu-arm -cpu cortex-a7" ;;
-    arm64) triplet=aarch64-linux-gnu flags='' qemu="qemu-aarch64 -cpu cortex-a53" ;;
-    *)
-        say "not an architecture: $1; expected armel, armhf or arm64" >&2
-        exit 2
-        ;;
-    esac
 }
 
 # Those that neither execute themselves, which qemu can't, nor need minutes in it.
@@ -94,7 +96,6 @@ integration() {
         python3 -m pytest -q -p no:cacheprovider --tb=short $files
 }
 
-[ $# -gt 0 ] || set -- armel armhf arm64
 failed=
 for name; do
     architecture "$name"

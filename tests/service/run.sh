@@ -4,10 +4,11 @@
 # installed does what the README says: see test_*.py.
 #
 #     sh tests/service/run.sh [PYTEST OPTION...]
+#     SUITE=trixie sh tests/service/run.sh          on another Debian than this system's
 #
 # Needs root (or sudo), apt, and a kernel that lets systemd-nspawn boot a tree. Where it
 # doesn't the tests are skipped, and loudly; with CI=true that is a failure.
-# shellcheck disable=SC2154 # cache, base and tree come from tree.sh
+# shellcheck disable=SC2154 # suite, cache, base and tree come from tree.sh
 set -eu
 
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
@@ -45,7 +46,7 @@ copy "$tree" "$work/tree"
 copy "$new" "$work/new"
 copy "$base" "$work/bare"
 
-say "Booting the tree"
+say "Booting the tree of $suite"
 status=0
 /usr/bin/python3 "$top/tests/service/machine.py" "$work/tree" || status=$?
 [ "$status" -eq 0 ] || skip "systemd-nspawn cannot boot a Debian tree on this kernel"

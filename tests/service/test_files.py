@@ -268,7 +268,7 @@ def test_the_manual_names_every_option_and_signal(tree):
         assert signal in text
 
 
-# -- These tests, where they can't run --
+# -- These tests: where they can't run, and what they need --
 
 def test_what_cannot_be_done_here_is_skipped_loudly_but_never_in_ci():
     script = '. "%s/tests/service/tree.sh"; skip "no kernel"; echo went on' % TOP
@@ -291,3 +291,60 @@ def test_a_machine_that_does_not_boot_is_noticed(tmp_path):
         env=dict(os.environ, PATH="%s:%s" % (tmp_path, os.environ["PATH"])),
         stderr=subprocess.PIPE, encoding="utf-8", check=False)
     assert done.returncode == 77 and refusal in done.stderr
+
+
+def programs(directory, **scripts):
+    """An environment in which these shell scripts are found before the real programs."""
+    for name, script in scripts.items():
+        fake = directory / name
+        fake.write_text("#!/bin/sh\n%s\n" % script)
+        fake.chmod(0o755)
+    return dict(os.environ, PATH="%s:%s" % (directory, os.environ["PATH"]),
+                LUAFCGID2_CACHE=str(directory / "cache"))
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_a_tree_is_of_the_suite_that_is_asked_for(tmp_path, suite):
+    environment = programs(tmp_path, debootstrap='echo "$@"; exit 1')
+    script = 'top=%s; . "$top/tests/service/tree.sh"; make_tree plain' % TOP
+    done = subprocess.run(["sh", "-c", script], env=dict(environment, SUITE=suite),
+                          stderr=subprocess.PIPE, encoding="utf-8", check=False)
+    tree = "%s/cache/%s-base.new" % (tmp_path, suite)
+    assert done.stderr.startswith("--variant=minbase %s %s http" % (suite, tree))
+
+
+@pytest.mark.parametrize("asked, left_out", [
+    (["armel"], ["armhf", "arm64", "aarch64"]),
+    (["arm64", "armhf"], ["armel", "gnueabi "]),
+    ([], [])])
+def test_arm_installs_only_the_architectures_it_is_asked_for(tmp_path, asked, left_out):
+    environment = programs(tmp_path, debootstrap='mkdir -p "$3/etc/dpkg/dpkg.cfg.d"',
+                           chroot='echo "$@"; case $* in *" install "*) exit 1 ;; esac')
+    done = subprocess.run(["sh", os.path.join(TOP, "tests/arm/run.sh"), *asked], env=environment,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8",
+                          check=False)
+    assert done.returncode == 1 and " install " in done.stderr
+    for architecture in asked or ["armel", "armhf", "arm64"]:
+        assert "--add-architecture %s\n" % architecture in done.stderr
+        assert "liblua5.3-dev:%s" % architecture in done.stderr
+    for name in left_out:
+        assert name not in done.stderr
+
+
+def test_arm_knows_a_wrong_architecture_before_it_installs_anything(tmp_path):
+    environment = programs(tmp_path, debootstrap="echo called")
+    done = subprocess.run(["sh", os.path.join(TOP, "tests/arm/run.sh"), "armel", "arm"],
+                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "not an architecture: arm;" in done.stderr
+
+
+def test_fixtures_are_found_from_any_directory():
+    """From pytest 8 on only what a pytest.ini stands above of is looked through for them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--fixtures",
+         os.path.join(TOP, "tests/interop")], cwd="/",
+        stdout=subprocess.PIPE, encoding="utf-8", check=False)
+    assert done.returncode == 0 and "\nscratch -- " in done.stdout
+    assert "configfile: pytest.ini" in done.stdout

@@ -3,10 +3,14 @@
 # Debian trees for tests: sourced by the run.sh of tests/service and tests/arm, with $top
 # the top of the source.
 #
+# SUITE=trixie makes them of that release of Debian; otherwise they are of this system's.
+#
 # A tree costs half a minute to make, so it is kept between runs in LUAFCGID2_CACHE
 # (default: ~/.cache/luafcgid2). Beside it stands what it was made from; when that is no
 # longer what is asked for, or a month old, it is made again.
 
+# shellcheck source=/dev/null
+suite=${SUITE:-$(. /etc/os-release && echo "${VERSION_CODENAME-}")}
 cache=${LUAFCGID2_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/luafcgid2}
 
 say() { printf '%s\n' "$*"; }
@@ -29,11 +33,12 @@ become_root() {
     exec sudo -E sh "$@"
 }
 
-# The mirror that apt uses here.
+# The mirror of Debian that apt uses here, at best for that suite.
 mirror() {
     # shellcheck disable=SC2016 # apt's own variables
     apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' |
-        awk -v suite="$1" '$2 == suite && $1 ~ /\/debian\/?$/ { print $1; exit }'
+        awk -v suite="$1" '$1 ~ /\/debian\/?$/ && (site == "" || $2 == suite) { site = $1 }
+            END { print site }'
 }
 
 # keep NAME KEY COMMAND...: sets $tree to $cache/NAME. Unless it is there, made of KEY and
@@ -90,15 +95,13 @@ build_tree() {
 }
 
 # make_tree NAME PACKAGE... [-- ARCHITECTURE...]: sets $tree to a Debian tree with these
-# packages, some of them of the foreign architectures.
+# packages, some of them of the foreign architectures, and $base to one with nothing.
 make_tree() {
     name=$1
     shift
-    # shellcheck source=/dev/null
-    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    keep base "$suite" build_base
+    keep "$suite-base" "$suite" build_base
     base=$tree
-    keep "$name" "$suite $*" build_tree "$@"
+    keep "$suite-$name" "$suite $*" build_tree "$@"
 }
 
 # copy_source DIRECTORY: what git has or would take, as it is in the working tree; without
