@@ -17,6 +17,7 @@
 #include "limit.h"
 #include "log.h"
 #include "notify.h"
+#include "process.h"
 #include "source.h"
 
 #include <pthread.h>
@@ -187,6 +188,7 @@ static void *beat(void *arg)
         struct config *config = config_current();
         uint32_t now = clock_ticks();
         limit_watch_check(config->watchdog, on_stuck);
+        process_reap();
         if (is_due(&clients, now, SECOND))
             look_at_clients(config);
         if (is_due(&manager, now, manager_period))

@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define OUTPUT_LINE_MAX 4096 /* bytes of a line on standard output before it is cut */
@@ -239,6 +240,42 @@ static int close_pipe(lua_State *L)
     return await(L, p->pid);
 }
 
+/* Of a pipe that was forgotten until its state is closed. */
+static int drop_pipe(lua_State *L)
+{
+    struct pipe_stream *p = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    fclose(p->stream.f);
+    process_abandon(p->pid);
+    return 0;
+}
+
+/* What a handle still holds back when its state is closed goes where there is room for
+ * it at once: nobody reads from a pipe of the script's own, or from some FIFO, any more.
+ * The description is this handle's alone, but for those of the daemon's standard
+ * streams. */
+static void never_wait(const luaL_Stream *stream)
+{
+    struct stat st;
+    int fd = fileno(stream->f);
+    int flags = fd > STDERR_FILENO && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)
+                    ? fcntl(fd, F_GETFL)
+                    : -1;
+    if (flags >= 0)
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+/* The finalizer of handles. Its upvalue: the C library's. */
+static int file_gc(lua_State *L)
+{
+    luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    if (limit_of(L)->closing && stream->closef != NULL && stream->f != NULL) {
+        never_wait(stream);
+        if (stream->closef == close_pipe)
+            stream->closef = drop_pipe;
+    }
+    return guard_original(L);
+}
+
 static int io_popen(lua_State *L)
 {
     const char *command = luaL_checkstring(L, 1);
@@ -417,6 +454,7 @@ void library_open(lua_State *L)
     }
     luaL_getmetatable(L, LUA_FILEHANDLE); /* whose __index is itself */
     guard_replace(L, "write", file_write);
+    guard_replace(L, "__gc", file_gc);
     lua_pop(L, 1);
     guard_open(L);
     open_searcher(L);

@@ -1,13 +1,25 @@
 /* Starting and awaiting children. Between fork and exec only async-signal-safe functions
- * are called: other threads may have held any lock at the moment of the fork. */
+ * are called: other threads may have held any lock at the moment of the fork.
+ *
+ * `lock` guards the list of those that were abandoned, and nothing else. */
 #include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+struct abandoned {
+    struct abandoned *next;
+    pid_t pid;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct abandoned *abandoned; /* lock */
 
 static void close_descriptors(int limit)
 {
@@ -62,4 +74,48 @@ pid_t process_start(const char *command, int in, int out)
 bool process_wait(pid_t pid, int *status)
 {
     return waitpid(pid, status, 0) == pid;
+}
+
+/* Whether nothing is left of the child to wait for. */
+static bool is_gone(pid_t pid)
+{
+    int status;
+    pid_t got;
+    do
+        got = waitpid(pid, &status, WNOHANG);
+    while (got < 0 && errno == EINTR);
+    return got != 0;
+}
+
+void process_abandon(pid_t pid)
+{
+    int status;
+    kill(-pid, SIGKILL);
+    if (is_gone(pid))
+        return;
+    struct abandoned *a = malloc(sizeof *a);
+    if (a == NULL) { /* it is not likely to hang, too */
+        while (!process_wait(pid, &status) && errno == EINTR)
+            ;
+        return;
+    }
+    a->pid = pid;
+    pthread_mutex_lock(&lock);
+    a->next = abandoned;
+    abandoned = a;
+    pthread_mutex_unlock(&lock);
+}
+
+void process_reap(void)
+{
+    pthread_mutex_lock(&lock);
+    for (struct abandoned **link = &abandoned, *a; (a = *link) != NULL;) {
+        if (!is_gone(a->pid)) {
+            link = &a->next;
+            continue;
+        }
+        *link = a->next;
+        free(a);
+    }
+    pthread_mutex_unlock(&lock);
 }

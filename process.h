@@ -17,4 +17,11 @@ pid_t process_start(const char *command, int in, int out);
 /* Waits for the child. false with errno, EINTR included. */
 bool process_wait(pid_t pid, int *status);
 
+/* Kills the child with all that it started, and returns at once: one that takes its time
+ * to die, perhaps because its disk hangs, is left to process_reap. Any thread. */
+void process_abandon(pid_t pid);
+
+/* Heartbeat: takes note of abandoned children that have died. Never blocks. */
+void process_reap(void);
+
 #endif

@@ -1,0 +1,77 @@
+"""How a state ends: nothing that it leaves behind holds anybody up."""
+
+import os
+import time
+
+from harm import children, descriptors
+from servers import PATIENCE, SANITIZER, lua, wait_until
+
+SOON = 20 if SANITIZER else 3  # seconds
+
+
+def close_by_edit(d, page):
+    """Returns how long it took until nothing of the script was left, in seconds."""
+    began = time.monotonic()
+    d.site.write(page, "function main() return 'edited' end")
+    wait_until(lambda: d.get(page).text == "edited", "the edited script")
+    return began
+
+
+def test_closing_does_not_wait_for_children_that_do_not_read(daemon):
+    """Each pipe is full, and more is in the handle's buffer."""
+    d = daemon(WorkerThreads=1)
+    before = descriptors(d)
+    page = d.script("""
+        kept = {}
+        for i = 1, 60 do
+            local p = io.popen("sleep 1000", "w")
+            p:setvbuf("full", 8192)
+            p:write(("x"):rep(65536))
+            p:write("more")
+            kept[i] = p
+        end
+        function main() return "piped" end""")
+    assert d.get(page).text == "piped"
+    assert len(children(d)) == 60
+    began = close_by_edit(d, page)
+    wait_until(lambda: children(d) == [] and descriptors(d) == before, "the children to end")
+    assert time.monotonic() - began < SOON
+
+
+def test_closing_does_not_wait_for_a_reader_that_has_stalled(daemon, scratch):
+    """Nor for the readers of FIFOs."""
+    directory = scratch()
+    readers = []
+    for i in range(20):
+        os.mkfifo("%s/%d" % (directory, i))
+        readers.append(os.open("%s/%d" % (directory, i), os.O_RDONLY | os.O_NONBLOCK))
+    d = daemon(WorkerThreads=1)
+    before = descriptors(d)
+    page = d.script("""
+        kept = {}
+        for i = 0, 19 do
+            local f = assert(io.open(%s .. i, "w"))
+            f:setvbuf("full", 8192)
+            f:write(("x"):rep(65536))
+            f:write("more")
+            kept[i] = f
+        end
+        function main() return "filled" end""" % lua(directory + "/"))
+    assert d.get(page).text == "filled"
+    began = close_by_edit(d, page)
+    wait_until(lambda: descriptors(d) == before, "the FIFOs to be closed")
+    assert time.monotonic() - began < SOON
+    for reader in readers:
+        os.close(reader)
+
+
+def test_closing_writes_what_a_file_still_holds_back(daemon):
+    d = daemon(WorkerThreads=1)
+    page = d.script("""
+        kept = io.open("%s", "w")
+        kept:write("the end")
+        function main() return "open" end""" % d.site.path("kept.txt"))
+    assert d.get(page).text == "open"
+    close_by_edit(d, page)
+    wait_until(lambda: open(d.site.path("kept.txt")).read() == "the end", "it to be written",
+               PATIENCE)
