@@ -725,18 +725,10 @@ static void check_script_root(struct loader *l)
     struct stat st;
     if (!is_good(l, "ScriptRoot") || c->script_root[0] == '\0')
         return;
-    char *resolved = realpath(c->script_root, NULL);
-    int error = resolved == NULL || stat(resolved, &st) != 0 ? errno
-                : S_ISDIR(st.st_mode)                        ? 0
-                                                             : ENOTDIR;
-    if (error != 0) {
+    int error = stat(c->script_root, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+    if (error != 0)
         complain(l, "%s: expected a directory, got \"%s\": %s", called(l, "ScriptRoot"),
                  c->script_root, strerror(error));
-        free(resolved);
-        return;
-    }
-    free(c->script_root);
-    c->script_root = resolved;
 }
 
 /* RFC 6265bis section 4.1.2.7; browsers look at the name's case, and some do not. */

@@ -46,7 +46,7 @@ struct config {
     char *entrypoint;
     bool entrypoint_set;       /* false: main, then handler */
     char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
-    char *script_root;         /* resolved directory, "" for none */
+    char *script_root;         /* absolute, its links to be resolved at use; "" for none */
 
     /* Limits. 0 switches one off. */
     int64_t request_timeout, read_timeout, write_timeout; /* milliseconds */

@@ -54,6 +54,8 @@ static int base_load(lua_State *L)
 static bool load_file(lua_State *L, const char *name)
 {
     int error = script_load_file(L, name);
+    if (error == ENOENT)
+        script_note_absent(L, name);
     if (error > 0)
         lua_pushfstring(L, "cannot open %s: %s", name, strerror(error));
     return error == 0;
@@ -91,27 +93,6 @@ static int base_dofile(lua_State *L)
     lua_remove(L, 1);
     lua_callk(L, 0, LUA_MULTRET, 0, all_results);
     return lua_gettop(L);
-}
-
-/* The searcher for Lua modules. Upvalue: the table `package`. */
-static int search_lua(lua_State *L)
-{
-    const char *name = luaL_checkstring(L, 1);
-    lua_getfield(L, lua_upvalueindex(1), "searchpath");
-    lua_pushvalue(L, 1);
-    lua_getfield(L, lua_upvalueindex(1), "path");
-    if (!lua_isstring(L, -1))
-        return luaL_error(L, "'package.path' must be a string");
-    lua_call(L, 2, 2);
-    if (lua_isnil(L, -2))
-        return 1; /* where it was looked for */
-    lua_pop(L, 1);
-    const char *path = lua_tostring(L, -1);
-    if (!load_file(L, path))
-        return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", name,
-                          path, lua_tostring(L, -1));
-    lua_insert(L, -2);
-    return 2;
 }
 
 /* -- Standard output: the log -- */
@@ -421,16 +402,6 @@ static void open_random(lua_State *L)
     lua_pop(L, 1);
 }
 
-static void open_searcher(lua_State *L)
-{
-    lua_getglobal(L, LUA_LOADLIBNAME);
-    lua_getfield(L, -1, "searchers");
-    lua_pushvalue(L, -2);
-    lua_pushcclosure(L, search_lua, 1);
-    lua_rawseti(L, -2, 2); /* preload, Lua, C, all-in-one */
-    lua_pop(L, 2);
-}
-
 void library_open(lua_State *L)
 {
     static const struct {
@@ -457,6 +428,5 @@ void library_open(lua_State *L)
     guard_replace(L, "__gc", file_gc);
     lua_pop(L, 1);
     guard_open(L);
-    open_searcher(L);
     open_random(L);
 }

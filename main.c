@@ -345,17 +345,29 @@ static void stop(struct service *service)
     log_info("stopped");
 }
 
+/* For a reload after the directory has changed. Links stay: they may lead elsewhere by
+ * then. */
+static char *absolute(const char *file)
+{
+    char directory[PATH_MAX], *path;
+    if (file[0] == '/')
+        path = strdup(file);
+    else if (getcwd(directory, sizeof directory) == NULL)
+        die(strerror(errno));
+    else if (asprintf(&path, "%s/%s", directory, file) < 0)
+        path = NULL;
+    if (path == NULL)
+        die("out of memory");
+    return path;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = parse_options(argc, argv);
     if (options.check)
         check(options.file);
     open_standard_descriptors();
-    char path[PATH_MAX]; /* absolute, for a reload after the directory has changed */
-    if (options.file != NULL && realpath(options.file, path) == NULL) {
-        fprintf(stderr, "luafcgid2: %s: %s\n", options.file, strerror(errno));
-        return EXIT_FAILURE;
-    }
+    char *path = options.file == NULL ? NULL : absolute(options.file);
     struct config *config = config_load(options.file, stderr);
     if (config == NULL)
         return EXIT_FAILURE;
@@ -376,7 +388,8 @@ int main(int argc, char **argv)
     struct service *service = start(config, listener);
     config_unref(config);
     notify_send("READY=1");
-    wait_for_signals(&handled, options.file == NULL ? NULL : path);
+    wait_for_signals(&handled, path);
     stop(service);
+    free(path);
     return EXIT_SUCCESS;
 }

@@ -11,6 +11,7 @@
 #include "library.h"
 #include "limit.h"
 #include "log.h"
+#include "module.h"
 #include "source.h"
 
 #include <errno.h>
@@ -23,6 +24,9 @@
 /* Garbage of a state before it is collected, once its response is out; Lua's own
  * collector starts only at twice that, within a request that makes much of it. */
 #define GARBAGE_BYTES (128 * 1024)
+
+/* Files that a state looked for in vain and that it is renewed for when they come. */
+#define ABSENT_MAX 256
 
 struct script_code {
     atomic_uint references;
@@ -43,7 +47,7 @@ struct script {
     unsigned requests;
     unsigned epoch;             /* of source.h, when all sources were last seen current */
     struct source_ref *sources; /* all that went into the state but the script itself */
-    size_t source_count;
+    size_t source_count, absent; /* of them: files that were not there */
     struct buffer output;
     struct api *api;
     void *owner;
@@ -267,11 +271,16 @@ static bool add_source(struct script *s, struct source_ref *ref)
     return true;
 }
 
+const char *script_push_path(lua_State *L, const char *name)
+{
+    return name[0] == '/' ? lua_pushstring(L, name)
+                          : lua_pushfstring(L, "%s/%s", script_of(L)->dir, name);
+}
+
 int script_load_file(lua_State *L, const char *name)
 {
     struct script *s = script_of(L);
-    const char *path = name[0] == '/' ? lua_pushstring(L, name)
-                                      : lua_pushfstring(L, "%s/%s", s->dir, name);
+    const char *path = script_push_path(L, name);
     lua_pushfstring(L, "@%s", name);
     struct buffer text = {0};
     struct source_ref ref;
@@ -288,6 +297,27 @@ int script_load_file(lua_State *L, const char *name)
     lua_replace(L, -3);
     lua_pop(L, 1);
     return error;
+}
+
+void script_note_absent(lua_State *L, const char *name)
+{
+    struct script *s = script_of(L);
+    struct source_ref ref;
+    if (s->absent >= ABSENT_MAX)
+        return;
+    size_t before = s->source_count;
+    if (source_note_absent(script_push_path(L, name), &ref) == 0)
+        add_source(s, &ref);
+    s->absent += s->source_count > before;
+    lua_pop(L, 1);
+}
+
+/* What relative names lead to, from the moment that another directory is there. */
+static void note_directory(struct script *s, const char *path)
+{
+    struct source_ref ref;
+    if (path[0] == '/' && source_note_directory(path, path, &ref) == 0)
+        add_source(s, &ref);
 }
 
 bool script_is_current(struct script *s)
@@ -341,48 +371,6 @@ void script_collect(struct script *s)
 
 /* -- Making a state -- */
 
-/* Appends to the string on top every template of `path` but those in "./". */
-static void add_absolute_templates(lua_State *L, const char *path)
-{
-    while (*path != '\0') {
-        size_t len = strcspn(path, ";");
-        if (len > 0 && strncmp(path, "./", 2) != 0) {
-            lua_pushlstring(L, path, len);
-            lua_pushliteral(L, ";");
-            lua_concat(L, 3);
-        }
-        path += len + (path[len] == ';');
-    }
-}
-
-static void set_package_paths(struct script *s)
-{
-    lua_State *L = s->L;
-    lua_getglobal(L, LUA_LOADLIBNAME);
-    lua_getfield(L, -1, "path");
-    lua_pushliteral(L, "");
-    add_absolute_templates(L, lua_tostring(L, -2));
-    const char *places[] = {s->root, s->dir};
-    for (int i = 0; i < 2; i++) {
-        if (places[i][0] == '\0')
-            continue;
-        lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;", places[i], places[i]);
-        lua_concat(L, 2);
-    }
-    size_t len;
-    const char *path = lua_tolstring(L, -1, &len);
-    lua_pushlstring(L, path, len == 0 ? 0 : len - 1); /* without the last ';' */
-    lua_setfield(L, -4, "path");
-    lua_pop(L, 2);
-    lua_getfield(L, -1, "cpath");
-    lua_pushliteral(L, "");
-    add_absolute_templates(L, lua_tostring(L, -2));
-    lua_pushfstring(L, "%s/?.so", s->root[0] == '\0' ? s->dir : s->root);
-    lua_concat(L, 2);
-    lua_setfield(L, -3, "cpath");
-    lua_pop(L, 2);
-}
-
 static int set_up(lua_State *L)
 {
     struct script *s = script_of(L);
@@ -390,7 +378,7 @@ static int set_up(lua_State *L)
         return luaL_error(L, "the state is set up already");
     luaL_openlibs(L);
     library_open(L);
-    set_package_paths(s);
+    module_open(L);
     s->api = api_open(L, s->config);
     if (s->config->startup_script[0] != '\0') {
         int error = script_load_file(L, s->config->startup_script);
@@ -454,6 +442,8 @@ struct script *script_create(struct script_code *code, const char *root,
     s->epoch = source_epoch() - 1; /* the first check looks at every source */
     bool ok = begin(s);
     if (ok) {
+        note_directory(s, s->dir);
+        note_directory(s, s->root);
         lua_pushcfunction(s->L, set_up);
         ok = call(s, error);
         library_flush(s->L);

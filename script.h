@@ -83,6 +83,14 @@ struct buffer *script_output(
 struct api *script_api(struct script *s);
 const char *script_dir(const struct script *s); /* of its file, without a final slash */
 
+/* Pushes the path of `name`, which is relative to the script's directory unless it begins
+ * with a slash, and returns it. */
+const char *script_push_path(struct lua_State *L, const char *name);
+
+/* Notes that the state looked for a file in vain: it is renewed once the file is there.
+ * Of very many, the first. Leaves the stack as it is. */
+void script_note_absent(struct lua_State *L, const char *name);
+
 /* Reads a file as source of this state and pushes its main chunk: 0. Otherwise pushes
  * nothing and returns the errno value of reading, or pushes a message and returns -1 when
  * it does not compile. A relative name is looked up in the script's directory. */

@@ -23,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(off_t) == 8, "large files and large inode numbers can be looked at");
+_Static_assert(sizeof(off_t) == 8,
+               "large files and large inode numbers can be looked at");
 
 enum {
     SIZE_LIMIT = 16 * 1024 * 1024, /* bytes of one file */
@@ -54,11 +55,15 @@ struct identity {
     int64_t mtime, ctime; /* ns since 1970 */
 };
 
+/* What a path led to. */
+enum kind { FILE_READ, DIRECTORY, ABSENT };
+
 struct look {
-    struct identity identity;
-    uint64_t digest; /* of the content */
-    bool racy;       /* the times are so recent that they could hide another change */
-    bool unsettled;  /* it was being written, or had been a moment before */
+    enum kind kind;
+    struct identity identity; /* of a file */
+    uint64_t digest;          /* of the content; of a directory's device and inode */
+    bool racy;      /* the times are so recent that they could hide another change */
+    bool unsettled; /* it was being written, or had been a moment before */
 };
 
 struct source {
@@ -159,16 +164,21 @@ static bool is_inside(const char *resolved, const char *root)
     return strncmp(resolved, root, len) == 0 && resolved[len] == '/';
 }
 
+/* The root is resolved at each use: it may be a link that leads to another directory
+ * since the last. */
 static int check_place(int fd, const char *path, const char *root, const struct stat *st)
 {
     if (root == NULL || *root == '\0')
         return 0;
-    char *resolved = malloc(PATH_MAX);
-    if (resolved == NULL)
-        return ENOMEM;
-    bool ok = resolve(fd, path, st, resolved) && is_inside(resolved, root);
+    char *resolved = malloc(PATH_MAX), *resolved_root = realpath(root, NULL);
+    int error = resolved == NULL        ? ENOMEM
+                : resolved_root == NULL ? EACCES
+                : !resolve(fd, path, st, resolved) || !is_inside(resolved, resolved_root)
+                    ? EACCES
+                    : 0;
+    free(resolved_root);
     free(resolved);
-    return ok ? 0 : EACCES;
+    return error;
 }
 
 /* One more byte than expected, so that the end is seen without growing the buffer. */
@@ -260,10 +270,12 @@ static struct source *find_locked(const char *path, uint64_t hash)
     return s;
 }
 
+/* Whether a file was there before. */
 static bool is_known(const char *path)
 {
     pthread_mutex_lock(&table.lock);
-    bool known = find_locked(path, digest(path, strlen(path))) != NULL;
+    struct source *s = find_locked(path, digest(path, strlen(path)));
+    bool known = s != NULL && s->known.kind == FILE_READ;
     pthread_mutex_unlock(&table.lock);
     return known;
 }
@@ -367,7 +379,7 @@ static void bump_locked(struct source *s)
  * knows whether they count. */
 static void learn_locked(struct source *s, const struct look *look)
 {
-    if (!s->outdated && s->known.digest == look->digest) {
+    if (!s->outdated && s->known.kind == look->kind && s->known.digest == look->digest) {
         if (identical(&s->known.identity, &look->identity))
             s->known.racy = look->racy;
         return;
@@ -378,24 +390,16 @@ static void learn_locked(struct source *s, const struct look *look)
     s->known = *look;
 }
 
-int source_read(const char *path, const char *root, struct source_ref *ref,
-                struct buffer *text)
+/* A reference to what was seen at `path`. 0 or ENOMEM. */
+static int refer(const char *path, const struct look *look, struct source_ref *ref)
 {
-    struct look look = {.racy = true};
-    size_t start = text->len;
-    int patience = READ_PATIENCE;
-    int error = read_settled(path, root, &patience, &look, text);
-    if (error != 0)
-        return error;
-    struct source *spare = source_new(path, &look);
-    if (spare == NULL) {
-        text->len = start;
+    struct source *spare = source_new(path, look);
+    if (spare == NULL)
         return ENOMEM;
-    }
     pthread_mutex_lock(&table.lock);
     struct source *s = find_locked(path, spare->hash);
     if (s != NULL) {
-        learn_locked(s, &look);
+        learn_locked(s, look);
     } else if (insert_locked(spare)) {
         s = spare;
         spare = NULL;
@@ -406,9 +410,45 @@ int source_read(const char *path, const char *root, struct source_ref *ref,
     }
     pthread_mutex_unlock(&table.lock);
     source_free(spare);
-    if (s == NULL)
-        text->len = start;
     return s == NULL ? ENOMEM : 0;
+}
+
+int source_read(const char *path, const char *root, struct source_ref *ref,
+                struct buffer *text)
+{
+    struct look look = {.kind = FILE_READ, .racy = true};
+    size_t start = text->len;
+    int patience = READ_PATIENCE;
+    int error = read_settled(path, root, &patience, &look, text);
+    if (error != 0)
+        return error;
+    error = refer(path, &look, ref);
+    if (error != 0)
+        text->len = start;
+    return error;
+}
+
+static uint64_t digest_of_directory(const struct stat *st)
+{
+    const uint64_t numbers[] = {(uint64_t)st->st_dev, (uint64_t)st->st_ino};
+    return digest((const char *)numbers, sizeof numbers);
+}
+
+int source_note_directory(const char *path, const char *at, struct source_ref *ref)
+{
+    struct stat st;
+    if (stat(at, &st) != 0)
+        return errno;
+    if (!S_ISDIR(st.st_mode))
+        return ENOTDIR;
+    struct look look = {.kind = DIRECTORY, .digest = digest_of_directory(&st)};
+    return refer(path, &look, ref);
+}
+
+int source_note_absent(const char *path, struct source_ref *ref)
+{
+    struct look look = {.kind = ABSENT};
+    return refer(path, &look, ref);
 }
 
 struct source_ref source_retain(const struct source_ref *ref)
@@ -468,10 +508,29 @@ static bool is_transient(int error)
 
 enum verdict { UNCHANGED, CHANGED, LOOKED_AGAIN };
 
+/* A directory that is gone may be just being replaced; what was in it tells of itself. */
+static enum verdict compare_directory(const char *path, const struct look *known)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return UNCHANGED;
+    return digest_of_directory(&st) == known->digest ? UNCHANGED : CHANGED;
+}
+
+static enum verdict compare_absent(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? CHANGED : UNCHANGED;
+}
+
 static enum verdict compare(const char *path, const struct look *known, bool use_checksum,
                             int *patience, struct look *now)
 {
     struct stat st;
+    if (known->kind == DIRECTORY)
+        return compare_directory(path, known);
+    if (known->kind == ABSENT)
+        return compare_absent(path);
     if (stat(path, &st) == 0) {
         struct identity seen = identify(&st);
         bool same = identical(&seen, &known->identity);

@@ -1,8 +1,10 @@
-/* The files that scripts are made of: main scripts, modules, StartupScript.
+/* The files that scripts are made of: main scripts, modules, StartupScript; the
+ * directories that they run in; and files that they looked for in vain.
  *
  * Every file that goes into a Lua state is read through here, and so is known by path,
- * identity (device, inode, size, times to the nanosecond) and content. The sweeper
- * compares; a changed file gets a new version number, and whoever holds a reference to an
+ * identity (device, inode, size, times to the nanosecond) and content. Of a directory
+ * only device and inode count: a release that is switched by a link is another directory
+ * under the same path. The sweeper compares; a changed file gets a new version number, and whoever holds a reference to an
  * older version can see that with one atomic load. One lock guards the table of sources;
  * no file is read or looked at while it is held. */
 #ifndef LUAFCGID2_SOURCE_H
@@ -21,14 +23,23 @@ struct source_ref {
 
 /* Opens `path` once, without blocking on a FIFO, and appends its content to `text`; what
  * runs is what was opened. Only regular files are read: EISDIR, or EACCES for what is
- * neither file nor directory. A non-empty `root`, an absolute path without links,
- * confines the file, links resolved, to that directory (EACCES otherwise). A file written
+ * neither file nor directory. A non-empty `root`, an absolute path, confines the file to
+ * that directory (EACCES otherwise); the links of both are resolved now. A file written
  * within the last 10 ms, or a known one that is missing, may be just being replaced: it
  * gets up to 16 ms to settle. 0: `ref` holds one reference, for source_release. Otherwise
  * an errno value (ENOENT, EACCES, EISDIR, EFBIG over 16 MiB, ENOMEM, ...); nothing is
  * held, and `text` is as it was. */
 int source_read(const char *path, const char *root, struct source_ref *ref,
                 struct buffer *text);
+
+/* Notes which directory is found at `path`; the reference is current until the path leads
+ * to another. `at` is where to look: `path`, or "." for a thread that has just entered
+ * it. Returns and `ref` as above. */
+int source_note_directory(const char *path, const char *at, struct source_ref *ref);
+
+/* Notes that nothing was found at `path`; the reference is current until something is.
+ * 0 or ENOMEM. */
+int source_note_absent(const char *path, struct source_ref *ref);
 
 struct source_ref source_retain(const struct source_ref *ref);
 void source_release(struct source_ref *ref);

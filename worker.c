@@ -28,9 +28,8 @@ struct worker {
     struct config *config; /* a reference */
     unsigned config_generation;
     struct request request;
-    bool has_directory;    /* a working directory of its own */
-    char *directory;       /* that it is in; NULL: unknown */
-    unsigned source_epoch; /* when it went there */
+    bool has_directory;          /* a working directory of its own */
+    struct source_ref directory; /* that it is in; without a source: unknown */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -56,26 +55,28 @@ static bool own_directory(void)
     return false;
 }
 
+/* Whether the worker is in that directory, and the path still leads to it. */
+static bool is_in_directory(const struct worker *w, const char *path, size_t len)
+{
+    if (w->directory.source == NULL || !source_is_current(&w->directory))
+        return false;
+    const char *here = source_path(&w->directory);
+    return strncmp(here, path, len) == 0 && here[len] == '\0';
+}
+
 /* A script sees its own directory. Changing to it is a walk through the file system, so
- * it is done only when it is another, or some file changed: it may have been replaced by
- * a new directory of the same name. */
+ * it is done only when it is another one, by its path or by what that path leads to. */
 static void enter_directory(struct worker *w, const char *script)
 {
     const char *slash = strrchr(script, '/');
     size_t len = slash == NULL ? 0 : slash == script ? 1 : (size_t)(slash - script);
-    if (!w->has_directory || len == 0)
+    if (!w->has_directory || len == 0 || is_in_directory(w, script, len))
         return;
-    unsigned epoch = source_epoch();
-    if (w->directory != NULL && strlen(w->directory) == len &&
-        memcmp(w->directory, script, len) == 0 && w->source_epoch == epoch)
-        return;
-    free(w->directory);
-    w->directory = strndup(script, len);
-    w->source_epoch = epoch;
-    if (w->directory != NULL && chdir(w->directory) < 0) { /* no such script either */
-        free(w->directory);
-        w->directory = NULL;
-    }
+    source_release(&w->directory);
+    char *path = strndup(script, len);
+    if (path != NULL && chdir(path) == 0) /* else there is no such script either */
+        source_note_directory(path, ".", &w->directory);
+    free(path);
 }
 
 /* -- Scheduling -- */
@@ -206,7 +207,7 @@ static void end(struct worker *w)
     connection_reader_destroy(w->reader);
     request_free(&w->request);
     config_unref(w->config);
-    free(w->directory);
+    source_release(&w->directory);
     if (was_stuck)
         log_warning("came back from where it was stuck, and leaves");
     pthread_mutex_lock(&lock);

@@ -1,10 +1,12 @@
 """Where a script finds modules and files, what runs before it, what its children get."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
-from servers import PATIENCE, lua
+from servers import PATIENCE, lua, wait_until
 
 DAEMON = {"WorkerThreads": 4}
 
@@ -66,6 +68,109 @@ def test_require_of_what_is_not_there_says_where_it_looked(web):
                    "function main() return select(2, pcall(require, 'nowhere')) end")
     text = web.get("sub/page.lua").text
     assert "module 'nowhere' not found" in text and web.site.path("sub/nowhere.lua") in text
+
+
+@pytest.mark.parametrize("name", ["a;b", "a?b", "a;?/lib;x", "?"])
+def test_require_in_directories_whose_names_are_patterns_of_package_path(web, name):
+    root = web.site.path(name)
+    web.site.write(name + "/mod.lua", "return 'root ' .. ...")
+    web.site.write(name + "/sub/own.lua", "return 'own'")
+    web.site.write(name + "/sub/pack/init.lua", "return 'pack'")
+    web.site.write(name + "/sub/page.lua", """
+        package.path = "/nowhere/?.lua;" .. package.path .. ";/elsewhere/?.lua"
+        function main() return require "mod", " ", require "own", " ", require "pack" end""")
+    web.site.write(name + "/path.lua", "function main() return package.path end")
+    assert web.get(name + "/sub/page.lua", DOCUMENT_ROOT=root).text == "root mod own pack"
+    assert web.get(name + "/path.lua", DOCUMENT_ROOT=root).text.endswith(
+        ";{0}/?.lua;{0}/?/init.lua;{0}/?.lua;{0}/?/init.lua".format(root))
+
+
+C_MODULE = """
+#include <lauxlib.h>
+static int value(lua_State *L) { lua_pushvalue(L, 1); lua_pushvalue(L, 2); return 2; }
+int luaopen_cmod(lua_State *L)
+{
+    lua_pushcfunction(L, value);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    lua_call(L, 2, 2);
+    lua_pushfstring(L, "%s from %s", lua_tostring(L, -2), lua_tostring(L, -1));
+    return 1;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def c_module(module_scratch):
+    directory = module_scratch()
+    flags = subprocess.run(["pkg-config", "--cflags", "lua5.3"], capture_output=True, text=True,
+                           check=True).stdout.split()
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-x", "c", *flags, "-",
+                    "-o", directory + "/cmod.so"], input=C_MODULE.encode(), check=True)
+    return directory + "/cmod.so"
+
+
+@pytest.mark.parametrize("place, name", [
+    ("cmod.so", "cmod"), ("v2-cmod.so", "v2-cmod"), ("cmod-v2.so", "cmod-v2"),
+    ("a;b?/cmod.so", "cmod")])
+def test_require_finds_c_modules_in_the_root(web, c_module, place, name):
+    path = web.site.write(place, "")
+    shutil.copy(c_module, path)
+    page = web.script("function main() return require %s end" % lua(name))
+    assert web.get(page, DOCUMENT_ROOT=os.path.dirname(path)).text == "%s from %s" % (name, path)
+
+
+def test_c_module_that_is_none_is_told_of(web):
+    path = web.site.write("cmod.so", "this is no library")
+    text = web.main("return select(2, pcall(require, 'cmod'))").text
+    assert "error loading module 'cmod' from file '%s'" % path in text
+
+
+def test_package_path_that_a_script_has_set_anew_counts_alone(web):
+    web.site.write("lib/mod.lua", "return 'lib'")
+    web.site.write("mod.lua", "return 'root'")
+    assert web.main("package.path = %s return require 'mod'" %
+                    lua(web.site.path("lib/?.lua"))).text == "lib"
+    assert "must be a string" in web.main(
+        "package.path = nil return select(2, pcall(require, 'mod'))").text
+
+
+def test_module_that_cannot_be_read_is_looked_for_elsewhere(web):
+    os.mkdir(web.site.path("mod.lua"))
+    web.site.write("sub/mod.lua", "return 'sub'")
+    web.site.write("sub/page.lua", "function main() return require 'mod' end")
+    assert web.get("sub/page.lua").text == "sub"
+
+
+@pytest.mark.parametrize("name", ["opt.lua", "opt/init.lua", "sub/opt.lua"])
+def test_optional_module_that_appears_later_renews_the_state(web, name):
+    web.site.write("sub/page.lua", """
+        local there, opt = pcall(require, "opt")
+        function main() return there and opt or "without" end""")
+    assert web.get("sub/page.lua").text == "without"
+    web.site.write(name, "return 'with'")
+    wait_until(lambda: web.get("sub/page.lua").text == "with", "the optional module")
+
+
+@pytest.mark.parametrize("load", ["pcall(dofile, 'opt.lua')", "loadfile('opt.lua')"])
+def test_optional_file_that_appears_later_renews_the_state(web, load):
+    web.site.write("sub/page.lua", """
+        local there = %s
+        function main() return there and "with" or "without" end""" % load)
+    assert web.get("sub/page.lua").text == "without"
+    web.site.write("sub/opt.lua", "")
+    wait_until(lambda: web.get("sub/page.lua").text == "with", "the optional file")
+
+
+def test_modules_that_are_never_found_do_not_pile_up(solo):
+    """A state that asks for ever new names stays, and serves."""
+    page = solo.script("""
+        n = 0
+        function main()
+            for i = 1, 200 do n = n + 1 pcall(require, "nowhere" .. n) end
+            return n
+        end""")
+    assert [solo.get(page).text for _ in range(5)] == ["200", "400", "600", "800", "1000"]
 
 
 def test_module_with_a_syntax_error_names_file_and_line(web):

@@ -358,18 +358,17 @@ static void test_relative_paths_count_from_the_start_directory(void **state)
     config_unref(c);
 }
 
-static void test_script_root_is_resolved(void **state)
+static void test_script_root_through_a_link_stays_as_given(void **state)
 {
     (void)state;
-    char root[128], link[128], text[512], resolved[PATH_MAX];
+    char root[128], link[128], text[512];
     snprintf(root, sizeof root, "%s/root", directory);
     snprintf(link, sizeof link, "%s/link", directory);
     assert_int_equal(mkdir(root, 0700), 0);
     assert_int_equal(symlink(root, link), 0);
-    assert_non_null(realpath(root, resolved));
-    snprintf(text, sizeof text, "ScriptRoot = '%s/.//'", link);
+    snprintf(text, sizeof text, "ScriptRoot = '%s'", link);
     struct config *c = load_good(text);
-    assert_string_equal(c->script_root, resolved);
+    assert_string_equal(c->script_root, link);
     config_unref(c);
     assert_int_equal(unlink(link), 0);
     assert_int_equal(rmdir(root), 0);
@@ -955,7 +954,7 @@ int main(void)
         TEST(test_empty_string_under_an_old_name_is_not_set),
         TEST(test_default_headers_are_made_whole_lines),
         TEST(test_relative_paths_count_from_the_start_directory),
-        TEST(test_script_root_is_resolved),
+        TEST(test_script_root_through_a_link_stays_as_given),
         TEST(test_mistakes_are_named),
         TEST(test_long_values_are_shortened_in_messages),
         TEST(test_every_mistake_is_reported),

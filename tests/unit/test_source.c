@@ -555,6 +555,100 @@ static void test_one_change_leaves_other_sources_alone(void **unused)
     source_release(&b);
 }
 
+/* -- Directories, and what is not there -- */
+
+static void test_another_directory_behind_a_link_is_seen(void **unused)
+{
+    (void)unused;
+    char one[128], two[128];
+    snprintf(one, sizeof one, "%s/1", directory);
+    snprintf(two, sizeof two, "%s/2", directory);
+    assert_int_equal(mkdir(one, 0755), 0);
+    assert_int_equal(mkdir(two, 0755), 0);
+    assert_int_equal(symlink(one, other), 0);
+    struct source_ref ref;
+    assert_int_equal(source_note_directory(other, other, &ref), 0);
+    assert_true(source_is_current(&ref));
+    char file[160];
+    snprintf(file, sizeof file, "%s/x", one);
+    put_file(file, "what is in it does not matter");
+    assert_int_equal(source_sweep(false), 0);
+    assert_int_equal(unlink(other), 0);
+    assert_int_equal(source_sweep(false), 0); /* gone for the moment */
+    assert_int_equal(symlink(two, other), 0);
+    assert_stale(&ref, true);
+    source_release(&ref);
+    unlink(file);
+    rmdir(one);
+    rmdir(two);
+}
+
+/* Who enters a directory just before the link is switched is told by who looks after. */
+static void test_a_directory_that_was_entered_by_another_name_is_compared(void **unused)
+{
+    (void)unused;
+    struct source_ref entered, found;
+    assert_int_equal(source_note_directory(directory, "/tmp", &entered), 0);
+    assert_int_equal(source_note_directory(directory, directory, &found), 0);
+    assert_false(source_is_current(&entered));
+    assert_true(source_is_current(&found));
+    source_release(&entered);
+    source_release(&found);
+    assert_int_equal(source_note_directory(path, path, &found), ENOTDIR);
+    assert_int_equal(source_note_directory("/nonexistent", "/nonexistent", &found), ENOENT);
+}
+
+static void test_a_file_that_was_not_there_is_seen_when_it_comes(void **unused)
+{
+    (void)unused;
+    struct source_ref ref;
+    assert_int_equal(source_note_absent(other, &ref), 0);
+    assert_unchanged(&ref, true);
+    put_file(other, "return 1");
+    assert_stale(&ref, true);
+    source_release(&ref);
+    unlink(other);
+    assert_int_equal(source_note_absent(other, &ref), 0);
+    put_file(other, "return 1");
+    struct source_ref read = read_file(other, "return 1"); /* or by who reads it first */
+    assert_false(source_is_current(&ref));
+    source_release(&ref);
+    source_release(&read);
+}
+
+static void test_a_file_known_to_be_absent_costs_no_pause(void **unused)
+{
+    (void)unused;
+    struct source_ref ref;
+    assert_int_equal(source_note_absent(other, &ref), 0);
+    assert_int_equal(error_of(other, ""), ENOENT);
+    assert_int_equal(atomic_load(&pauses), 0);
+    source_release(&ref);
+}
+
+static void test_a_root_behind_a_link_is_resolved_at_each_use(void **unused)
+{
+    (void)unused;
+    char link[128], one[128], two[128], file[160];
+    snprintf(link, sizeof link, "%s/root", directory);
+    snprintf(one, sizeof one, "%s/1", directory);
+    snprintf(two, sizeof two, "%s/2", directory);
+    snprintf(file, sizeof file, "%s/x.lua", two);
+    assert_int_equal(mkdir(one, 0755), 0);
+    assert_int_equal(mkdir(two, 0755), 0);
+    put_file(file, "return 2");
+    assert_int_equal(symlink(one, link), 0);
+    assert_int_equal(error_of(file, link), EACCES);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(error_of(file, link), EACCES);
+    assert_int_equal(symlink(two, link), 0);
+    assert_int_equal(error_of(file, link), 0);
+    unlink(link);
+    unlink(file);
+    rmdir(one);
+    rmdir(two);
+}
+
 /* -- Time stamps that hide a change -- */
 
 /* Two versions under the same time stamp, as a coarse clock shows them. */
@@ -850,6 +944,11 @@ int main(void)
         TEST(test_a_touch_counts_without_checksums),
         TEST(test_a_reader_who_meets_a_change_tells_the_others),
         TEST(test_one_change_leaves_other_sources_alone),
+        TEST(test_another_directory_behind_a_link_is_seen),
+        TEST(test_a_directory_that_was_entered_by_another_name_is_compared),
+        TEST(test_a_file_that_was_not_there_is_seen_when_it_comes),
+        TEST(test_a_file_known_to_be_absent_costs_no_pause),
+        TEST(test_a_root_behind_a_link_is_resolved_at_each_use),
         TEST(test_a_change_within_one_tick_is_seen),
         TEST(test_a_change_within_one_tick_is_seen_after_a_sweep),
         TEST(test_old_times_are_trusted_and_the_file_is_not_read_again),
