@@ -59,17 +59,12 @@ static void take_con(lua_State *L)
 static int api_send(lua_State *L)
 {
     struct request *r = request_of(L);
-    struct limit *limit = script_limit(script_of(L));
     int count = lua_gettop(L);
     for (int i = 1; i <= count; i++) {
         size_t len;
         const char *s = luaL_checklstring(L, i, &len);
-        size_t max = (size_t)r->config->script_memory_limit;
-        if ((max != 0 && len > max - (r->body.len < max ? r->body.len : max)) ||
-            !request_send(r, s, len)) {
-            limit_break(limit, LIMIT_MEMORY);
-            return luaL_error(L, "%s", limit_message(LIMIT_MEMORY));
-        }
+        if (!request_send(r, s, len))
+            return limit_raise_memory(L);
     }
     return 0;
 }
@@ -120,7 +115,7 @@ static int con_gets(lua_State *L)
 static int api_flush(lua_State *L)
 {
     if (!request_flush(request_of(L)))
-        return luaL_error(L, "not enough memory");
+        return limit_raise_memory(L);
     return 0;
 }
 
@@ -150,6 +145,8 @@ static bool is_too_late(struct request *r, const char *what)
 
 static void check_header(lua_State *L, enum headers_result result, const char *name)
 {
+    if (result == HEADERS_TOO_LARGE) /* as the name may be */
+        luaL_error(L, "%s", headers_strerror(result));
     if (result != HEADERS_OK)
         luaL_error(L, "header '%s': %s", name, headers_strerror(result));
 }
@@ -245,7 +242,7 @@ static void get_headers(lua_State *L, struct request *r)
 {
     struct buffer *text = lf_push_buffer(L);
     if (!headers_write(&r->headers, text))
-        luaL_error(L, "not enough memory");
+        limit_raise_memory(L);
     lua_pushlstring(L, text->data == NULL ? "" : text->data, text->len);
     lua_remove(L, -2);
 }
@@ -330,10 +327,11 @@ static int api_thread_data(lua_State *L)
     struct listing listing = {list, true};
     call->visit_scripts(call->pool, note_script, &listing);
     if (!listing.whole)
-        return luaL_error(L, "not enough memory");
+        return limit_raise_memory(L);
     lua_newtable(L);
     for (size_t i = 0; i < list->len;) {
         int states;
+        limit_check(L);
         memcpy(&states, list->data + i, sizeof states);
         const char *path = list->data + i + sizeof states;
         i += sizeof states + strlen(path) + 1;
@@ -513,7 +511,9 @@ bool api_serve(struct script *s, struct api_call *call, struct script_error *err
     struct api *api = script_api(s);
     api->call = call;
     api->serial++;
+    limit_adopt(script_limit(s), &call->request->body);
     bool ok = script_run(s, serve, error);
+    limit_disown(script_limit(s), &call->request->body);
     api->call = NULL;
     globals_end(api->globals);
     return ok;

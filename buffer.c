@@ -1,5 +1,5 @@
-/* Growable bytes. Growth doubles, so that appending n bytes in small pieces costs O(n).
- */
+/* Growable bytes. Growth doubles, so that appending n bytes in small pieces costs O(n);
+ * where so much is not to be had, it takes what is needed. */
 #include "buffer.h"
 
 #include <stdarg.h>
@@ -12,21 +12,30 @@
 #define BUFFER_FIRST_BYTES 32
 #endif
 
+/* false: so much is not to be had. */
+static bool resize(struct buffer *b, size_t cap)
+{
+    char *data = b->memory == NULL
+                     ? realloc(b->data, cap)
+                     : b->memory->resize(b->memory->data, b->data, b->cap, cap);
+    if (data == NULL)
+        return false;
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
 bool buffer_reserve(struct buffer *b, size_t extra)
 {
     if (extra <= b->cap - b->len)
         return true;
     if (extra > SIZE_MAX / 2 - b->len)
         return false;
+    size_t need = b->len + extra;
     size_t cap = b->cap < BUFFER_FIRST_BYTES ? BUFFER_FIRST_BYTES : b->cap;
-    while (cap < b->len + extra)
+    while (cap < need)
         cap *= 2;
-    char *data = realloc(b->data, cap);
-    if (data == NULL)
-        return false;
-    b->data = data;
-    b->cap = cap;
-    return true;
+    return resize(b, cap) || resize(b, need + need / 16) || resize(b, need);
 }
 
 bool buffer_append(struct buffer *b, const void *data, size_t len)
@@ -69,6 +78,9 @@ void buffer_clear(struct buffer *b, size_t keep)
 
 void buffer_free(struct buffer *b)
 {
-    free(b->data);
-    *b = (struct buffer){0};
+    if (b->memory == NULL)
+        free(b->data);
+    else if (b->data != NULL)
+        b->memory->resize(b->memory->data, b->data, b->cap, 0);
+    *b = (struct buffer){.memory = b->memory};
 }

@@ -1,15 +1,24 @@
 /* A growable run of bytes, owned by whoever declared it. Zeroed memory is an empty
- * buffer. Not thread-safe; nothing here blocks. */
+ * buffer, of the C library's memory. Not thread-safe; nothing here blocks. */
 #ifndef LUAFCGID2_BUFFER_H
 #define LUAFCGID2_BUFFER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Where a buffer has its memory from, if not from the C library: somebody who counts it.
+ * As realloc, but told the size before; size 0 frees. NULL: no more is to be had. */
+struct buffer_memory {
+    void *(*resize)(void *data, void *block, size_t old_size, size_t size);
+    void *data;
+};
+
 struct buffer {
     char *data; /* NULL until the first reserve; not terminated by a NUL */
     size_t len; /* bytes in use */
     size_t cap; /* bytes allocated */
+    const struct buffer_memory *memory; /* borrowed; NULL: the C library's. To be set
+                                           while the buffer is empty */
 };
 
 /* Makes room for `extra` more bytes. false: out of memory, buffer as it was. */
@@ -28,7 +37,7 @@ bool buffer_printf(struct buffer *b, const char *format, ...)
 /* Empties it and keeps the memory, unless that is more than `keep` bytes. */
 void buffer_clear(struct buffer *b, size_t keep);
 
-/* Gives the memory back; what remains is an empty buffer. */
+/* Gives the memory back; what remains is an empty buffer with the same `memory`. */
 void buffer_free(struct buffer *b);
 
 #endif

@@ -125,12 +125,17 @@ ScriptRoot = ""
 -- gets "504 Gateway Timeout", and the log says where the script was.
 RequestTimeout = 30
 
--- Memory that one state may use, 0 to 1099511627776 bytes.
+-- Memory that one state may use, 0 to 1099511627776 bytes. The body of a response counts
+-- until it is sent.
 ScriptMemoryLimit = 64 * 1024 * 1024
 
 -- The largest request body (a form, an upload), 0 to 1099511627776 bytes <maxpost>. The
 -- web server has a limit of its own: client_max_body_size in nginx.
 MaxPostSize = 1048576
+
+-- How many fields a form or a query may have, 0 to 1000000. One with more makes a "400
+-- Bad Request".
+MaxFormFields = 1000
 
 -- How long an idle connection is kept open for the web server's next request, 0 to 86400
 -- seconds.

@@ -21,6 +21,10 @@
 #define CACHED_PARAMS 48
 #define CACHED_BYTES  512 /* longer values are not kept */
 
+/* Browsers keep some 200 for a site. A client that sends more can choose names that Lua's
+ * hash makes the same, and each costs a walk along all the others. */
+#define COOKIES_MAX 1000
+
 struct cached_param {
     const char *name, *value; /* Lua's strings, anchored in the table `cache` */
     size_t name_len, value_len;
@@ -95,7 +99,7 @@ static void make_cookies(lua_State *L, struct globals *g)
     const char *header = g->request->cookie;
     struct cookie cookie;
     lua_newtable(L);
-    while (cookie_next(&header, &cookie)) {
+    for (int i = 0; i < COOKIES_MAX && cookie_next(&header, &cookie); i++) {
         lua_pushlstring(L, cookie.name, cookie.name_len);
         lua_pushvalue(L, -1);
         if (lua_rawget(L, -3) == LUA_TNIL) {

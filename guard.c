@@ -15,11 +15,6 @@
  * `true`, or the finalizer that it must be. */
 #define FINALIZERS "luafcgid2.finalizers"
 
-static struct limit *limit_of(lua_State *L)
-{
-    return script_limit(script_of(L));
-}
-
 /* For functions that hand on to the one they replaced, kept as their first upvalue. */
 static int all_results(lua_State *L, int status, lua_KContext context)
 {

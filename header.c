@@ -6,6 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* A text longer than this, white space and all, is not even read. */
+#define TEXT_MAX_BYTES (4 * HEADERS_MAX_BYTES)
+
 struct header_field {
     size_t name, name_len, value, value_len; /* offsets and lengths in `bytes` */
 };
@@ -56,7 +59,8 @@ const char *headers_strerror(enum headers_result result)
         [HEADERS_OK] = "no error",
         [HEADERS_BAD_NAME] = "not a header name",
         [HEADERS_BAD_VALUE] = "a header must not contain CR, LF or NUL",
-        [HEADERS_TOO_LARGE] = "the headers of a response are limited to 64 KiB",
+        [HEADERS_TOO_LARGE] = "the headers of a response are limited to 64 KiB "
+                              "and 1000 lines",
         [HEADERS_NO_MEMORY] = "out of memory",
     };
     return texts[result];
@@ -127,12 +131,15 @@ static bool compact(struct headers *h)
 enum headers_result headers_set(struct headers *h, const char *name, size_t name_len,
                                 const char *value, size_t value_len)
 {
+    size_t more = name_len + value_len;
+    if (more > TEXT_MAX_BYTES)
+        return HEADERS_TOO_LARGE;
     trim(&value, &value_len);
     if (!is_token(name, name_len))
         return HEADERS_BAD_NAME;
     if (!is_value(value, value_len))
         return HEADERS_BAD_VALUE;
-    size_t more = name_len + value_len;
+    more = name_len + value_len;
     if (more > HEADERS_MAX_BYTES)
         return HEADERS_TOO_LARGE;
     if (h->bytes.len + more > HEADERS_MAX_BYTES) {
@@ -145,6 +152,8 @@ enum headers_result headers_set(struct headers *h, const char *name, size_t name
         return HEADERS_NO_MEMORY;
     struct header_field *f = may_repeat(name, name_len) ? NULL : find(h, name, name_len);
     if (f == NULL) {
+        if (h->count == HEADERS_MAX_COUNT)
+            return HEADERS_TOO_LARGE;
         f = add_field(h);
         if (f == NULL)
             return HEADERS_NO_MEMORY;
@@ -171,6 +180,8 @@ enum headers_result headers_set_line(struct headers *h, const char *line, size_t
 
 enum headers_result headers_set_lines(struct headers *h, const char *text, size_t len)
 {
+    if (len > TEXT_MAX_BYTES)
+        return HEADERS_TOO_LARGE;
     while (len > 0) {
         const char *end = memchr(text, '\n', len);
         size_t line_len = end == NULL ? len : (size_t)(end - text) + 1;

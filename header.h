@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #define HEADERS_MAX_BYTES 65536 /* names and values of one response, in all */
+#define HEADERS_MAX_COUNT 1000  /* fields of one response */
 
 struct header_field; /* offsets into `bytes` */
 
@@ -24,7 +25,7 @@ enum headers_result {
     HEADERS_OK,
     HEADERS_BAD_NAME,  /* not a token (RFC 9110 section 5.6.2) */
     HEADERS_BAD_VALUE, /* contains CR, LF or NUL */
-    HEADERS_TOO_LARGE, /* over HEADERS_MAX_BYTES */
+    HEADERS_TOO_LARGE, /* over HEADERS_MAX_BYTES or HEADERS_MAX_COUNT */
     HEADERS_NO_MEMORY,
 };
 

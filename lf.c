@@ -2,11 +2,19 @@
  * in buffers that Lua owns, so that an error half way leaks nothing. */
 #include "lf.h"
 
+#include "config.h"
+#include "limit.h"
+#include "refusal.h"
+#include "script.h"
+
 #include <lauxlib.h>
 #include <math.h>
 #include <string.h>
 
 #define SERIALIZE_DEPTH 150 /* what the parser of Lua surely takes back */
+
+/* Bytes of work between two looks at the limit. */
+#define STEP_BYTES 4096
 
 #define BUFFER_TYPE "luafcgid2.buffer"
 
@@ -19,7 +27,7 @@ static int free_buffer(lua_State *L)
 struct buffer *lf_push_buffer(lua_State *L)
 {
     struct buffer *b = lua_newuserdata(L, sizeof *b);
-    *b = (struct buffer){0};
+    *b = (struct buffer){.memory = &limit_of(L)->outside};
     if (luaL_newmetatable(L, BUFFER_TYPE)) {
         lua_pushcfunction(L, free_buffer);
         lua_setfield(L, -2, "__gc");
@@ -31,7 +39,7 @@ struct buffer *lf_push_buffer(lua_State *L)
 static void must(lua_State *L, bool ok)
 {
     if (!ok)
-        luaL_error(L, "not enough memory");
+        limit_raise_memory(L);
 }
 
 static int push_result(lua_State *L, struct buffer *b)
@@ -61,6 +69,8 @@ static int lf_urlencode(lua_State *L)
     luaL_buffinit(L, &b);
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)s[i];
+        if (i % STEP_BYTES == STEP_BYTES - 1)
+            limit_check(L);
         if (is_alnum(c)) {
             luaL_addchar(&b, s[i]);
         } else if (c == ' ') {
@@ -91,7 +101,12 @@ static void push_decoded(lua_State *L, const char *s, size_t len)
 {
     luaL_Buffer b;
     luaL_buffinit(L, &b);
+    size_t next_look = STEP_BYTES;
     for (size_t i = 0; i < len; i++) {
+        if (i >= next_look) {
+            limit_check(L);
+            next_look += STEP_BYTES;
+        }
         int high = i + 2 < len && s[i] == '%' ? hex_digit(s[i + 1]) : -1;
         int low = high >= 0 ? hex_digit(s[i + 2]) : -1;
         if (low >= 0) {
@@ -166,15 +181,24 @@ static void add_pair(lua_State *L)
     lua_rawset(L, -3);
 }
 
+/* A client chooses the names, and can choose such as Lua's hash makes the same: each
+ * costs a walk along all the others, so their number is bounded. */
 static int lf_parse(lua_State *L)
 {
     size_t len = 0;
     const char *s = luaL_optlstring(L, 1, "", &len);
+    int max = script_config(script_of(L))->max_form_fields, fields = 0;
     lua_newtable(L);
     while (len > 0) {
         const char *end = memchr(s, '&', len);
         size_t part = end == NULL ? len : (size_t)(end - s);
+        limit_check(L);
         if (part > 0) {
+            if (max > 0 && ++fields > max)
+                return refusal_raise(L, 400,
+                                     "a form of more than %d fields "
+                                     "(MaxFormFields)",
+                                     max);
             push_pair(L, s, part);
             add_pair(L);
         }
@@ -200,6 +224,8 @@ static void write_string(lua_State *L, struct buffer *b, const char *s, size_t l
     must(L, buffer_reserve(b, len + 2) && buffer_append(b, "\"", 1));
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)s[i];
+        if (i % STEP_BYTES == STEP_BYTES - 1)
+            limit_check(L);
         if (c == '"' || c == '\\')
             must(L, buffer_printf(b, "\\%c", c));
         else if (c < 32 || c == 127)
@@ -238,6 +264,7 @@ static void write_table(lua_State *L, struct buffer *b, int index, int depth)
     bool first = true;
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
+        limit_check(L);
         must(L, buffer_puts(b, first ? "[" : ",["));
         int top = lua_gettop(L);
         if (lua_istable(L, top - 1))

@@ -10,7 +10,7 @@
 int lf_open(lua_State *L);
 
 /* Pushes a userdata that owns a buffer, and returns that: memory that is freed even when
- * Lua raises an error while it is filled. */
+ * Lua raises an error while it is filled, and that counts against the state's limit. */
 struct buffer *lf_push_buffer(lua_State *L);
 
 #endif

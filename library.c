@@ -25,11 +25,6 @@
 
 #define OUTPUT_LINE_MAX 4096 /* bytes of a line on standard output before it is cut */
 
-static struct limit *limit_of(lua_State *L)
-{
-    return script_limit(script_of(L));
-}
-
 /* For functions that end with what they have called. */
 static int all_results(lua_State *L, int status, lua_KContext context)
 {

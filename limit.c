@@ -93,7 +93,7 @@ const char *limit_message(enum limit_kind kind)
     return "";
 }
 
-static struct limit *limit_of(lua_State *L)
+struct limit *limit_of(lua_State *L)
 {
     void *allocator_data;
     lua_getallocf(L, &allocator_data);
@@ -205,7 +205,7 @@ int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
 
 static void run_out(struct limit *l)
 {
-    if (l->main.L == NULL || l->kind != LIMIT_NONE)
+    if (l->main.L == NULL || l->kind != LIMIT_NONE || l->collecting)
         return;
     l->max = l->max == 0 ? 0 : l->max + HEADROOM;
     limit_break(l, LIMIT_MEMORY);
@@ -232,6 +232,11 @@ static void check_denied(struct limit *l, const void *block, size_t size)
         run_out(l);
 }
 
+static bool fits(const struct limit *l, size_t more)
+{
+    return l->max == 0 || more <= l->max - (l->used < l->max ? l->used : l->max);
+}
+
 static void *allocate(void *data, void *block, size_t old_size, size_t size)
 {
     struct limit *l = data;
@@ -243,16 +248,91 @@ static void *allocate(void *data, void *block, size_t old_size, size_t size)
     }
     if (size > old)
         check_denied(l, block, size);
-    if (size > old && l->max != 0 &&
-        size - old > l->max - (l->used < l->max ? l->used : l->max))
+    if (size > old && !fits(l, size - old))
         return deny(l, block, size);
     void *p = realloc(block, size);
     if (p == NULL)
         return size <= old ? block : deny(l, block, size); /* shrinking must not fail */
     l->used += size - old;
     if (size > old)
-        l->grown++;
+        l->grown += size - old;
     return p;
+}
+
+/* -- Memory outside Lua's allocator -- */
+
+static int want_room(lua_State *L)
+{
+    lua_newuserdata(L, 0);
+    return 0;
+}
+
+/* As Lua does when an allocation is denied, and does not fail: without finalizers. So it
+ * is made to. Not when little was allocated since the last time: it takes long. */
+static void collect_garbage(struct limit *l)
+{
+    lua_State *L = l->running->L;
+    if (l->grown - l->collected < l->max / 16 || !lua_checkstack(L, LUA_MINSTACK))
+        return;
+    size_t max = l->max, denied_at = l->denied_at;
+    l->max = 1;
+    l->collecting = true;
+    lua_pushcfunction(L, want_room);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK)
+        lua_pop(L, 1);
+    l->collecting = false;
+    l->max = max;
+    l->denied_at = denied_at;
+    l->collected = l->grown;
+}
+
+static void *resize_outside(void *data, void *block, size_t old_size, size_t size)
+{
+    struct limit *l = data;
+    if (size == 0) {
+        free(block);
+        l->used -= old_size;
+        return NULL;
+    }
+    if (size > old_size && !fits(l, size - old_size)) {
+        collect_garbage(l);
+        if (!fits(l, size - old_size))
+            return NULL;
+    }
+    void *p = realloc(block, size);
+    if (p != NULL)
+        l->used += size - old_size;
+    return p;
+}
+
+void limit_adopt(struct limit *l, struct buffer *b)
+{
+    l->lent = l->max == 0 ? 0 : b->cap;
+    l->max += l->lent;
+    l->used += b->cap;
+    b->memory = &l->outside;
+}
+
+void limit_disown(struct limit *l, struct buffer *b)
+{
+    l->max -= l->lent;
+    l->lent = 0;
+    l->used -= b->cap;
+    b->memory = NULL;
+}
+
+void limit_check(lua_State *L)
+{
+    enum limit_kind kind = limit_broken(limit_of(L));
+    if (kind != LIMIT_NONE)
+        luaL_error(L, "%s", limit_message(kind));
+}
+
+int limit_raise_memory(lua_State *L)
+{
+    struct limit *l = limit_of(L);
+    run_out(l);
+    return luaL_error(L, "%s", limit_message(limit_broken(l)));
 }
 
 lua_State *limit_newstate(struct limit *l)
@@ -261,6 +341,7 @@ lua_State *limit_newstate(struct limit *l)
     l->main = (struct limit_thread){L, NULL};
     l->running = &l->main;
     l->denied_at = SIZE_MAX;
+    l->outside = (struct buffer_memory){resize_outside, l};
     if (L != NULL)
         unhook(L);
     return L;

@@ -9,6 +9,8 @@
 #ifndef LUAFCGID2_LIMIT_H
 #define LUAFCGID2_LIMIT_H
 
+#include "buffer.h"
+
 #include <lua.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,16 +32,21 @@ struct limit_thread {
 /* Part of a script; touched by its owner only, and by a signal handler in its thread. */
 struct limit {
     const char *name; /* of the script, for the watchdog's log line; or NULL */
-    size_t used;      /* bytes that Lua has allocated */
+    size_t used;      /* bytes that Lua has allocated, and `outside` for the script */
     size_t max;       /* bytes; 0: no limit */
     struct limit_thread main;
     struct limit_thread *volatile running;
-    volatile int kind;       /* enum limit_kind */
-    bool closing;            /* lua_close is at work */
-    char *where;             /* malloc'ed traceback of where it struck, or NULL */
-    size_t grown, denied_at; /* to tell a denial that a collection could not cure */
+    volatile int kind; /* enum limit_kind */
+    bool closing;      /* lua_close is at work */
+    char *where;       /* malloc'ed traceback of where it struck, or NULL */
+    size_t grown,
+        denied_at; /* bytes; to tell a denial that a collection could not cure */
     const void *denied_block;
     size_t denied_size;
+    struct buffer_memory outside; /* for buffers filled for the script: counted, too */
+    size_t lent;                  /* by limit_adopt, in `max` */
+    size_t collected;             /* `grown` when limit_resize last collected garbage */
+    bool collecting;              /* for it */
 };
 
 /* A new Lua state under `l`, zeroed by the caller but for `max`. NULL: out of memory. */
@@ -61,6 +68,22 @@ void limit_break(struct limit *l, enum limit_kind kind);
 
 /* Makes a state that ended by LIMIT_EXIT usable again. */
 void limit_mend(struct limit *l);
+
+/* For loops in C that a script, or a client, can make long: to be called every few KiB of
+ * work. Raises when the script is to end. */
+void limit_check(lua_State *L);
+
+/* For what is built outside Lua and found no room: ends the script that runs in L, and
+ * raises. Returns nothing, but can be written as `return`. */
+int limit_raise_memory(lua_State *L);
+
+/* The limit of a state. */
+struct limit *limit_of(lua_State *L);
+
+/* Until limit_disown the growth of `b`, which is the C library's memory and may be filled
+ * already, counts for `l`. One buffer at a time. */
+void limit_adopt(struct limit *l, struct buffer *b);
+void limit_disown(struct limit *l, struct buffer *b);
 
 /* Notes where L is in `where`, unless that is known, for the error of a broken limit.
  * Needs no memory of Lua's. */

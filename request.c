@@ -25,6 +25,13 @@
 #define STREAM_BYTES (64 * 1024)
 #endif
 
+/* Parameters of a request; web servers send some 25, and as many as the client's headers.
+ * Who chooses their names can choose such as Lua's hash makes the same: each costs a walk
+ * along all the others. */
+#define PARAMS_MAX 1000
+#define TEXT_OF(x) #x
+#define NUMBER(x)  TEXT_OF(x)
+
 /* -- Parameters -- */
 
 /* The parameters that the daemon itself looks at, shortest names first. */
@@ -238,6 +245,10 @@ int request_refuse(const struct request *r, const char **why)
     if (!extension_allowed(r)) {
         *why = "its extension is not in AllowedExtensions";
         return 404;
+    }
+    if (r->param_count > PARAMS_MAX) {
+        *why = "the request has more than " NUMBER(PARAMS_MAX) " parameters";
+        return 431;
     }
     int64_t max = r->config->max_post_size;
     if (max > 0 && r->content_length > max) {
@@ -630,9 +641,11 @@ static const struct {
     int status;
     const char *text;
 } explanations[] = {
+    {400, "What was sent is not what this page can read."},
     {403, "The server may not read this page."},
     {404, "There is no such page here:"},
     {413, "What was sent is larger than this server accepts."},
+    {431, "The request has more fields than this server accepts."},
     {500, "The page could not be made. What went wrong is in the server's log."},
     {504, "The page took too long to make."},
 };

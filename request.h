@@ -69,7 +69,8 @@ bool request_begin(struct request *r, struct connection *c, struct config *confi
 bool request_parse(struct request *r, char *pairs, size_t len);
 
 /* NULL, or the HTTP status and text with which to refuse a request before any script is
- * looked for: no SCRIPT_FILENAME (500), AllowedExtensions (404), MaxPostSize (413). */
+ * looked for: no SCRIPT_FILENAME (500), AllowedExtensions (404), MaxPostSize (413), more
+ * than 1000 parameters (431). */
 int request_refuse(const struct request *r, const char **why);
 
 /* -- Body -- */

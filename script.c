@@ -12,6 +12,7 @@
 #include "limit.h"
 #include "log.h"
 #include "module.h"
+#include "refusal.h"
 #include "source.h"
 
 #include <errno.h>
@@ -27,6 +28,9 @@
 
 /* Files that a state looked for in vain and that it is renewed for when they come. */
 #define ABSENT_MAX 256
+
+/* Of an error's message, which is kept outside Lua, logged, and perhaps shown. */
+#define MESSAGE_BYTES (16 * 1024)
 
 struct script_code {
     atomic_uint references;
@@ -94,6 +98,14 @@ static int add_traceback(lua_State *L)
             lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
         lua_replace(L, 1);
     }
+    if (refusal_status(L, 1) != 0)
+        return 1;
+    if (lua_rawlen(L, 1) > MESSAGE_BYTES) {
+        lua_pushlstring(L, lua_tostring(L, 1), MESSAGE_BYTES);
+        lua_pushliteral(L, " ...");
+        lua_concat(L, 2);
+        lua_replace(L, 1);
+    }
     luaL_traceback(L, L, lua_tostring(L, 1), 1);
     return 1;
 }
@@ -111,9 +123,10 @@ static bool call(struct script *s, struct script_error *error)
     bool ok = (status == LUA_OK && kind == LIMIT_NONE) || kind == LIMIT_EXIT;
     if (!ok) {
         const char *text = lua_tostring(L, -1);
+        int refusal = kind == LIMIT_NONE ? refusal_status(L, -1) : 0;
         if (kind != LIMIT_NONE)
             text = s->limit.where != NULL ? s->limit.where : limit_message(kind);
-        set_error(error, kind == LIMIT_TIME ? 504 : 500,
+        set_error(error, refusal != 0 ? refusal : kind == LIMIT_TIME ? 504 : 500,
                   text == NULL ? "unknown error" : text);
     }
     lua_settop(L, 0);
@@ -282,7 +295,7 @@ int script_load_file(lua_State *L, const char *name)
     struct script *s = script_of(L);
     const char *path = script_push_path(L, name);
     lua_pushfstring(L, "@%s", name);
-    struct buffer text = {0};
+    struct buffer text = {.memory = &s->limit.outside};
     struct source_ref ref;
     int error = source_read(path, "", &ref, &text);
     if (error == 0 && !add_source(s, &ref))

@@ -16,7 +16,7 @@ struct script;
 
 /* Why a script could not be had or run. */
 struct script_error {
-    int status;    /* HTTP status of the page for it: 403, 404, 500, 504 */
+    int status;    /* HTTP status of the page for it: 403, 404, 500, 504; refusal.h */
     char *message; /* malloc'ed, may be NULL when out of memory; traceback after a newline
                     */
 };

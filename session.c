@@ -298,7 +298,12 @@ bool session_set(struct session_store *s, const struct config *config,
     if (value.data == NULL)
         return unset(s, id, realm, name);
     enum realm_result result = REALM_NO_MEMORY;
-    struct variable *v = variable_create(name, value);
+    struct variable *v = NULL;
+    if (config->session_max_size > 0 &&
+        value.len > (uint64_t)config->session_max_size) /* not even copied */
+        result = REALM_FULL;
+    else
+        v = variable_create(name, value);
     if (v != NULL) {
         struct shard *shard;
         struct session *session = lock_session(s, id, &shard);

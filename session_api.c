@@ -8,6 +8,7 @@
 #include "api.h"
 #include "cookie.h"
 #include "lf.h"
+#include "limit.h"
 #include "log.h"
 #include "value.h"
 
@@ -115,7 +116,7 @@ static struct bytes check_bytes(lua_State *L, int index)
 static bool set_value(lua_State *L, struct api_call *call, struct bytes realm,
                       struct bytes name)
 {
-    struct buffer encoded = {0};
+    struct buffer encoded = {.memory = &limit_of(L)->outside};
     const char *why = value_encode(L, 3, &encoded);
     if (why != NULL)
         log_warning("Session.SetVar: not kept in the session: %s", why);
@@ -155,8 +156,9 @@ static bool push_value(lua_State *L, struct api_call *call, const struct session
     if (len <= sizeof small)
         return value_push(L, small, len);
     struct buffer *large = lf_push_buffer(L);
-    return buffer_reserve(large, len) &&
-           session_get(call->sessions, id, realm, name, large) &&
+    if (!buffer_reserve(large, len))
+        limit_raise_memory(L);
+    return session_get(call->sessions, id, realm, name, large) &&
            value_push(L, large->data, large->len);
 }
 

@@ -138,7 +138,7 @@ bool session_writer_begin(struct session_writer *w, const char *path,
         return false;
     }
     char bytes[HEAD_SIZE];
-    struct buffer out = {bytes, 0, sizeof bytes};
+    struct buffer out = {.data = bytes, .cap = sizeof bytes};
     put_bytes(&out, magic, sizeof magic);
     put_number(&out, VERSION, 4);
     put_number(&out, (uint64_t)head->wall, 8);
@@ -176,7 +176,7 @@ static bool sync_directory(const char *path)
 bool session_writer_commit(struct session_writer *w)
 {
     char bytes[END_SIZE];
-    struct buffer out = {bytes, 0, sizeof bytes};
+    struct buffer out = {.data = bytes, .cap = sizeof bytes};
     put_number(&out, 'E', 1);
     put_number(&out, w->count, 4);
     if (!session_writer_append(w, &out, 0))

@@ -103,10 +103,10 @@ static void log_failure(const struct request *r, int status, const char *message
 {
     if (r->gone)
         log_debug("the client went away: %s", message);
-    else if (status == 404 || status == 413)
-        log_info("%d: %s", status, message);
     else if (status == 403)
         log_warning("%d: %s", status, message);
+    else if (status < 500)
+        log_info("%d: %s", status, message);
     else
         log_lines(LOG_LEVEL_ERROR, message);
 }

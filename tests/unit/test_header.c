@@ -165,6 +165,19 @@ static void the_whole_is_bounded(void **state)
     headers_free(&h);
 }
 
+static void fields_are_bounded_in_number(void **state)
+{
+    (void)state;
+    struct headers h = {0};
+    for (int i = 0; i < HEADERS_MAX_COUNT; i++)
+        assert_int_equal(set(&h, "Set-Cookie", "a"), HEADERS_OK);
+    assert_int_equal(set(&h, "Set-Cookie", "a"), HEADERS_TOO_LARGE);
+    assert_int_equal(set(&h, "X-One", "a"), HEADERS_TOO_LARGE);
+    headers_remove(&h, "Set-Cookie");
+    assert_int_equal(set(&h, "X-One", "a"), HEADERS_OK);
+    headers_free(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +190,7 @@ int main(void)
         cmocka_unit_test(a_copy_is_independent),
         cmocka_unit_test(a_loop_that_sets_one_field_does_not_fill_the_table),
         cmocka_unit_test(the_whole_is_bounded),
+        cmocka_unit_test(fields_are_bounded_in_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
