@@ -1,6 +1,6 @@
 /* The configuration: a Lua file, read into one immutable struct.
  *
- * config.c has one table with a row per option (name, older names, type, range, default,
+ * config_option.c has one table with a row per option (name, older names, type, range, default,
  * help); it drives loading, checking, `-h` and the tests of config.lua and the man page.
  * A loaded configuration never changes. The published one is replaced whole on reload;
  * each reader holds a reference to the one it uses. */
