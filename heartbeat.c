@@ -16,6 +16,7 @@
 #include "config.h"
 #include "limit.h"
 #include "log.h"
+#include "memory.h"
 #include "notify.h"
 #include "process.h"
 #include "source.h"
@@ -189,8 +190,10 @@ static void *beat(void *arg)
         uint32_t now = clock_ticks();
         limit_watch_check(config->watchdog, on_stuck);
         process_reap();
-        if (is_due(&clients, now, SECOND))
+        if (is_due(&clients, now, SECOND)) {
             look_at_clients(config);
+            memory_sweep(workers_requests());
+        }
         if (is_due(&manager, now, manager_period))
             tell_manager();
         length = nap_length(config);

@@ -7,6 +7,7 @@
 
 #include "buffer.h"
 #include "clock.h"
+#include "memory.h"
 #include <lauxlib.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,10 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 /* Room that a script over its memory limit gets so that its end can be told: the
  * message, the traceback, the unwinding. */
@@ -486,14 +483,6 @@ bool limit_watch_was_stuck(const struct limit_watch *w)
 
 /* -- Closing -- */
 
-/* The C library keeps freed memory for itself, unless it is told not to. */
-static void give_back(void)
-{
-#ifdef __GLIBC__
-    malloc_trim(0);
-#endif
-}
-
 /* The heartbeat may be looking: what it must see together is changed under its lock. */
 static void begin_closing(const struct limit *l, bool own_time)
 {
@@ -538,6 +527,7 @@ void limit_close(struct limit *l)
     close_watched(l);
     free(l->where);
     l->where = NULL;
+    memory_note_freed();
     if (large)
-        give_back();
+        memory_give_back();
 }

@@ -12,6 +12,7 @@
 #include "heartbeat.h"
 #include "limit.h"
 #include "log.h"
+#include "memory.h"
 #include "notify.h"
 #include "pidfile.h"
 #include "pool.h"
@@ -30,9 +31,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #define SHUTDOWN_TIMEOUT  30000 /* milliseconds that running requests have to finish */
 #define FINALIZER_TIMEOUT 2000  /* the same for finalizers of states that are closed */
@@ -371,9 +369,7 @@ int main(int argc, char **argv)
     struct config *config = config_load(options.file, stderr);
     if (config == NULL)
         return EXIT_FAILURE;
-#ifdef __GLIBC__
-    mallopt(M_ARENA_MAX, 4); /* more would not be given back to the system */
-#endif
+    memory_init();
     sigset_t handled;
     block_signals(&handled); /* before anybody can connect, and think that all is ready */
     int listener = take_resources(config);

@@ -196,6 +196,41 @@ def ask_by_many(daemon, pages, count, clients=4):
     assert not failures, failures[0]
 
 
+LARGE_PAGES = {
+    "serialize": "local t = {} for i = 1, 200000 do t[i] = i .. 'abc' end Send(#lf.serialize(t))",
+    "body": "local s = ('x'):rep(10000) for i = 1, 2500 do Send(s) end",
+    "parse": "local form = ('abcdefgh=12345678&'):rep(900) for i = 1, 300 do lf.parse(form) end "
+             "local t = {} for i = 1, 200000 do t[i] = i .. 'abc' end",
+}
+
+
+@OWN_MEMORY
+def test_memory_of_large_pages_goes_back_once_their_states_are_closed(daemon, capsys):
+    d = daemon(WorkerThreads=4, LuaMaxStates=4, MinFileInfoTime=50)
+    pages = {name: d.script("function main() %s end" % code) for name, code in LARGE_PAGES.items()}
+    hello = d.script("function main() return 'hello' end")
+
+    def client():
+        for _ in range(2):
+            for page in pages.values():
+                assert d.get(page, timeout=2 * PATIENCE).status == 200
+    assert d.get(hello).text == "hello"
+    base = d.rss()
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for c in clients:
+        c.start()
+    for c in clients:
+        c.join()
+    most = d.rss()
+    for page in pages.values():
+        d.site.remove(page)
+    wait_until(lambda: d.rss() < base + (4 << 20), "the memory to go back")
+    with capsys.disabled():
+        print("\nresident before large pages %d KiB, at most %d KiB, once they were closed %d KiB"
+              % (base >> 10, most >> 10, d.rss() >> 10))
+    assert d.get(hello).text == "hello"
+
+
 def test_memory_is_flat_over_a_thousand_requests_above_the_limit(daemon, capsys):
     d = daemon(WorkerThreads=4, ScriptMemoryLimit=2 << 20, LuaMaxStates=4)
     d.any_errors = True
