@@ -10,6 +10,7 @@
 #include "limit.h"
 #include "log.h"
 #include "session_api.h"
+#include "status.h"
 #include "value.h"
 
 #include <lauxlib.h>
@@ -393,7 +394,7 @@ static void open_values(lua_State *L, struct api *api, const struct config *conf
     api->config = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_setglobal(L, "Config");
     lua_createtable(L, 0, 64);
-    request_visit_reasons(add_reason, L);
+    status_visit(add_reason, L);
     lua_setglobal(L, "Response");
     lua_pushboolean(L, 1);
     lua_setglobal(L, "LUAFCGID");

@@ -2,11 +2,14 @@
  * owns nothing, no locks. */
 #include "config_check.h"
 
+#include "status.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -123,6 +126,16 @@ bool config_check_status(const char *text)
     for (const char *c = text + 4; *c != '\0'; c++)
         if (!is_printable(*c))
             return false;
+    return true;
+}
+
+bool config_check_status_mend(const char *given, char *text, size_t size)
+{
+    long code = decimal(given, 599);
+    const char *reason = status_reason((int)code);
+    if (code < 200 || reason == NULL)
+        return false;
+    snprintf(text, size, "%ld %s", code, reason);
     return true;
 }
 

@@ -19,6 +19,9 @@ bool config_check_listen_is_public(const char *text);
  * section 4). */
 bool config_check_status(const char *text);
 
+/* "404" becomes "404 Not Found". false: it is no status with a known reason. */
+bool config_check_status_mend(const char *given, char *text, size_t size);
+
 /* A media type with its parameters, printable (RFC 9110 section 8.3.1). */
 bool config_check_content_type(const char *text);
 

@@ -40,6 +40,10 @@ __attribute__((format(printf, 2, 3))) void loader_warn(struct loader *l,
 /* A mistake: the value at `index` does not fit the option. */
 void loader_complain_of_value(struct loader *l, const struct option *o, int index);
 
+/* A warning: the value at `index` does not fit the option, which gets `used` instead. */
+void loader_warn_of_bent(struct loader *l, const struct option *o, int index,
+                         const char *used);
+
 /* The value at `index` in words, for "got ..."; may use `text`. */
 const char *loader_describe(lua_State *L, int index, char *text, size_t size);
 

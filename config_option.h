@@ -41,6 +41,13 @@ struct option {
     bool (*check)(const char *text);
     const struct choice *choices;
     void (*note)(int64_t n, char *text, size_t size); /* after "got N" */
+
+    /* What earlier members of the family took, and lived with, is bent to the nearest
+     * value that works, with a warning. */
+    bool bends;              /* numbers in quotes, fractions, and ... */
+    int64_t lowest, highest; /* ... what is outside of min to max but within these */
+    bool (*mend)(const char *given, char *text, size_t size); /* texts that `check`
+                                                               refuses */
 };
 
 enum { CONFIG_OPTIONS_MAX = 64 }; /* for arrays with an element for each row */

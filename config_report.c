@@ -20,7 +20,7 @@ void loader_complain(struct loader *l, const char *format, ...)
 
 void loader_warn(struct loader *l, const char *format, ...)
 {
-    char text[512];
+    char text[1024];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -142,12 +142,29 @@ static void note_on(lua_State *L, const struct option *o, int index, char *text,
         o->note((int64_t)lua_tointeger(L, index), text, size);
 }
 
-void loader_complain_of_value(struct loader *l, const struct option *o, int index)
+/* "expected ..., got ...", into `text`. */
+static void describe_misfit(lua_State *L, const struct option *o, int index, char *text,
+                            size_t size)
 {
     char expected[256], got[128], note[160];
-    note_on(l->L, o, index, note, sizeof note);
-    loader_complain(l, "%s: expected %s, got %s%s", loader_name(l, o),
-                    config_option_expected(o, expected, sizeof expected),
-                    loader_describe(l->L, index, got, sizeof got), note);
+    note_on(L, o, index, note, sizeof note);
+    snprintf(text, size, "expected %s, got %s%s",
+             config_option_expected(o, expected, sizeof expected),
+             loader_describe(L, index, got, sizeof got), note);
+}
+
+void loader_complain_of_value(struct loader *l, const struct option *o, int index)
+{
+    char misfit[640];
+    describe_misfit(l->L, o, index, misfit, sizeof misfit);
+    loader_complain(l, "%s: %s", loader_name(l, o), misfit);
     l->bad[loader_row(o)] = true;
+}
+
+void loader_warn_of_bent(struct loader *l, const struct option *o, int index,
+                         const char *used)
+{
+    char misfit[640];
+    describe_misfit(l->L, o, index, misfit, sizeof misfit);
+    loader_warn(l, "%s: %s; %s is used", loader_name(l, o), misfit, used);
 }

@@ -15,6 +15,18 @@
 
 /* -- Options that must fit each other -- */
 
+/* luafcgid ran with fewer states than workers. */
+static void raise_states(struct loader *l)
+{
+    struct config *c = l->config;
+    loader_warn(l,
+                "states: expected at least %s (%d), as each worker uses a state, got %d;"
+                " %d is used",
+                loader_called(l, "WorkerThreads"), c->worker_threads, c->lua_total_states,
+                c->worker_threads);
+    c->lua_total_states = c->worker_threads;
+}
+
 /* Of two that do not fit, a default gives way to what was set. */
 static void check_total_states(struct loader *l)
 {
@@ -26,11 +38,23 @@ static void check_total_states(struct loader *l)
         c->lua_total_states = c->worker_threads;
     else if (!loader_is_set(l, "WorkerThreads"))
         c->worker_threads = c->lua_total_states;
+    else if (strcmp(loader_called(l, "LuaTotalStates"), "states") == 0)
+        raise_states(l);
     else
         loader_complain(
             l, "%s: expected at least %s (%d), as each worker uses a state, got %d",
             loader_called(l, "LuaTotalStates"), loader_called(l, "WorkerThreads"),
             c->worker_threads, c->lua_total_states);
+}
+
+/* luafcgid2 made as many as it could of what LuaStates asked for. */
+static void lower_states(struct loader *l)
+{
+    struct config *c = l->config;
+    loader_warn(l, "%s: expected at most %s (%d), got %d; %d is used",
+                loader_called(l, "LuaStates"), loader_called(l, "LuaMaxStates"),
+                c->lua_max_states, c->lua_states, c->lua_max_states);
+    c->lua_states = c->lua_max_states;
 }
 
 static void check_states(struct loader *l)
@@ -42,9 +66,7 @@ static void check_states(struct loader *l)
     if (!loader_is_set(l, "LuaMaxStates"))
         c->lua_max_states = c->lua_states;
     else
-        loader_complain(l, "%s: expected at most %s (%d), got %d",
-                        loader_called(l, "LuaStates"), loader_called(l, "LuaMaxStates"),
-                        c->lua_max_states, c->lua_states);
+        lower_states(l);
 }
 
 /* What a process cannot address anyway must not become a small number in a size_t. */

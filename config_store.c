@@ -13,33 +13,80 @@
 
 /* -- One value into the struct; each returns false for a value that does not fit -- */
 
+/* The number at `index`, which the caller finds bent when it is in quotes. false: none
+ * that this option takes. */
+static bool number_at(lua_State *L, const struct option *o, int index, lua_Number *n,
+                      bool *bent)
+{
+    int is_number;
+    if (lua_type(L, index) != LUA_TNUMBER &&
+        (!o->bends || lua_type(L, index) != LUA_TSTRING))
+        return false;
+    *n = lua_tonumberx(L, index, &is_number);
+    *bent = lua_type(L, index) == LUA_TSTRING;
+    return is_number;
+}
+
+/* Bends `n` into the option's range. false: it is too far outside, or it is a NaN. */
+static bool fit_range(const struct option *o, lua_Number *n, bool *bent)
+{
+    if (*n >= (lua_Number)o->min && *n <= (lua_Number)o->max)
+        return true;
+    if (!o->bends)
+        return false;
+    bool low = *n < (lua_Number)o->min && *n >= (lua_Number)o->lowest;
+    if (!low && !(*n > (lua_Number)o->max && *n <= (lua_Number)o->highest))
+        return false;
+    *n = (lua_Number)(low ? o->min : o->max);
+    *bent = true;
+    return true;
+}
+
+/* To the nearest integer; of two, the lower one. */
+static void round_number(lua_Number *n, bool *bent)
+{
+    lua_Number whole = (lua_Number)(int64_t)*n, fraction = *n - whole;
+    if (fraction == 0)
+        return;
+    *n = fraction > 0.5 ? whole + 1 : fraction <= -0.5 ? whole - 1 : whole;
+    *bent = true;
+}
+
 /* Floats of integral value are integers: 64 * 2^10 is one to whoever writes it. */
 static bool store_integer(struct loader *l, const struct option *o, int index)
 {
-    int exact = 0;
-    if (lua_type(l->L, index) != LUA_TNUMBER)
+    lua_Number n;
+    bool bent, rounded = false;
+    char used[32];
+    if (!number_at(l->L, o, index, &n, &bent) || !fit_range(o, &n, &bent))
         return false;
-    int64_t n = (int64_t)lua_tointegerx(l->L, index, &exact);
-    if (!exact || n < o->min || n > o->max)
+    round_number(&n, &rounded);
+    if (rounded && !o->bends)
         return false;
     if (o->kind == KIND_BYTES)
-        *(int64_t *)loader_field(l->config, o) = n;
+        *(int64_t *)loader_field(l->config, o) = (int64_t)n;
     else
         *(int *)loader_field(l->config, o) = (int)n;
+    snprintf(used, sizeof used, "%.0f", n);
+    if (bent || rounded)
+        loader_warn_of_bent(l, o, index, used);
     return true;
 }
 
 /* What is more than 0 stays so: 0 would switch the limit off. */
 static bool store_seconds(struct loader *l, const struct option *o, int index)
 {
-    if (lua_type(l->L, index) != LUA_TNUMBER)
-        return false;
-    lua_Number seconds = lua_tonumber(l->L, index);
-    if (!(seconds >= (lua_Number)o->min && seconds <= (lua_Number)o->max))
+    lua_Number seconds;
+    bool bent;
+    char used[32];
+    if (!number_at(l->L, o, index, &seconds, &bent) || !fit_range(o, &seconds, &bent))
         return false;
     int64_t milliseconds = (int64_t)(seconds * 1000 + 0.5);
     *(int64_t *)loader_field(l->config, o) =
         milliseconds == 0 && seconds > 0 ? 1 : milliseconds;
+    snprintf(used, sizeof used, "%.14g", seconds);
+    if (bent)
+        loader_warn_of_bent(l, o, index, used);
     return true;
 }
 
@@ -51,11 +98,40 @@ static bool store_boolean(struct loader *l, const struct option *o, int index)
     return true;
 }
 
+/* The text that the option's `mend` makes of the value at `index`, which may be a number.
+ * Warns of it. */
+static bool mend_text(struct loader *l, const struct option *o, int index, char *text,
+                      size_t size)
+{
+    char given[32];
+    const char *value = loader_text_at(l->L, index);
+    if (o->mend == NULL)
+        return false;
+    if (value == NULL) {
+        int exact;
+        lua_Integer n = lua_tointegerx(l->L, index, &exact);
+        if (!exact)
+            return false;
+        snprintf(given, sizeof given, LUA_INTEGER_FMT, n);
+        value = given;
+    }
+    if (!o->mend(value, text, size))
+        return false;
+    char used[160];
+    snprintf(used, sizeof used, "\"%s\"", text);
+    loader_warn_of_bent(l, o, index, used);
+    return true;
+}
+
 static bool store_text(struct loader *l, const struct option *o, int index)
 {
+    char mended[128];
     const char *text = loader_text_at(l->L, index);
-    if (text == NULL || (o->check != NULL && !o->check(text)))
-        return false;
+    if (text == NULL || (o->check != NULL && !o->check(text))) {
+        if (!mend_text(l, o, index, mended, sizeof mended))
+            return false;
+        text = mended;
+    }
     *(char **)loader_field(l->config, o) = loader_need(l->L, strdup(text));
     return true;
 }
@@ -186,7 +262,6 @@ static void explain_value(struct loader *l, int seen, const char *path, int dept
     char text[128];
     int index = lua_gettop(l->L);
     switch (lua_type(l->L, index)) {
-    case LUA_TFUNCTION:
     case LUA_TTHREAD:
     case LUA_TUSERDATA:
     case LUA_TLIGHTUSERDATA:
@@ -205,13 +280,32 @@ static void explain_key(struct loader *l, int key, const char *path)
 {
     char text[128];
     int type = lua_type(l->L, key);
-    if (type != LUA_TBOOLEAN && type != LUA_TNUMBER && type != LUA_TSTRING)
+    if (type != LUA_TBOOLEAN && type != LUA_TNUMBER && type != LUA_TSTRING &&
+        type != LUA_TFUNCTION)
         loader_complain(l, "%s: %s as a key cannot be given to scripts", path,
                         loader_describe(l->L, key, text, sizeof text));
 }
 
-/* Complains of every value in the table that value_encode refuses. `seen` maps a table to
- * true while the walk is inside it, to false after it: each is walked once. */
+/* Takes a field whose key or value is a function out of the table, found at `path`; the
+ * key is at `key`, above it the value and the field's own path. Earlier members of the
+ * family gave scripts none either, without a word. */
+static bool leave_out_function(struct loader *l, int table, int key, const char *path)
+{
+    lua_State *L = l->L;
+    bool as_key = lua_isfunction(L, key);
+    if (!as_key && !lua_isfunction(L, key + 1))
+        return false;
+    loader_warn(l, "%s: a function%s cannot be given to scripts; it is left out",
+                as_key ? path : lua_tostring(L, key + 2), as_key ? " as a key" : "");
+    lua_pushvalue(L, key);
+    lua_pushnil(L);
+    lua_rawset(L, table);
+    return true;
+}
+
+/* Complains of every value in the table that value_encode refuses, and takes functions
+ * out. `seen` maps a table to true while the walk is inside it, to false after it: each
+ * is walked once. */
 static void explain_table(struct loader *l, int table, int seen, const char *path,
                           int depth)
 {
@@ -235,7 +329,8 @@ static void explain_table(struct loader *l, int table, int seen, const char *pat
         explain_key(l, key, path);
         push_path(L, path, key);
         lua_pushvalue(L, key + 1);
-        explain_value(l, seen, lua_tostring(L, key + 2), depth + 1);
+        if (!leave_out_function(l, table, key, path))
+            explain_value(l, seen, lua_tostring(L, key + 2), depth + 1);
         lua_pop(L, 2);
     }
     lua_pushvalue(L, table);
@@ -249,17 +344,19 @@ static bool store_table(struct loader *l, const struct option *o, int index)
     if (!lua_istable(l->L, index))
         return false;
     const char *why = value_encode(l->L, index, &bytes);
+    int mistakes = l->mistakes;
+    if (why != NULL) {
+        lua_newtable(l->L);
+        explain_table(l, index, lua_gettop(l->L), o->name, 0);
+        lua_pop(l->L, 1);
+        bytes.len = 0;
+        why = value_encode(l->L, index, &bytes); /* without its functions */
+    }
     l->config->app = bytes.data;
     l->config->app_len = bytes.len;
-    if (why == NULL)
-        return true;
-    int mistakes = l->mistakes;
-    lua_newtable(l->L);
-    explain_table(l, index, lua_gettop(l->L), o->name, 0);
-    lua_pop(l->L, 1);
-    if (l->mistakes == mistakes)
+    if (why != NULL && l->mistakes == mistakes)
         loader_complain(l, "%s: %s cannot be given to scripts", o->name, why);
-    l->bad[loader_row(o)] = true;
+    l->bad[loader_row(o)] = why != NULL;
     return true;
 }
 

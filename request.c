@@ -5,6 +5,7 @@
 #include "limit.h"
 #include "log.h"
 #include "record.h"
+#include "status.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -366,91 +367,6 @@ size_t request_read(struct request *r, void *data, size_t size)
 
 /* -- Status and headers -- */
 
-/* https://www.iana.org/assignments/http-status-codes, as of RFC 9110 */
-static const struct {
-    int code;
-    const char *reason;
-} reasons[] = {
-    {100, "Continue"},
-    {101, "Switching Protocols"},
-    {102, "Processing"},
-    {103, "Early Hints"},
-    {200, "OK"},
-    {201, "Created"},
-    {202, "Accepted"},
-    {203, "Non-Authoritative Information"},
-    {204, "No Content"},
-    {205, "Reset Content"},
-    {206, "Partial Content"},
-    {207, "Multi-Status"},
-    {208, "Already Reported"},
-    {226, "IM Used"},
-    {300, "Multiple Choices"},
-    {301, "Moved Permanently"},
-    {302, "Found"},
-    {303, "See Other"},
-    {304, "Not Modified"},
-    {305, "Use Proxy"},
-    {307, "Temporary Redirect"},
-    {308, "Permanent Redirect"},
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {402, "Payment Required"},
-    {403, "Forbidden"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {406, "Not Acceptable"},
-    {407, "Proxy Authentication Required"},
-    {408, "Request Timeout"},
-    {409, "Conflict"},
-    {410, "Gone"},
-    {411, "Length Required"},
-    {412, "Precondition Failed"},
-    {413, "Content Too Large"},
-    {414, "URI Too Long"},
-    {415, "Unsupported Media Type"},
-    {416, "Range Not Satisfiable"},
-    {417, "Expectation Failed"},
-    {421, "Misdirected Request"},
-    {422, "Unprocessable Content"},
-    {423, "Locked"},
-    {424, "Failed Dependency"},
-    {425, "Too Early"},
-    {426, "Upgrade Required"},
-    {428, "Precondition Required"},
-    {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"},
-    {451, "Unavailable For Legal Reasons"},
-    {500, "Internal Server Error"},
-    {501, "Not Implemented"},
-    {502, "Bad Gateway"},
-    {503, "Service Unavailable"},
-    {504, "Gateway Timeout"},
-    {505, "HTTP Version Not Supported"},
-    {506, "Variant Also Negotiates"},
-    {507, "Insufficient Storage"},
-    {508, "Loop Detected"},
-    {510, "Not Extended"},
-    {511, "Network Authentication Required"},
-};
-
-#define REASON_COUNT (sizeof reasons / sizeof *reasons)
-
-const char *request_reason(int status)
-{
-    for (size_t i = 0; i < REASON_COUNT; i++)
-        if (reasons[i].code == status)
-            return reasons[i].reason;
-    return NULL;
-}
-
-void request_visit_reasons(void (*visit)(int code, const char *reason, void *arg),
-                           void *arg)
-{
-    for (size_t i = 0; i < REASON_COUNT; i++)
-        visit(reasons[i].code, reasons[i].reason, arg);
-}
-
 bool request_set_status(struct request *r, const char *text, size_t len)
 {
     if (len < 3 || len >= sizeof r->status || text[0] < '1' || text[0] > '9' ||
@@ -463,7 +379,7 @@ bool request_set_status(struct request *r, const char *text, size_t len)
     memcpy(r->status, text, len);
     r->status[len] = '\0';
     if (len <= 4) {
-        const char *reason = request_reason(atoi(r->status));
+        const char *reason = status_reason(atoi(r->status));
         snprintf(r->status + 3, sizeof r->status - 3, " %s",
                  reason == NULL ? "Unassigned" : reason);
     }

@@ -92,13 +92,6 @@ enum headers_result request_set_header(struct request *r, const char *name,
 /* The same for every line of a text of lines; stops at the first bad one. */
 enum headers_result request_set_headers(struct request *r, const char *text, size_t len);
 
-/* The reason phrase of an HTTP status (IANA's list), or NULL. */
-const char *request_reason(int status);
-
-/* Calls visit(code, reason) for every status known. */
-void request_visit_reasons(void (*visit)(int code, const char *reason, void *arg),
-                           void *arg);
-
 /* Appends to the body; goes out at once without buffering. false: out of memory. */
 bool request_send(struct request *r, const void *data, size_t len);
 

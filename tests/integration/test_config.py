@@ -16,21 +16,22 @@ from servers import BINARY, lua, read, wait_until
 BOOLEAN = ["yes", 1, 0, {}]
 TEXT = [5, True, {}]
 NUMBER = ["four", "4", True, {}, -2, 1.5]
+OLD_NUMBER = ["four", True, {}, -2, [4]]  # of these options others are bent, see BENT
 
 # name, other names, default as -h shows it, values refused, values accepted
 OPTIONS = [
     ("Listen", ["listen"], "/var/tmp/luafcgid2.sock", TEXT + ["9000", "[::1]", "host:http"],
      ["/tmp/x.sock", "127.0.0.1:9000", "localhost:9000", "[::1]:9000", ":9000", "*:9000"]),
-    ("WorkerThreads", ["workers"], "4", NUMBER + [0, 1025], [1, 1024]),
-    ("LuaStates", [], "1", NUMBER + [0], [2]),
-    ("LuaMaxStates", ["clones"], "6", NUMBER + [0], [1, 100]),
-    ("LuaTotalStates", ["states"], "256", NUMBER + [0], [4, 10000]),
-    ("LuaMaxSearchRetries", ["retries"], "3", NUMBER, [0, 10]),
-    ("LuaMaxRequests", ["maxcount"], "0", NUMBER, [0, 1000000]),
-    ("HeadersSize", ["headersize"], "128", NUMBER, [1, 4096]),
-    ("BodySize", ["bodysize"], "2048", NUMBER, [1, 65536]),
-    ("BodySectors", [], "4", NUMBER, [1, 64]),
-    ("MinFileInfoTime", ["sweep"], "1000", NUMBER, [50]),
+    ("WorkerThreads", ["workers"], "4", OLD_NUMBER + [1025], [1, 1024]),
+    ("LuaStates", [], "1", OLD_NUMBER, [2]),
+    ("LuaMaxStates", ["clones"], "6", OLD_NUMBER, [1, 100]),
+    ("LuaTotalStates", ["states"], "256", OLD_NUMBER, [4, 10000]),
+    ("LuaMaxSearchRetries", ["retries"], "3", OLD_NUMBER, [0, 10]),
+    ("LuaMaxRequests", ["maxcount"], "0", OLD_NUMBER, [0, 1000000]),
+    ("HeadersSize", ["headersize"], "128", OLD_NUMBER, [1, 4096]),
+    ("BodySize", ["bodysize"], "2048", OLD_NUMBER, [1, 65536]),
+    ("BodySectors", ["bodysectors"], "4", OLD_NUMBER, [1, 64]),
+    ("MinFileInfoTime", ["sweep"], "1000", OLD_NUMBER, [50]),
     ("UseFileChecksum", [], "true", BOOLEAN, [True, False]),
     ("DefaultHeaders", ["headers"], "X-Powered-By: luafcgid2", TEXT + ["no header line\r\n"],
      ["", "X-A: 1\r\n", "X-A: 1\r\nX-B: 2\r\n"]),
@@ -39,24 +40,24 @@ OPTIONS = [
     ("DefaultContentType", ["contenttype"], "text/html", TEXT + ["text/html\r\nX: y"],
      ["text/plain; charset=utf-8"]),
     ("Buffering", ["buffering"], "true", BOOLEAN, [True, False]),
-    ("MaxPostSize", ["maxpost"], "1048576", NUMBER, [0, 5 << 30]),
+    ("MaxPostSize", ["maxpost"], "1048576", OLD_NUMBER, [0, 5 << 30]),
     ("ShowErrors", ["showerrors"], "false", BOOLEAN, [True, False]),
     ("LogFilePath", ["logfile"], "/var/log/luafcgid2/luafcgid2.log", TEXT, ["", "/tmp/log"]),
     ("StartupScript", [], '""', TEXT, ["", "/tmp/startup.lua"]),
     ("Entrypoint", ["entrypoint", "handler"], "main", TEXT, ["serve"]),
-    ("Backlog", ["backlog"], "511", ["four", "4", True, {}, -2, 1.5], [-1, 1, 4096]),
+    ("Backlog", ["backlog"], "511", OLD_NUMBER, [-1, 1, 4096]),
     ("Daemonize", ["daemonize"], "false", BOOLEAN, [True, False]),
     ("Watchdog", ["watchdog"], "60", ["x", True, -1], [0, 5]),
     ("SessionName", [], "XLuaSession", TEXT + ["", "no cookie name"], ["sid"]),
     ("SessionTime", [], "3600", ["x", True, -1], [1, 86400]),
-    ("SessionKeyLen", [], "24", NUMBER + [0, 1000], [24, 64]),
+    ("SessionKeyLen", [], "24", OLD_NUMBER + [0, 1000], [24, 64]),
     ("SessionCookieSecure", [], '"auto"', [1, "sometimes", {}], [True, False, "auto"]),
     ("SessionCookieHttpOnly", [], "true", BOOLEAN, [True, False]),
     ("SessionCookieSameSite", [], "Lax", [1, True, "sometimes"], ["Lax", "Strict"]),
-    ("SessionTargetScore", [], "3", ["3", True, {}, 1.5], [-1, 0, 6]),
-    ("SessionIpScore", [], "3", ["3", True, {}, 1.5], [0, 5]),
-    ("SessionUserAgentScore", [], "2", ["3", True, {}, 1.5], [0, 5]),
-    ("SessionLanguageScore", [], "1", ["3", True, {}, 1.5], [0, 5]),
+    ("SessionTargetScore", [], "3", ["three", True, {}, 1001], [-1, 0, 6]),
+    ("SessionIpScore", [], "3", ["three", True, {}, 1.5], [0, 5]),
+    ("SessionUserAgentScore", [], "2", ["three", True, {}, 1.5], [0, 5]),
+    ("SessionLanguageScore", [], "1", ["three", True, {}, 1.5], [0, 5]),
     ("Config", [], "{}", [5, "x", True], [{}, {"a": {"b": [1, 2.5, True, "x"]}}]),
     ("AllowedExtensions", [], '{".lua"}', [".lua", 5, True, {"a": 1}, [5]],
      [[".lua"], [".lua", ".lp"], []]),
@@ -130,6 +131,39 @@ def test_help_shows_names_and_default(name, aliases, default):
     assert [alias for alias in aliases if alias.lower() != name.lower() and alias not in row] == []
 
 
+def rows_of_help():
+    """(name, what it may be) of every option, from the daemon's own table."""
+    return re.findall(r"(?m)^[ *] ([A-Z]\w+) .* \((.*)\)$", run("-h").stdout)
+
+
+def test_every_option_refuses_values_of_another_type_and_takes_its_bounds(check):
+    """Whatever option is added: a row of this test comes with it."""
+    rows = rows_of_help()
+    assert len(rows) > 50
+    bad, good = [], []
+    for name, values in rows:
+        numbers = re.match(r"(-?\d+) to (\d+)", values)
+        bad.append((name, "io.stdout"))
+        if numbers:
+            bad.append((name, "'four'"))
+            good += [(name, bound) for bound in numbers.groups()]
+        elif values == "true or false":
+            bad += [(name, "'true'"), (name, "1")]
+            good += [(name, "true"), (name, "false")]
+        elif values == "string":
+            bad += [(name, "5") for _ in [0] if name != "DefaultHttpStatus"]
+    status, said = check("\n".join("%s = %s" % row for row in reversed(bad)))
+    assert status == 1 and {line.split(": ")[1] for line in said.splitlines() if "expected" in line
+                            } == {name for name, _ in rows}
+    for row in bad:
+        status, said = check("%s = %s" % row)
+        assert status == 1 and "config.lua: %s: expected " % row[0] in said, (row, said)
+    for name, value in good:
+        more = " LuaTotalStates = 1000000" if name == "WorkerThreads" else ""
+        status, said = check("%s = %s%s" % (name, value, more))
+        assert status == 0 and "is used" not in said, (name, value, said)
+
+
 def test_help_shows_every_name_of_the_contract():
     names = re.findall(r"(?m)^[ *] (\w+) .*\)$", run("-h").stdout)
     assert not {row[0] for row in OPTIONS} - set(names)
@@ -138,7 +172,6 @@ def test_help_shows_every_name_of_the_contract():
 @pytest.mark.parametrize("text, message", [
     ('WorkerThreads = "four"', 'expected an integer from 1 to 1024, got "four"'),
     ("WorkerThreads = 2000", "expected an integer from 1 to 1024, got 2000"),
-    ("WorkerThreads = 1.5", "expected an integer from 1 to 1024, got 1.5"),
     ("WorkerThreads = {}", "expected an integer from 1 to 1024, got a table"),
 ])
 def test_message_of_a_wrong_value(check, text, message):
@@ -146,8 +179,43 @@ def test_message_of_a_wrong_value(check, text, message):
     assert status == 1 and "config.lua: WorkerThreads: " + message in said.splitlines()
 
 
+# What luafcgid and the first luafcgid2 took and lived with: name, value as Lua, what is
+# used instead.
+BENT = [
+    ("MinFileInfoTime", "0", "1"), ("sweep", "0", "1"), ("SessionKeyLen", "16", "22"),
+    ("WorkerThreads", "0", "1"), ("workers", "'4'", "4"), ("LuaStates", "0", "1"),
+    ("clones", "10 / 4", "2"), ("states", "'256'", "256"), ("httpstatus", "200", '"200 OK"'),
+    ("DefaultHttpStatus", "404", '"404 Not Found"'), ("backlog", "100000", "65535"),
+    ("bodysectors", "2.5", "2"), ("maxpost", "'1024'", "1024"), ("watchdog", "'30'", "30"),
+]
+
+
+@pytest.mark.parametrize("name, value, used", BENT)
+def test_value_that_earlier_versions_lived_with_is_bent_with_a_warning(check, name, value, used):
+    status, said = check("%s = %s" % (name, value))
+    assert status == 0, said
+    got = value.strip("'") if "/" not in value else "2.5"
+    assert re.search(r"(?m)warning: config\.lua: %s: expected .*, got \"?%s\"?.*; %s is used$" %
+                     (name, re.escape(got), re.escape(used)), said), said
+
+
+def test_configuration_of_an_earlier_version_starts_and_serves(daemon):
+    """Everything bent at once; the log tells of each."""
+    d = daemon(config="""
+        workers = "2" states = 10 clones = states / 4 sweep = 0 retries = "3" backlog = 100000
+        bodysectors = 2 httpstatus = 202 SessionKeyLen = 16 maxpost = "1000" LuaStates = 5
+        Config = {title = "x", helper = function() end}""", MinFileInfoTime=None)
+    d.options.pop("MinFileInfoTime")
+    response = d.run("function main() Session.Start() return Config.title, Config.helper end")
+    assert (response.status, response.text) == (202, "x")
+    assert re.search(r"XLuaSession=\w{22};", response.header("Set-Cookie"))
+    for name in ("workers", "clones", "sweep", "retries", "backlog", "httpstatus",
+                 "SessionKeyLen", "maxpost", "LuaStates", "Config.helper"):
+        d.wait_log(r"config\.lua: %s: .*(is used|is left out)" % name, "warning")
+
+
 def test_every_mistake_is_reported_at_once(check):
-    status, said = check('WorkerThreads = 0 ShowErrors = 5 MaxPostSize = "big" Config = 3')
+    status, said = check('WorkerThreads = -1 ShowErrors = 5 MaxPostSize = "big" Config = 3')
     assert status == 1
     for name in ("WorkerThreads", "ShowErrors", "MaxPostSize", "Config"):
         assert "config.lua: %s: expected" % name in said
@@ -158,7 +226,7 @@ def test_fewer_states_in_all_than_workers_are_refused(check):
     assert status == 1 and "LuaTotalStates" in said and "WorkerThreads" in said
 
 
-@pytest.mark.parametrize("value", ["print", "{print}", "{a = {b = io.stdout}}",
+@pytest.mark.parametrize("value", ["print", "{a = {b = io.stdout}}",
                                    "(function() local t = {} t.t = t return t end)()"])
 def test_config_table_of_what_cannot_be_copied_is_refused(check, value):
     status, said = check("Config = " + value)
