@@ -6,7 +6,8 @@
 #
 # Installs what is missing with apt-get. nginx and the daemon run as the invoking user (for
 # root: as an account without privileges, if there is one that can read the files), with
-# configurations, socket and logs in a temporary directory that is removed at the end.
+# configurations, socket and logs in a temporary directory that is removed at the end. An
+# nginx that this system serves with is left alone.
 set -eu
 
 usage() {
@@ -73,6 +74,7 @@ choose_account() {
         account=www-data
         if ! (run_as "$account" test -r "$top/scripts/examples/index.lua" -a -x "$top/luafcgid2") 2>/dev/null; then
             say "Only root can read $top: nginx and the daemon will run as root."
+            say 'They will not in a copy that others can read, in /opt for example.'
             account=
         fi
     fi
@@ -433,6 +435,7 @@ say ''
 say "    The sample site is at  $base"
 say "    Its scripts are in     $top/scripts/examples"
 say ''
+say 'nginx and the daemon are its own; services of this system are left as they are.'
 if [ -n "${SSH_CONNECTION:-}" ]; then
     say "From another computer:  ssh -L $port:127.0.0.1:$port $(id -un)@$(uname -n)"
     say "and then open that address there."

@@ -90,6 +90,13 @@ apt() {
         apt-get -q -o DPkg::Lock::Timeout=300 "$@"
 }
 
+# What apt-get would download now, in MB.
+to_fetch() {
+    # shellcheck disable=SC2086 # a list of package names
+    apt install -y --no-install-recommends --print-uris $wanted 2>/dev/null |
+        awk "/^'/ { bytes += \$3 } END { printf \"%d\", (bytes + 999999) / 1000000 }"
+}
+
 say "Installing with apt-get:$wanted"
 as_root true || die "no rights to install. Please have somebody run: apt-get install$wanted"
 trap release_services EXIT
@@ -97,6 +104,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 hold_services
 apt update || say 'apt-get update failed; trying with the package lists that are there.'
+say "To fetch: $(to_fetch) MB."
 # shellcheck disable=SC2086 # a list of package names
 apt install -y --no-install-recommends $wanted || die "could not install:$wanted"
 

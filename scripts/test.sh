@@ -9,8 +9,8 @@
 #     LUAFCGID2_SOAK=200000     requests of the soak test (20000)
 #     TEST_SECONDS=600          how long pytest may take
 #
-# Installs what is missing by apt-get. The exit status is 0 only when tests of both kinds
-# ran and none failed.
+# Installs what is missing by apt-get: up to 316 MB, most of which is Chromium, for the
+# tests of sessions. The exit status is 0 only when tests of both kinds ran and none failed.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,7 @@
 """The Debian trees of run.sh: one with what is needed to build luafcgid2 from source, and
-two for the README, with nothing."""
+three for the README, with nothing."""
 
+import contextlib
 import os
 import shutil
 
@@ -16,7 +17,8 @@ TREES = os.environ["LUAFCGID2_TREES"]
 def pytest_runtest_makereport(item):
     """A failed test shows what the service has said."""
     report = (yield).get_result()
-    machine = item.funcargs.get("machine") or item.funcargs.get("new_machine")
+    machine = next((item.funcargs[name] for name in ("machine", "new_machine", "demo_machine")
+                    if name in item.funcargs), None)
     if report.failed and machine and machine.process.poll() is None:
         report.sections.append((
             "journal and log of the service (last lines)",
@@ -56,10 +58,10 @@ def machine(tree):
     tree.run("mount -t proc proc /proc")
 
 
-@pytest.fixture(scope="module")
-def new_machine():
-    """One that has only what every one has, with the source in its user's home."""
-    tree = Tree(os.path.join(TREES, "new"))
+@contextlib.contextmanager
+def boot_new(name):
+    """A machine that has only what every one has, with the source in its user's home."""
+    tree = Tree(os.path.join(TREES, name))
     tree.run("useradd -m -s /bin/bash pi && mv %s /home/pi && chown -R pi: /home/pi" % SOURCE)
     tree.write("/etc/sudoers.d/pi", "pi ALL=(ALL) NOPASSWD: ALL\n", 0o440)
     # As an image comes: without lists of packages. Enter is pressed when apt-get asks.
@@ -74,7 +76,20 @@ def new_machine():
         machine.power_off()
 
 
+@pytest.fixture(scope="module")
+def new_machine():
+    with boot_new("new") as machine:
+        yield machine
+
+
 @pytest.fixture
+def demo_machine():
+    """Another one, on which the demonstration comes before everything else."""
+    with boot_new("demo") as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
 def root_tree():
     """Debian's smallest system: no systemd, no sudo, nothing to build with."""
     tree = Tree(os.path.join(TREES, "bare"))

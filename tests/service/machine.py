@@ -3,6 +3,7 @@
     machine.py TREE    boots it once: exit status 0 when that works here, 77 when not
 """
 
+import contextlib
 import ctypes
 import http.server
 import json
@@ -49,6 +50,7 @@ class Tree:
 
     def __init__(self, root):
         self.root = root
+        self.network = None  # the process whose network commands have; None: this one's
 
     def path(self, name):
         return os.path.join(self.root, name.lstrip("/"))
@@ -67,7 +69,8 @@ class Tree:
         return os.path.lexists(self.path(name))
 
     def prefix(self):
-        return ["chroot", self.root]
+        network = ["nsenter", "-t", str(self.network), "-n"] if self.network else []
+        return network + ["chroot", self.root]
 
     def run(self, command, check=True, timeout=120):
         """A shell command. Its status must be 0, unless `check` is off."""
@@ -79,6 +82,28 @@ class Tree:
         result = Result(command, done)
         assert not check or result.status == 0, result
         return result
+
+    def get(self, path):
+        """(status, body) of a page on port 80 in its own network."""
+        done = subprocess.run(
+            ["nsenter", "-t", str(self.network), "-n", sys.executable,
+             os.path.join(HERE, "load.py"), "get", path],
+            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60, check=True)
+        status, _, body = done.stdout.decode("utf-8", "replace").partition("\n")
+        return int(status), body
+
+    @contextlib.contextmanager
+    def own_network(self):
+        """Within it, commands have a loopback that nobody else listens on."""
+        with subprocess.Popen(["unshare", "--net", "sh", "-c",
+                               "ip link set lo up && echo up && exec cat"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout.readline() == b"up\n"
+            self.network = holder.pid
+            try:
+                yield
+            finally:
+                self.network = None
 
 
 class Machine(Tree):
@@ -118,7 +143,7 @@ class Machine(Tree):
 
     def is_up(self):
         assert self.process.poll() is None, self.console_text()
-        self.leader = self.find_leader()
+        self.leader = self.network = self.find_leader()
         if self.leader is None:
             return False
         state = self.run("systemctl is-system-running", check=False).out.strip()
@@ -172,17 +197,6 @@ class Machine(Tree):
         self.run("journalctl --sync")
         lines = self.run("journalctl --no-pager -o json -u %s" % unit).out.splitlines()
         return [json.loads(line) for line in lines]
-
-    # -- Requests from inside the machine's network --
-
-    def get(self, path):
-        """(status, body) of a page on port 80."""
-        done = subprocess.run(
-            ["nsenter", "-t", str(self.leader), "-n", sys.executable,
-             os.path.join(HERE, "load.py"), "get", path],
-            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60, check=True)
-        status, _, body = done.stdout.decode("utf-8", "replace").partition("\n")
-        return int(status), body
 
     def load(self, path, clients=4):
         return Load(self, path, clients)

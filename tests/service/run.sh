@@ -18,7 +18,7 @@ top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 become_root "$0" "$@"
 command -v apt-get >/dev/null || skip "this system has no apt-get"
 sh "$top/scripts/install-packages.sh" debootstrap systemd-container python3-pytest \
-    util-linux git make shellcheck mandoc
+    util-linux iproute2 git make shellcheck mandoc
 # The README begins on a machine that has only what every one has, and sudo.
 make_tree new systemd systemd-sysv dbus procps iproute2 sudo
 new=$tree
@@ -44,6 +44,7 @@ copy() {
 }
 copy "$tree" "$work/tree"
 copy "$new" "$work/new"
+copy "$new" "$work/demo"
 copy "$base" "$work/bare"
 
 say "Booting the tree of $suite"

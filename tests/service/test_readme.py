@@ -39,20 +39,55 @@ def is_there(machine):
     return machine.get(NAME) == (200, "<h1>Hello from Lua 5.3</h1>")
 
 
-def test_a_page_in_five_minutes(new_machine, capsys):
-    """By a user with sudo, from apt-get update to the page that is promised."""
-    steps, began = [], time.monotonic()
+def follow_the_guide(machine):
+    """From apt-get update to the page that is promised; what each step took."""
+    steps = []
     for command in commands(TOLD):
         start = time.monotonic()
-        types(new_machine, command)
+        types(machine, command)
         steps.append("%6.1f s  %s" % (time.monotonic() - start, command.strip()))
     # nginx's reload returns before its new workers have taken over.
-    wait_until(lambda: is_there(new_machine), "the page", 10)
+    wait_until(lambda: is_there(machine), "the page", 10)
+    assert machine.run("systemctl is-enabled luafcgid2 nginx").out == "enabled\nenabled\n"
+    return steps
+
+
+def assert_shown(result):
+    """The demonstration has served its site."""
+    assert re.search(r"^(\d+) of \1 answers were right\.$", result.out, re.MULTILINE), result
+    assert "FAIL" not in result.out
+
+
+def test_a_page_in_five_minutes(new_machine, capsys):
+    """By a user with sudo."""
+    began = time.monotonic()
+    steps = follow_the_guide(new_machine)
     total = time.monotonic() - began
     with capsys.disabled():
         print("\n%s\n%6.1f s  in all" % ("\n".join(steps), total))
     assert len(steps) > 5 and total < 300
-    assert new_machine.run("systemctl is-enabled luafcgid2 nginx").out == "enabled\nenabled\n"
+
+
+def test_the_demonstration_beside_the_page(new_machine):
+    """It leaves the nginx that is there alone."""
+    def nginx():
+        return new_machine.run("systemctl show -P MainPID nginx; "
+                               "find /etc/nginx -newer /tmp/step").out
+    types(new_machine, "true")
+    before = nginx()
+    assert_shown(types(new_machine, "sh scripts/demo.sh --check"))
+    assert nginx() == before and is_there(new_machine)
+
+
+def test_the_demonstration_before_the_page(demo_machine):
+    """It installs nginx and leaves it stopped and disabled, and the guide goes on from there."""
+    result = types(demo_machine, "sh scripts/demo.sh --check")
+    assert_shown(result)
+    assert re.search(r"^To fetch: \d\d+ MB\.$", result.out, re.MULTILINE), result
+    assert "apt-get may say that it is masked" in result.out
+    assert demo_machine.run("systemctl is-active nginx; systemctl is-enabled nginx",
+                            check=False).out == "inactive\ndisabled\n"
+    follow_the_guide(demo_machine)
 
 
 def test_what_says_why_there_is_no_page(new_machine):
@@ -78,6 +113,38 @@ def test_a_service_for_years(new_machine):
 def test_the_demonstration_where_root_has_no_sudo(root_tree):
     """The first command of the README brings all that it needs, and starts no service."""
     assert root_tree.run("command -v sudo make cc curl nginx", check=False).out == ""
-    result = root_tree.run("cd %s && sh scripts/demo.sh --check" % SOURCE, timeout=300)
-    assert re.search(r"^(\d+) of \1 answers were right\.$", result.out, re.MULTILINE), result
-    assert "FAIL" not in result.out
+    assert_shown(root_tree.run("cd %s && sh scripts/demo.sh --check" % SOURCE, timeout=300))
+    assert "S01nginx" not in root_tree.run("ls /etc/rc2.d").out
+
+
+def test_the_demonstration_where_only_root_can_read(root_tree):
+    """It goes on as root, and says what to do about that."""
+    root_tree.run("cp -a %s /root/ && chmod 700 /root" % SOURCE)
+    result = root_tree.run("cd /root/luafcgid2 && sh scripts/demo.sh --check", timeout=300)
+    assert_shown(result)
+    assert "will run as root.\nThey will not in a copy that others can read" in result.out
+
+
+def without_systemd():
+    """The guide's commands with its replacements for systemctl, and without sudo."""
+    words = re.search(r"Where there is no systemd, say(.*?)\.\n", TOLD, re.DOTALL).group(1)
+    daemon, daemon_start, nginx, nginx_start = re.findall(r'"(.*?)"', words)
+    instead = iter([daemon + "; " + daemon_start, nginx, nginx_start])
+    return [next(instead) if "systemctl" in command else command.replace("sudo ", "")
+            for command in commands(TOLD)]
+
+
+def test_a_page_in_five_minutes_where_there_is_no_systemd(root_tree):
+    """By root, after the demonstration above."""
+    downloads, rest = without_systemd()[:2], without_systemd()[2:]
+    for command in downloads:
+        root_tree.run(command, timeout=300)
+    with root_tree.own_network():
+        try:
+            for command in rest:
+                root_tree.run("cd %s && %s" % (SOURCE, command), timeout=300)
+            assert is_there(root_tree)
+        finally:
+            root_tree.run("service luafcgid2 stop; service nginx stop", check=False)
+    starts = root_tree.run("ls /etc/rc2.d").out.split()
+    assert {"S01luafcgid2", "S01nginx"} <= set(starts)
