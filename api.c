@@ -1,8 +1,9 @@
 /* What scripts see of the daemon: values, functions and the methods of `con`.
  *
  * v1's methods and v2's functions are rows of two tables that share their code: a method
- * has `con` as its first argument, checked to be the present request's. A state's share
- * of this room, struct api, is memory of Lua's own. */
+ * has `con` as its first argument, checked to be the present request's. The shared code
+ * is told which argument is its first, so that the errors of both count as Lua does. A
+ * state's share of this room, struct api, is memory of Lua's own. */
 #include "api.h"
 
 #include "globals.h"
@@ -45,28 +46,40 @@ static struct request *request_of(lua_State *L)
     return api_call_of(L)->request;
 }
 
-/* For a method: takes `con` off the arguments. */
-static void take_con(lua_State *L)
+/* For a method, whose own arguments begin at 2. */
+static void check_con(lua_State *L)
 {
     struct con *con = luaL_checkudata(L, 1, CON_TYPE);
     struct api *api = script_api(script_of(L));
     if (api->call == NULL || con->serial != api->serial)
         luaL_error(L, "this connection belongs to a request that is over");
-    lua_remove(L, 1);
 }
 
 /* -- The body -- */
 
-static int api_send(lua_State *L)
+static void send_one(lua_State *L, int index)
 {
     struct request *r = request_of(L);
+    size_t len;
+    const char *s = luaL_checklstring(L, index, &len);
+    if (!request_send(r, s, len))
+        limit_raise_memory(L);
+}
+
+static int api_send(lua_State *L)
+{
     int count = lua_gettop(L);
-    for (int i = 1; i <= count; i++) {
-        size_t len;
-        const char *s = luaL_checklstring(L, i, &len);
-        if (!request_send(r, s, len))
-            return limit_raise_memory(L);
-    }
+    for (int i = 1; i <= count; i++)
+        send_one(L, i);
+    return 0;
+}
+
+/* One argument, and no complaint about more: con:puts(s:gsub(...)) sends no count. */
+static int con_puts(lua_State *L)
+{
+    check_con(L);
+    if (!lua_isnone(L, 2))
+        send_one(L, 2);
     return 0;
 }
 
@@ -94,20 +107,32 @@ static void push_body(lua_State *L, struct request *r, size_t max)
         luaL_error(L, "the body did not arrive whole");
 }
 
-static int api_receive(lua_State *L)
+/* All that is left, as for io.read: "a", "*a". */
+static bool is_all(lua_State *L, int index)
 {
-    lua_Integer max = luaL_optinteger(L, 1, LUA_MAXINTEGER);
-    luaL_argcheck(L, max >= 0, 1, "a number of bytes expected");
+    if (lua_type(L, index) != LUA_TSTRING)
+        return lua_isnoneornil(L, index);
+    const char *format = lua_tostring(L, index);
+    return *(format + (*format == '*')) == 'a';
+}
+
+static int receive(lua_State *L, int first)
+{
+    lua_Integer max = is_all(L, first) ? LUA_MAXINTEGER : luaL_checkinteger(L, first);
+    luaL_argcheck(L, max >= 0, first, "a number of bytes expected");
     size_t bound = (lua_Unsigned)max > SIZE_MAX ? SIZE_MAX : (size_t)max;
     push_body(L, request_of(L), bound);
     return 1;
 }
 
+/* luafcgid read all, whatever the argument was. */
 static int con_gets(lua_State *L)
 {
-    take_con(L);
-    bool none_wanted = lua_isinteger(L, 1) && lua_tointeger(L, 1) == 0;
-    api_receive(L);
+    check_con(L);
+    if (!lua_isnumber(L, 2))
+        lua_settop(L, 1);
+    bool none_wanted = lua_isinteger(L, 2) && lua_tointeger(L, 2) == 0;
+    receive(L, 2);
     if (lua_rawlen(L, -1) == 0 && !none_wanted)
         lua_pushnil(L);
     return 1;
@@ -115,9 +140,11 @@ static int con_gets(lua_State *L)
 
 static int api_flush(lua_State *L)
 {
-    if (!request_flush(request_of(L)))
+    struct request *r = request_of(L);
+    if (!request_flush(r))
         return limit_raise_memory(L);
-    return 0;
+    lua_pushboolean(L, !r->gone);
+    return 1;
 }
 
 static int api_reset(lua_State *L)
@@ -128,15 +155,14 @@ static int api_reset(lua_State *L)
 
 static int con_reset(lua_State *L)
 {
-    take_con(L);
+    check_con(L);
     request_reset(request_of(L), false);
     return 0;
 }
 
 /* -- Status and headers -- */
 
-/* Says once per call site that it came too late, instead of failing a page that is
- * already on its way. */
+/* Says that it came too late, instead of failing a page that is already on its way. */
 static bool is_too_late(struct request *r, const char *what)
 {
     if (r->head_sent && !r->gone)
@@ -152,62 +178,111 @@ static void check_header(lua_State *L, enum headers_result result, const char *n
         luaL_error(L, "header '%s': %s", name, headers_strerror(result));
 }
 
-static int api_header(lua_State *L)
+/* As luaL_checklstring, but 404.0, as a JSON library or a division gives it, is 404. */
+static const char *check_text(lua_State *L, int index, size_t *len)
+{
+    int is_whole = 0;
+    if (lua_type(L, index) == LUA_TNUMBER && !lua_isinteger(L, index)) {
+        lua_Integer n = lua_tointegerx(L, index, &is_whole);
+        if (is_whole) {
+            lua_pushinteger(L, n);
+            lua_replace(L, index);
+        }
+    }
+    return luaL_checklstring(L, index, len);
+}
+
+static void set_header(lua_State *L, struct request *r, const char *name, size_t name_len,
+                       const char *value, size_t value_len)
+{
+    if (!is_too_late(r, "a header"))
+        check_header(L, request_set_header(r, name, name_len, value, value_len), name);
+}
+
+/* "Name: value", with or without a line's end. */
+static void set_header_line(lua_State *L, struct request *r, int index)
+{
+    size_t len;
+    const char *line = luaL_checklstring(L, index, &len);
+    const char *colon = memchr(line, ':', len);
+    luaL_argcheck(L, colon != NULL, index, "a line \"Name: value\" expected");
+    size_t name_len = (size_t)(colon - line), value_len = len - name_len - 1;
+    if (value_len > 0 && line[len - 1] == '\n')
+        value_len -= value_len > 1 && line[len - 2] == '\r' ? 2 : 1;
+    set_header(L, r, line, name_len, colon + 1, value_len);
+}
+
+static void set_header_table(lua_State *L, struct request *r, int index)
+{
+    lua_settop(L, index);
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        size_t name_len, value_len;
+        luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING && lua_isstring(L, -1), index,
+                      "a table of names and values expected");
+        const char *name = lua_tolstring(L, -2, &name_len);
+        const char *value = check_text(L, lua_gettop(L), &value_len);
+        set_header(L, r, name, name_len, value, value_len);
+        lua_pop(L, 1);
+    }
+}
+
+static int header(lua_State *L, int first)
 {
     struct request *r = request_of(L);
-    size_t name_len, value_len;
-    const char *name = luaL_checklstring(L, 1, &name_len);
-    const char *value = NULL;
-    if (!lua_isnoneornil(L, 2)) {
-        value = luaL_checklstring(L, 2, &value_len);
+    if (lua_istable(L, first)) {
+        set_header_table(L, r, first);
+    } else if (lua_isnoneornil(L, first + 1)) {
+        set_header_line(L, r, first);
     } else {
-        const char *colon = memchr(name, ':', name_len);
-        luaL_argcheck(L, colon != NULL, 1, "a line \"Name: value\" expected");
-        value = colon + 1;
-        value_len = name_len - (size_t)(value - name);
-        name_len = (size_t)(colon - name);
-        if (value_len > 0 && value[value_len - 1] == '\n')
-            value_len -= value_len > 1 && value[value_len - 2] == '\r' ? 2 : 1;
+        size_t name_len, value_len;
+        const char *name = luaL_checklstring(L, first, &name_len);
+        const char *value = check_text(L, first + 1, &value_len);
+        set_header(L, r, name, name_len, value, value_len);
     }
-    if (!is_too_late(r, "Header"))
-        check_header(L, request_set_header(r, name, name_len, value, value_len), name);
     return 0;
+}
+
+/* Without an argument luafcgid did nothing, and said nothing. */
+static int con_header(lua_State *L)
+{
+    check_con(L);
+    return lua_isnone(L, 2) ? 0 : header(L, 2);
+}
+
+static void set_status(lua_State *L, struct request *r, int index)
+{
+    size_t len;
+    const char *status = check_text(L, index, &len);
+    if (!is_too_late(r, "a status"))
+        luaL_argcheck(L, request_set_status(r, status, len), index,
+                      "an HTTP status from 200 to 599 expected, as \"404 Not Found\"");
 }
 
 static int api_status(lua_State *L)
 {
-    struct request *r = request_of(L);
-    size_t len;
-    const char *status = luaL_checklstring(L, 1, &len);
-    if (!is_too_late(r, "RespStatus") && !request_set_status(r, status, len))
-        return luaL_argerror(L, 1, "an HTTP status such as \"404 Not Found\" expected");
+    set_status(L, request_of(L), 1);
     return 0;
+}
+
+static void set_content_type(lua_State *L, struct request *r, int index)
+{
+    size_t len;
+    const char *type = luaL_checklstring(L, index, &len);
+    set_header(L, r, "Content-Type", 12, type, len);
 }
 
 static int api_content_type(lua_State *L)
 {
-    struct request *r = request_of(L);
-    size_t len;
-    const char *type = luaL_checklstring(L, 1, &len);
-    if (!is_too_late(r, "RespContentType"))
-        check_header(L, headers_set(&r->headers, "Content-Type", 12, type, len),
-                     "Content-Type");
+    set_content_type(L, request_of(L), 1);
     return 0;
 }
 
-/* -- con:config: one row per setting. `get` pushes it, `set` takes it from index 2. -- */
+/* -- con:config: one row per setting. `get` pushes it, `set` takes it from `index`. -- */
 
 static void get_status(lua_State *L, struct request *r)
 {
     lua_pushstring(L, r->status);
-}
-
-static void set_status(lua_State *L, struct request *r)
-{
-    size_t len;
-    const char *status = luaL_checklstring(L, 2, &len);
-    luaL_argcheck(L, request_set_status(r, status, len), 2,
-                  "an HTTP status such as \"404 Not Found\" expected");
 }
 
 static void get_content_type(lua_State *L, struct request *r)
@@ -220,23 +295,15 @@ static void get_content_type(lua_State *L, struct request *r)
         lua_pushlstring(L, type, len);
 }
 
-static void set_content_type(lua_State *L, struct request *r)
-{
-    size_t len;
-    const char *type = luaL_checklstring(L, 2, &len);
-    check_header(L, headers_set(&r->headers, "Content-Type", 12, type, len),
-                 "Content-Type");
-}
-
 static void get_buffering(lua_State *L, struct request *r)
 {
     lua_pushboolean(L, r->buffering);
 }
 
-static void set_buffering(lua_State *L, struct request *r)
+static void set_buffering(lua_State *L, struct request *r, int index)
 {
-    luaL_checktype(L, 2, LUA_TBOOLEAN);
-    r->buffering = lua_toboolean(L, 2);
+    luaL_checktype(L, index, LUA_TBOOLEAN);
+    r->buffering = lua_toboolean(L, index);
 }
 
 static void get_headers(lua_State *L, struct request *r)
@@ -248,58 +315,73 @@ static void get_headers(lua_State *L, struct request *r)
     lua_remove(L, -2);
 }
 
-/* All headers anew, except the content type, which has a setting of its own. */
-static void set_headers(lua_State *L, struct request *r)
+static void set_headers(lua_State *L, struct request *r, int index)
 {
     size_t len;
-    const char *text = luaL_checklstring(L, 2, &len);
-    get_content_type(L, r);
-    headers_reset(&r->headers, NULL);
-    if (lua_isstring(L, -1)) {
-        size_t type_len;
-        const char *type = lua_tolstring(L, -1, &type_len);
-        headers_set(&r->headers, "Content-Type", 12, type, type_len);
-    }
-    lua_pop(L, 1);
-    check_header(L, request_set_headers(r, text, len), "headers");
+    const char *text = luaL_checklstring(L, index, &len);
+    if (!is_too_late(r, "a header"))
+        check_header(L, request_replace_headers(r, text, len), "headers");
 }
 
+/* What luafcgid did not know it took without a word, and gave nothing back. */
 static int con_config(lua_State *L)
 {
     static const struct {
         const char *name;
         void (*get)(lua_State *L, struct request *r);
-        void (*set)(lua_State *L, struct request *r);
+        void (*set)(lua_State *L, struct request *r, int index);
     } settings[] = {
         {"httpstatus", get_status, set_status},
         {"contenttype", get_content_type, set_content_type},
         {"buffering", get_buffering, set_buffering},
         {"headers", get_headers, set_headers},
     };
-    take_con(L);
+    check_con(L);
+    if (lua_isnone(L, 2))
+        return 0;
     struct request *r = request_of(L);
-    const char *name = luaL_checkstring(L, 1);
-    lua_settop(L, 2);
+    const char *name = luaL_checkstring(L, 2);
+    lua_settop(L, 3);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         if (strcmp(settings[i].name, name) != 0)
             continue;
         settings[i].get(L, r);
-        if (!lua_isnil(L, 2))
-            settings[i].set(L, r);
+        if (!lua_isnil(L, 3))
+            settings[i].set(L, r, 3);
         return 1;
     }
-    luaL_argcheck(L, lua_isnil(L, 2), 1, "no such setting");
+    log_debug("con:config: there is no setting '%s'", name);
+    lua_pushnil(L);
     return 1;
 }
 
 /* -- The rest -- */
 
-static int api_log(lua_State *L)
+/* Any values, one after the other, as one line; nothing for no value at all. */
+static int write_log(lua_State *L, int first)
 {
+    int last = lua_gettop(L);
+    if (last < first)
+        return 0;
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (int i = first; i <= last; i++) {
+        luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&b);
+    }
+    luaL_pushresult(&b);
     size_t len;
-    const char *text = luaL_tolstring(L, 1, &len);
+    const char *text = lua_tolstring(L, -1, &len);
     log_text(LOG_LEVEL_INFO, text, len);
     return 0;
+}
+
+static int con_parse(lua_State *L)
+{
+    check_con(L);
+    luaL_optstring(L, 2, NULL); /* its error is to count as a method's */
+    lua_remove(L, 1);
+    return lf_parse(L);
 }
 
 static int api_dir(lua_State *L)
@@ -345,17 +427,29 @@ static int api_thread_data(lua_State *L)
     return 1;
 }
 
-#define METHOD(name, function)                                                           \
+#define FUNCTION(name, both)                                                             \
     static int name(lua_State *L)                                                        \
     {                                                                                    \
-        take_con(L);                                                                     \
-        return function(L);                                                              \
+        return both(L, 1);                                                               \
     }
 
-METHOD(con_puts, api_send)
-METHOD(con_header, api_header)
-METHOD(con_flush, api_flush)
-METHOD(con_log, api_log)
+#define METHOD(name, both)                                                               \
+    static int name(lua_State *L)                                                        \
+    {                                                                                    \
+        check_con(L);                                                                    \
+        return both(L, 2);                                                               \
+    }
+
+FUNCTION(api_receive, receive)
+FUNCTION(api_header, header)
+FUNCTION(api_log, write_log)
+METHOD(con_log, write_log)
+
+static int con_flush(lua_State *L)
+{
+    check_con(L);
+    return api_flush(L);
+}
 
 static const luaL_Reg functions[] = {
     {"Send", api_send},
@@ -374,7 +468,7 @@ static const luaL_Reg functions[] = {
 static const luaL_Reg methods[] = {
     {"puts", con_puts},     {"gets", con_gets},   {"header", con_header},
     {"flush", con_flush},   {"reset", con_reset}, {"log", con_log},
-    {"config", con_config}, {NULL, NULL},
+    {"config", con_config}, {"parse", con_parse}, {NULL, NULL},
 };
 
 /* -- Opening -- */
@@ -497,14 +591,10 @@ static int serve(lua_State *L)
     struct api *api = script_api(script_of(L));
     globals_begin(L, api->globals, call->request, call->worker);
     push_entry_point(L, call->request->config);
-    int base = lua_gettop(L) - 1;
-    lua_call(L, push_arguments(L, api), LUA_MULTRET);
-    int results = 0;
-    for (int i = base + 1; i <= lua_gettop(L); i++)
-        if (lua_isstring(L, i)) /* numbers are strings too */
-            lua_copy(L, i, ++results);
-    lua_settop(L, results);
-    return api_send(L);
+    lua_call(L, push_arguments(L, api), 1);
+    if (lua_isstring(L, -1) && !request_has_sent(call->request)) /* or a number */
+        send_one(L, -1);
+    return 0;
 }
 
 bool api_serve(struct script *s, struct api_call *call, struct script_error *error)

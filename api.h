@@ -29,8 +29,8 @@ struct api_call {
 /* Registers all of it in a new state, and returns what the state keeps. Raises. */
 struct api *api_open(lua_State *L, const struct config *config);
 
-/* Serves a request: sets Env and its kin, calls the entry point, and appends what it
- * returns to the body. false: `error` is filled. */
+/* Serves a request: sets Env and its kin, calls the entry point, and makes the
+ * string that it returns the body if it has sent none. false: `error` is filled. */
 bool api_serve(struct script *s, struct api_call *call, struct script_error *error);
 
 /* The request that `L` serves; raises an error when there is none. */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 /* Not isalnum and friends: the locale must not decide what a header name is. */
@@ -120,7 +121,7 @@ bool config_check_listen_is_public(const char *text)
 
 bool config_check_status(const char *text)
 {
-    if (text[0] < '1' || text[0] > '5' || !is_digit(text[1]) || !is_digit(text[2]) ||
+    if (text[0] < '2' || text[0] > '5' || !is_digit(text[1]) || !is_digit(text[2]) ||
         text[3] != ' ' || text[4] == '\0' || text[4] == ' ')
         return false;
     for (const char *c = text + 4; *c != '\0'; c++)
@@ -160,6 +161,17 @@ static size_t header_line(const char *text, const char **next)
     return len > 0 && text[len] == '\n' && text[len - 1] == '\r' ? len - 1 : len;
 }
 
+/* Of a header "Status": with this, a request could not even be begun. */
+static bool is_status_value(const char *text, size_t len)
+{
+    while (len > 0 && (*text == ' ' || *text == '\t')) {
+        text++;
+        len--;
+    }
+    return len >= 3 && len < 128 && text[0] >= '2' && text[0] <= '5' &&
+           is_digit(text[1]) && is_digit(text[2]) && (len == 3 || text[3] == ' ');
+}
+
 static bool is_header(const char *line, size_t len)
 {
     size_t name = 0;
@@ -170,7 +182,8 @@ static bool is_header(const char *line, size_t len)
     for (size_t i = name + 1; i < len; i++)
         if (!is_printable(line[i]) && line[i] != '\t')
             return false;
-    return true;
+    return name != 6 || strncasecmp(line, "Status", 6) != 0 ||
+           is_status_value(line + name + 1, len - name - 1);
 }
 
 bool config_check_headers(const char *text)

@@ -11,7 +11,7 @@ struct cookie {
     size_t name_len, value_len;
 };
 
-/* Takes the next cookie off `*header`. Lenient: commas separate too, as in RFC 2965; a
+/* Takes the next cookie off `*header`. ';' alone separates: a comma is part of a value. A
  * value in quotes loses them; a name without '=' has the value "". false: no more. */
 bool cookie_next(const char **header, struct cookie *cookie);
 

@@ -34,9 +34,17 @@ static bool is_value(const char *s, size_t len)
     return true;
 }
 
+/* One more of these is a further entry or restriction, never a correction. */
 static bool may_repeat(const char *name, size_t len)
 {
-    static const char *const names[] = {"Set-Cookie", "Link", "WWW-Authenticate", "Vary"};
+    static const char *const names[] = {"Set-Cookie",
+                                        "Link",
+                                        "WWW-Authenticate",
+                                        "Vary",
+                                        "Content-Security-Policy",
+                                        "Content-Security-Policy-Report-Only",
+                                        "Server-Timing",
+                                        "Via"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == len && strncasecmp(names[i], name, len) == 0)
             return true;

@@ -1,8 +1,9 @@
 /* The header fields of one response (RFC 9110 section 5, RFC 3875 section 6.3).
  *
  * Names are compared without case. Setting a field replaces it, except those that may
- * repeat: Set-Cookie, Link, WWW-Authenticate, Vary. Owned by one request; nothing blocks.
- * Zeroed memory is an empty table. */
+ * repeat: Set-Cookie, Link, WWW-Authenticate, Vary, Content-Security-Policy (and
+ * -Report-Only), Server-Timing, Via. Owned by one request; nothing blocks. Zeroed memory
+ * is an empty table. */
 #ifndef LUAFCGID2_HEADER_H
 #define LUAFCGID2_HEADER_H
 

@@ -183,7 +183,7 @@ static void add_pair(lua_State *L)
 
 /* A client chooses the names, and can choose such as Lua's hash makes the same: each
  * costs a walk along all the others, so their number is bounded. */
-static int lf_parse(lua_State *L)
+int lf_parse(lua_State *L)
 {
     size_t len = 0;
     const char *s = luaL_optlstring(L, 1, "", &len);

@@ -9,6 +9,9 @@
 /* Pushes the library's table: for luaL_requiref. */
 int lf_open(lua_State *L);
 
+/* The function lf.parse. */
+int lf_parse(lua_State *L);
+
 /* Pushes a userdata that owns a buffer, and returns that: memory that is freed even when
  * Lua raises an error while it is filled, and that counts against the state's limit. */
 struct buffer *lf_push_buffer(lua_State *L);

@@ -292,6 +292,7 @@ static bool parse_defaults(struct request *r)
         !headers_reset(&r->default_headers, &r->headers))
         return false;
     memcpy(r->default_status, r->status, sizeof r->status);
+    r->status_set = false;
     r->defaults_of = c;
     return true;
 }
@@ -301,6 +302,7 @@ static bool set_defaults(struct request *r)
     if (r->defaults_of != r->config)
         return parse_defaults(r);
     memcpy(r->status, r->default_status, sizeof r->status);
+    r->status_set = false;
     return headers_reset(&r->headers, &r->default_headers);
 }
 
@@ -311,7 +313,7 @@ bool request_begin(struct request *r, struct connection *c, struct config *confi
     r->received = 0;
     r->body_ended = r->body_failed = r->body_too_large = false;
     r->buffering = config->buffering;
-    r->head_sent = r->gone = r->aborted = false;
+    r->head_sent = r->body_sent = r->gone = r->aborted = false;
     buffer_clear(&r->head, HEAD_KEEP);
     buffer_clear(&r->body, BODY_KEEP);
     r->session_cookie.len = 0;
@@ -367,9 +369,10 @@ size_t request_read(struct request *r, void *data, size_t size)
 
 /* -- Status and headers -- */
 
+/* Those from 100 are no answers: a web server that gets one waits for the answer. */
 bool request_set_status(struct request *r, const char *text, size_t len)
 {
-    if (len < 3 || len >= sizeof r->status || text[0] < '1' || text[0] > '9' ||
+    if (len < 3 || len >= sizeof r->status || text[0] < '2' || text[0] > '5' ||
         !isdigit((unsigned char)text[1]) || !isdigit((unsigned char)text[2]) ||
         (len > 3 && text[3] != ' '))
         return false;
@@ -383,6 +386,7 @@ bool request_set_status(struct request *r, const char *text, size_t len)
         snprintf(r->status + 3, sizeof r->status - 3, " %s",
                  reason == NULL ? "Unassigned" : reason);
     }
+    r->status_set = true;
     return true;
 }
 
@@ -413,13 +417,67 @@ enum headers_result request_set_headers(struct request *r, const char *text, siz
     return result;
 }
 
+enum headers_result request_replace_headers(struct request *r, const char *text,
+                                            size_t len)
+{
+    struct headers before = r->headers;
+    char status[sizeof r->status];
+    bool status_set = r->status_set;
+    memcpy(status, r->status, sizeof status);
+    r->headers = (struct headers){0};
+    size_t type_len;
+    const char *type = headers_get(&before, "Content-Type", &type_len);
+    enum headers_result result = HEADERS_OK;
+    if (type != NULL)
+        result = headers_set(&r->headers, "Content-Type", 12, type, type_len);
+    if (result == HEADERS_OK)
+        result = request_set_headers(r, text, len);
+    if (result == HEADERS_OK) {
+        headers_free(&before);
+        return result;
+    }
+    headers_free(&r->headers);
+    r->headers = before;
+    memcpy(r->status, status, sizeof status);
+    r->status_set = status_set;
+    return result;
+}
+
 /* -- Sending -- */
 
-/* HEAD (RFC 9110 section 9.3.2), 204, 304 (15.3.5, 15.4.5): no body. */
-static bool is_bodiless(const struct request *r)
+static bool is_head(const struct request *r)
 {
-    return strcmp(r->request_method, "HEAD") == 0 || strncmp(r->status, "204", 3) == 0 ||
-           strncmp(r->status, "304", 3) == 0;
+    return strcmp(r->request_method, "HEAD") == 0;
+}
+
+/* 204, 304: no body, and no length of one (RFC 9110 sections 15.3.5, 15.4.5, 8.6). */
+static bool is_without_content(const struct request *r)
+{
+    return strncmp(r->status, "204", 3) == 0 || strncmp(r->status, "304", 3) == 0;
+}
+
+/* A redirect needs a status (RFC 3875 section 6.2.3), and a script that says where to go
+ * need not say that it means it. */
+static void redirect(struct request *r)
+{
+    size_t len;
+    if (!r->status_set && r->status[0] != '3' &&
+        headers_get(&r->headers, "Location", &len) != NULL && len > 0)
+        request_set_status(r, "302", 3);
+}
+
+/* What a page that makes no body for HEAD says that its body would have (section 8.6). */
+static bool has_length_of_its_own(const struct request *r)
+{
+    size_t len;
+    const char *text =
+        is_head(r) ? headers_get(&r->headers, "Content-Length", &len) : NULL;
+    if (text == NULL || len == 0)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!isdigit((unsigned char)text[i]))
+            return false;
+    return true;
 }
 
 /* Every response has one, and printf is slow. */
@@ -439,12 +497,14 @@ static bool write_length(struct buffer *head, int64_t length)
 static bool write_head(struct request *r, int64_t length)
 {
     struct buffer *head = &r->head;
-    if (length >= 0)
+    redirect(r);
+    if (is_without_content(r) || (length >= 0 && has_length_of_its_own(r)))
+        length = -1;
+    if (length >= 0 || is_without_content(r))
         headers_remove(&r->headers, "Content-Length");
     bool ok = buffer_append(head, "Status: ", 8) && buffer_puts(head, r->status) &&
               buffer_append(head, "\r\n", 2) && headers_write(&r->headers, head);
-    if (ok && length >= 0 && strncmp(r->status, "204", 3) != 0 &&
-        strncmp(r->status, "304", 3) != 0)
+    if (ok && length >= 0)
         ok = write_length(head, length);
     if (ok && r->session_cookie.len > 0)
         ok = buffer_puts(head, "Set-Cookie: ") &&
@@ -464,9 +524,10 @@ static bool transmit(struct request *r, bool end)
         return false;
     }
     struct iovec parts[2] = {{r->head.data, r->head.len}, {r->body.data, r->body.len}};
-    if (is_bodiless(r))
+    if (is_head(r) || is_without_content(r))
         parts[1].iov_len = 0;
     r->head_sent = true;
+    r->body_sent |= r->body.len > 0;
     enum connection_status status = CONNECTION_ABORTED;
     if (!r->gone)
         status = connection_write(r->connection, parts, 2, end,
@@ -482,6 +543,11 @@ static bool transmit(struct request *r, bool end)
     buffer_clear(&r->head, HEAD_KEEP);
     buffer_clear(&r->body, BODY_KEEP);
     return true;
+}
+
+bool request_has_sent(const struct request *r)
+{
+    return r->body_sent || r->body.len > 0;
 }
 
 bool request_flush(struct request *r)

@@ -43,6 +43,7 @@ struct request {
 
     /* The response */
     char status[128];
+    bool status_set; /* by the script, or by a page for a failure */
     struct headers headers;
     struct headers default_headers; /* of `defaults_of`, as is: */
     char default_status[128];
@@ -52,6 +53,7 @@ struct request {
                                      resets; empty: none */
     bool buffering;
     bool head_sent; /* something went out: status and headers are history */
+    bool body_sent; /* some of the body went out */
     bool gone;      /* the client went away: nothing more is sent or kept */
     bool aborted;   /* the response is not complete: the connection must close */
 };
@@ -81,7 +83,8 @@ size_t request_read(struct request *r, void *data, size_t size);
 
 /* -- Response -- */
 
-/* "404 Not Found", "404". false: not a status, or with CR, LF, NUL; nothing changes. */
+/* "404 Not Found", "404". false: not a status from 200 to 599, or with CR, LF, NUL;
+ * nothing changes. */
 bool request_set_status(struct request *r, const char *text, size_t len);
 
 /* A header field by whatever name; Status goes to request_set_status. */
@@ -91,6 +94,14 @@ enum headers_result request_set_header(struct request *r, const char *name,
 
 /* The same for every line of a text of lines; stops at the first bad one. */
 enum headers_result request_set_headers(struct request *r, const char *text, size_t len);
+
+/* The same in the place of all headers but the content type, unless that is among them.
+ * On failure nothing changes. */
+enum headers_result request_replace_headers(struct request *r, const char *text,
+                                            size_t len);
+
+/* Whether there is something of the body, sent or buffered. */
+bool request_has_sent(const struct request *r);
 
 /* Appends to the body; goes out at once without buffering. false: out of memory. */
 bool request_send(struct request *r, const void *data, size_t len);

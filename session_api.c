@@ -97,10 +97,11 @@ static struct session_id *start(struct api_call *call)
     return &call->session.id;
 }
 
-/* -- The functions -- */
+/* -- The functions: their arguments begin at `first` -- */
 
-static int session_start(lua_State *L)
+static int session_start(lua_State *L, int first)
 {
+    (void)first;
     lua_pushboolean(L, start(api_call_of(L)) != NULL);
     return 1;
 }
@@ -113,11 +114,11 @@ static struct bytes check_bytes(lua_State *L, int index)
 }
 
 /* No error of Lua's may be raised while `encoded` is held. */
-static bool set_value(lua_State *L, struct api_call *call, struct bytes realm,
+static bool set_value(lua_State *L, int index, struct api_call *call, struct bytes realm,
                       struct bytes name)
 {
     struct buffer encoded = {.memory = &limit_of(L)->outside};
-    const char *why = value_encode(L, 3, &encoded);
+    const char *why = value_encode(L, index, &encoded);
     if (why != NULL)
         log_warning("Session.SetVar: not kept in the session: %s", why);
     struct session_id *id = why == NULL ? start(call) : NULL;
@@ -135,13 +136,14 @@ static bool delete_value(struct api_call *call, struct bytes realm, struct bytes
                                      name, (struct bytes){NULL, 0});
 }
 
-static int session_set_var(lua_State *L)
+static int session_set_var(lua_State *L, int first)
 {
     struct api_call *call = api_call_of(L);
-    struct bytes realm = check_bytes(L, 1), name = check_bytes(L, 2);
-    lua_settop(L, 3);
-    lua_pushboolean(L, lua_isnil(L, 3) ? delete_value(call, realm, name)
-                                       : set_value(L, call, realm, name));
+    struct bytes realm = check_bytes(L, first), name = check_bytes(L, first + 1);
+    lua_settop(L, first + 2);
+    lua_pushboolean(L, lua_isnil(L, first + 2)
+                           ? delete_value(call, realm, name)
+                           : set_value(L, first + 2, call, realm, name));
     return 1;
 }
 
@@ -162,36 +164,37 @@ static bool push_value(lua_State *L, struct api_call *call, const struct session
            value_push(L, large->data, large->len);
 }
 
-static int session_get_var(lua_State *L)
+static int session_get_var(lua_State *L, int first)
 {
     struct api_call *call = api_call_of(L);
-    struct bytes realm = check_bytes(L, 1), name = check_bytes(L, 2);
+    struct bytes realm = check_bytes(L, first), name = check_bytes(L, first + 1);
     struct session_id *id = find(call);
     if (id == NULL || !push_value(L, call, id, realm, name))
         lua_pushnil(L);
     return 1;
 }
 
-static int session_has(lua_State *L)
+static int session_has(lua_State *L, int first)
 {
     struct api_call *call = api_call_of(L);
-    struct bytes realm = check_bytes(L, 1);
+    struct bytes realm = check_bytes(L, first);
     struct session_id *id = find(call);
     lua_pushboolean(L, id != NULL && session_has_realm(call->sessions, id, realm));
     return 1;
 }
 
-static int session_clear_realm(lua_State *L)
+static int session_clear_realm(lua_State *L, int first)
 {
     struct api_call *call = api_call_of(L);
-    struct bytes realm = check_bytes(L, 1);
+    struct bytes realm = check_bytes(L, first);
     struct session_id *id = find(call);
     lua_pushboolean(L, id != NULL && session_clear(call->sessions, id, realm));
     return 1;
 }
 
-static int session_end(lua_State *L)
+static int session_end(lua_State *L, int first)
 {
+    (void)first;
     struct api_call *call = api_call_of(L);
     struct session_id *id = find(call);
     bool deleted = id != NULL && session_delete(call->sessions, id);
@@ -203,8 +206,9 @@ static int session_end(lua_State *L)
     return 1;
 }
 
-static int session_renew(lua_State *L)
+static int session_renew(lua_State *L, int first)
 {
+    (void)first;
     struct api_call *call = api_call_of(L);
     struct request *r = call->request;
     struct session_id *id = find(call);
@@ -219,8 +223,9 @@ static int session_renew(lua_State *L)
     return 1;
 }
 
-static int session_id_tag(lua_State *L)
+static int session_id_tag(lua_State *L, int first)
 {
+    (void)first;
     struct session_id *id = find(api_call_of(L));
     char tag[SESSION_TAG_SIZE];
     if (id == NULL) {
@@ -232,44 +237,58 @@ static int session_id_tag(lua_State *L)
     return 1;
 }
 
-static const struct {
-    const char *name, *method; /* of Session, of con.session */
-    lua_CFunction function;
-} functions[] = {
-    {"Start", "start", session_start},           {"SetVar", "setvar", session_set_var},
-    {"GetVar", "getvar", session_get_var},       {"HasRealm", "hasrealm", session_has},
-    {"Clear", "clear", session_clear_realm},     {"Delete", "delete", session_end},
-    {"Regenerate", "regenerate", session_renew}, {"Id", "id", session_id_tag},
+#define FUNCTION_AND_METHOD(both)                                                        \
+    static int both##_function(lua_State *L)                                             \
+    {                                                                                    \
+        return both(L, 1);                                                               \
+    }                                                                                    \
+    static int both##_method(lua_State *L)                                               \
+    {                                                                                    \
+        luaL_checktype(L, 1, LUA_TTABLE); /* con.session */                              \
+        return both(L, 2);                                                               \
+    }
+
+FUNCTION_AND_METHOD(session_start)
+FUNCTION_AND_METHOD(session_set_var)
+FUNCTION_AND_METHOD(session_get_var)
+FUNCTION_AND_METHOD(session_has)
+FUNCTION_AND_METHOD(session_clear_realm)
+FUNCTION_AND_METHOD(session_end)
+FUNCTION_AND_METHOD(session_renew)
+FUNCTION_AND_METHOD(session_id_tag)
+
+static const luaL_Reg functions[] = {
+    {"Start", session_start_function},
+    {"SetVar", session_set_var_function},
+    {"GetVar", session_get_var_function},
+    {"HasRealm", session_has_function},
+    {"Clear", session_clear_realm_function},
+    {"Delete", session_end_function},
+    {"Regenerate", session_renew_function},
+    {"Id", session_id_tag_function},
+    {NULL, NULL},
 };
 
-#define FUNCTION_COUNT (sizeof functions / sizeof *functions)
+static const luaL_Reg methods[] = {
+    {"start", session_start_method},
+    {"setvar", session_set_var_method},
+    {"getvar", session_get_var_method},
+    {"hasrealm", session_has_method},
+    {"clear", session_clear_realm_method},
+    {"delete", session_end_method},
+    {"regenerate", session_renew_method},
+    {"id", session_id_tag_method},
+    {NULL, NULL},
+};
 
 void session_api_open(lua_State *L)
 {
-    lua_createtable(L, 0, FUNCTION_COUNT);
-    for (size_t i = 0; i < FUNCTION_COUNT; i++) {
-        lua_pushcfunction(L, functions[i].function);
-        lua_setfield(L, -2, functions[i].name);
-    }
+    luaL_newlib(L, functions);
     lua_setglobal(L, "Session");
-}
-
-/* Called as con.session:name(...): the first argument is the table itself. */
-static int method(lua_State *L)
-{
-    lua_CFunction function = lua_tocfunction(L, lua_upvalueindex(1));
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_remove(L, 1);
-    return function(L);
 }
 
 void session_api_open_con(lua_State *L)
 {
-    lua_createtable(L, 0, FUNCTION_COUNT);
-    for (size_t i = 0; i < FUNCTION_COUNT; i++) {
-        lua_pushcfunction(L, functions[i].function);
-        lua_pushcclosure(L, method, 1);
-        lua_setfield(L, -2, functions[i].method);
-    }
+    luaL_newlib(L, methods);
     lua_setfield(L, -2, "session");
 }

@@ -1,5 +1,4 @@
--- The style of 2009: handler() returns the page, in one string or in several.
--- Strings and numbers are joined to the body; anything else is ignored.
+-- The style of 2009: handler() returns the page, one string.
 
 local page = require "lib.page"
 
@@ -9,12 +8,12 @@ function handler(env)
         name = "World"
     end
 
-    return page.top("Hello, 2009"),
-        '<p class="big">Hello, ' .. page.escape(name) .. "!</p>\n",
-        [[
+    return page.top("Hello, 2009")
+        .. '<p class="big">Hello, ' .. page.escape(name) .. "!</p>\n"
+        .. [[
 <p>The function <code>handler</code> returned this page.</p>
 <p>Say hello to <a href="?name=Ada">Ada</a> or
 <a href="?name=Grace">Grace</a>.</p>
-]],
-        page.bottom()
+]]
+        .. page.bottom()
 end

@@ -12,7 +12,7 @@ function main(env, con)
 
     con:header("X-Greeting", "hello")
     con:puts(page.top("Hello, v1"))
-    con:puts('<p class="big">Hello, ', page.escape(name), "!</p>\n")
+    con:puts('<p class="big">Hello, ' .. page.escape(name) .. "!</p>\n")
     con:puts([[
 <p>The function <code>main(env, con)</code> called <code>con:puts</code>.</p>
 <p>Say hello to <a href="?name=Ada">Ada</a> or

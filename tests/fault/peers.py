@@ -11,7 +11,7 @@ import fastcgi
 from fastcgi import GET_VALUES, STDIN, head, pairs, record
 from servers import PATIENCE, SANITIZER, wait_until
 
-HEALTHY = "function main() return 'healthy ', Env.QUERY_STRING end"
+HEALTHY = "function main() return 'healthy ' .. Env.QUERY_STRING end"
 CANARY = """
 function main()
     local file = assert(io.open(Dir() .. '/sings', 'w'))

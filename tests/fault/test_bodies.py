@@ -13,8 +13,8 @@ from servers import PATIENCE, SANITIZER, wait_until
 
 DAEMON = {"WorkerThreads": 2}
 
-UNREAD = "function main() return 'unread ', Env.QUERY_STRING end"
-PARTLY = "function main() return 'unread ', Env.QUERY_STRING, #Receive(10) == 10 and '' or '!' end"
+UNREAD = "function main() return 'unread ' .. Env.QUERY_STRING end"
+PARTLY = "function main() Send('unread ', Env.QUERY_STRING, #Receive(10) == 10 and '' or '!') end"
 ECHO = "function main() return Receive() end"
 DRAINED = 262144  # bytes of an unread body that a kept connection survives
 

@@ -17,7 +17,7 @@ CLIENTS, HEALTHY_CLIENTS = 64, 16
 SECONDS = 4
 
 SCRIPTS = {
-    "hello.lua": "function main() return 'hello ', Env.QUERY_STRING end",
+    "hello.lua": "function main() return 'hello ' .. Env.QUERY_STRING end",
     "echo.lua": "function main() return Receive() end",
     "megabyte.lua": "function main() return ('0123456789abcdef'):rep(65536) end",
     "stream.lua": "function main() for i = 1, 50 do Send(('x'):rep(1000)) Flush() end end",

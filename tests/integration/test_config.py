@@ -516,7 +516,7 @@ def test_client_that_does_not_read_is_given_up(daemon):
     d = daemon(WriteTimeout=0.5, WorkerThreads=1)
     d.any_errors = True
     page = d.script("function main() if Env.QUERY_STRING == 'big' then "
-                    "Send(('x'):rep(20000000)) end return 'end' end")
+                    "Send(('x'):rep(20000000)) end Send('end') end")
     with d.connect() as stubborn:
         stubborn.begin(d.site.params(page, query="big")).end()
         assert d.get(page).text == "end"

@@ -15,7 +15,7 @@ DAEMON = {"WorkerThreads": 1}
 
 def page(text):
     """A script that says `text`, and which request of its state this is."""
-    return "function main() n = (n or 0) + 1 return %s, ' ', n end" % lua(text)
+    return "function main() n = (n or 0) + 1 Send(%s, ' ', n) end" % lua(text)
 
 
 def shows(daemon, name, text, **params):
@@ -315,7 +315,7 @@ def test_edited_startup_script_renews_every_script(daemon, site):
 
 def test_busy_state_finishes_with_what_it_began(daemon):
     web = daemon(WorkerThreads=2)
-    source = "function main() n = (n or 0) + 1 Flush() Receive() return '%s ', n end"
+    source = "function main() n = (n or 0) + 1 Flush() Receive() return '%s ' .. n end"
     web.site.write("page.lua", source % "old")
     held = web.hold("page.lua")
     web.site.write("page.lua", source % "new")
@@ -353,7 +353,7 @@ def copy_over(site, name, text):
 @pytest.mark.parametrize("save", [replace, copy_over], ids=lambda save: save.__name__)
 def test_no_request_fails_while_files_are_edited(daemon, save):
     d = daemon(WorkerThreads=4, MinFileInfoTime=10)
-    module, script = "return %d", "local m = require 'mod' function main() return %d, ' ', m end"
+    module, script = "return %d", "local m = require 'mod' function main() return %d .. ' ' .. m end"
     d.site.write("mod.lua", module % 0)
     d.site.write("page.lua", script % 0)
     wrong, done = [], threading.Event()

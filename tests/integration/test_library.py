@@ -233,8 +233,8 @@ def test_bytecode_is_not_loaded(solo, expression):
             local f = io.open("code", "wb") f:write(%s) f:close()
             f = io.open("code.lua", "wb") f:write(%s) f:close()
             local ok, chunk, message = pcall(function() return %s end)
-            return tostring(chunk), " ", tostring(message), " ",
-                   tostring(pcall(require, "code"))""" % (BYTECODE, BYTECODE, expression))
+            Send(tostring(chunk), " ", tostring(message), " ",
+                 tostring(pcall(require, "code")))""" % (BYTECODE, BYTECODE, expression))
         assert "bytecode ran" not in response.text and "function" not in response.text
         assert response.text.endswith(" false")
 
@@ -297,7 +297,7 @@ def test_child_starts_with_clean_signals_and_no_descriptors(solo, how):
 def test_child_gets_no_connection_of_another_request(daemon):
     """While others are served, and by none of them."""
     d = daemon(WorkerThreads=3)
-    waiting = d.script("function main() Send('a') Flush() Receive() return 'b' end")
+    waiting = d.script("function main() Send('a') Flush() Receive() Send('b') end")
     held = [d.hold(waiting) for _ in range(2)]
     links = d.main("return io.popen('ls -l /proc/self/fd'):read('a')").text
     assert "socket:" not in links and "anon_inode" not in links and links.count(" -> ") <= 4

@@ -51,7 +51,7 @@ BOMBS = [  # name, code, and what comes before main
     ("Send at once", "local s = ('x'):rep(1500000) Send(s, s, s)", ""),
     ("Send in pcall", "while true do pcall(Send, ('x'):rep(1000)) end", ""),
     ("con:puts", "while true do con:puts(('x'):rep(1000)) end", ""),
-    ("returned", "local s = ('x'):rep(1500000) return s, s, s", ""),
+    ("returned", "return ('x'):rep(1500000) .. ('y'):rep(1500000)", ""),
 ]
 EACH_BOMB = pytest.mark.parametrize("code, prelude", [b[1:] for b in BOMBS],
                                     ids=[b[0] for b in BOMBS])

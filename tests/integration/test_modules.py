@@ -185,8 +185,8 @@ def test_relative_files_are_beside_the_script(web):
     web.site.write("data.txt", "in the root")
     web.site.write("sub/page.lua", """
         at_load = io.open("data.txt"):read("a")
-        function main() return at_load, " ", io.open("data.txt"):read("a"), " ",
-            io.open("../data.txt"):read("a") end""")
+        function main() Send(at_load, " ", io.open("data.txt"):read("a"), " ",
+            io.open("../data.txt"):read("a")) end""")
     assert web.get("sub/page.lua").text == "beside beside in the root"
 
 
@@ -195,7 +195,7 @@ def test_relative_files_are_beside_the_script(web):
     ("io.open('out.txt', 'w'):write('written'):close() return io.open('out.txt'):read('a')",
      "written"),
     ("os.rename('in.txt', 'new.txt') return io.open('new.txt'):read('l')", "first"),
-    ("return os.remove('in.txt'), io.open('in.txt') and 'there' or 'gone'", "gone"),
+    ("os.remove('in.txt') return io.open('in.txt') and 'there' or 'gone'", "gone"),
     ("return dofile('part.lua')", "part"),
     ("return loadfile('part.lua')()", "part"),
     ("local p = io.popen('cat in.txt') local t = p:read('l') p:close() return t", "first"),
@@ -247,7 +247,7 @@ def test_startup_script_runs_in_every_new_state_before_the_script(daemon, site):
         seen = type(lf) .. type(Config)""")
     d = daemon(StartupScript=startup, WorkerThreads=2)
     page = d.script("at_load = greet('load') function main() Flush() Receive() "
-                    "return at_load, greet(' main '), runs, seen end")
+                    "Send(at_load, greet(' main '), runs, seen) end")
     held = [d.hold(page) for _ in range(2)]
     assert [c.end().response().raw for c in held] == [b"hello loadhello  main 1tabletable"] * 2
     assert d.main("return runs").text == "1"

@@ -23,7 +23,7 @@ def write(site, source):
 
 @pytest.mark.parametrize("style", [
     "function handler(env, con) return 'hello ' .. env.QUERY_STRING end",
-    "function main(env, con) con:puts('hello ', env.QUERY_STRING) end",
+    "function main(env, con) con:puts('hello ' .. env.QUERY_STRING) end",
     "function main() Send('hello ', Env.QUERY_STRING) end",
 ], ids=["2009", "v1", "v2"])
 def test_page(front, site, style):
@@ -181,7 +181,7 @@ def test_path_info(web, nginx, site):
             fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;
             fastcgi_param PATH_INFO $fastcgi_path_info;
         }""")
-    page = write(site, "function main() return Env.PATH_INFO, ' ', Env.SCRIPT_NAME end")
+    page = write(site, "function main() Send(Env.PATH_INFO, ' ', Env.SCRIPT_NAME) end")
     assert front.get(page + "/a/b").content == b"/a/b /page.lua"
 
 
@@ -224,7 +224,7 @@ def test_idle_kept_connections_take_no_workers(daemon, nginx, site):
 
 
 def test_many_clients(front, site):
-    page = write(site, "function main() return Env.QUERY_STRING, Receive() end")
+    page = write(site, "function main() Send(Env.QUERY_STRING, Receive()) end")
     wrong = []
 
     def client(i):
@@ -245,7 +245,7 @@ def test_many_clients(front, site):
 def test_tcp_between_nginx_and_daemon(daemon, nginx, site):
     d = daemon(Listen="127.0.0.1:%d" % free_port())
     front = nginx(d, keepalive=8, tcp=True)
-    page = write(site, "function main() return Env.REMOTE_ADDR, ' ', #Receive() end")
+    page = write(site, "function main() Send(Env.REMOTE_ADDR, ' ', #Receive()) end")
     with front.connect() as connection:
         for _ in range(10):
             assert front.request(page, "POST", b"x" * 100000,
@@ -257,6 +257,6 @@ def test_configuration_of_the_readme(daemon, nginx, site):
     one has a script below a directory and a name with a space in it."""
     d = daemon()
     front = nginx(d)
-    site.write("a b/c/my page.lua", "function main() return Dir(), Env.SCRIPT_NAME end")
+    site.write("a b/c/my page.lua", "function main() Send(Dir(), Env.SCRIPT_NAME) end")
     assert front.get("a%20b/c/my%20page.lua").content.decode() == \
         site.path("a b/c") + "/a b/c/my page.lua"

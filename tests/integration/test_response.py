@@ -34,11 +34,40 @@ def test_last_set_wins_whatever_the_case(web, setter):
 
 
 @SETTERS
-@pytest.mark.parametrize("name", ["Set-Cookie", "Link", "WWW-Authenticate", "Vary"])
+@pytest.mark.parametrize("name", [
+    "Set-Cookie", "Link", "WWW-Authenticate", "Vary", "Content-Security-Policy",
+    "Content-Security-Policy-Report-Only", "Server-Timing", "Via"])
 def test_fields_that_repeat(web, setter, name):
     code = " ".join(setter % (lua(n), lua(v)) for n, v in [
         (name, "a=1"), (name.lower(), "b=2"), (name.upper(), "a=1")])
     assert web.main(code).all(name) == ["a=1", "b=2", "a=1"]
+
+
+@SETTERS
+@pytest.mark.parametrize("name", ["Location", "Cache-Control", "Content-Length", "ETag",
+                                  "Content-Security-Policy-Report", "Set-Cookie2"])
+def test_all_other_fields_are_there_once(web, setter, name):
+    code = " ".join(setter % (lua(n), lua(v)) for n, v in [(name, "1"), (name.upper(), "0")])
+    assert web.main(code).all(name) == ["0"]
+
+
+@pytest.mark.parametrize("call", ["Header(%s)", "con:header(%s)"])
+def test_header_takes_a_table_of_names_and_values(web, call):
+    response = web.main(call % "{['X-One'] = 'two words', ['x-two'] = 2, Status = 404.0}")
+    assert (response.all("X-One"), response.all("X-Two")) == (["two words"], ["2"])
+    check_once(response, "404 Not Found")
+
+
+@pytest.mark.parametrize("table", ["{'X-A: 1'}", "{['X-A'] = {}}", "{['X-A'] = true}",
+                                   "{[true] = 'x'}"])
+def test_header_with_another_table_is_an_error(web, table):
+    response = web.main("Send(select(2, pcall(Header, %s)))" % table)
+    assert "bad argument #1" in response.text and "names and values" in response.text
+
+
+def test_header_value_without_a_fraction_is_an_integer(web):
+    response = web.main("Header('Retry-After', 7200 / 60) Header('X-Half', 0.5)")
+    assert (response.header("Retry-After"), response.header("X-Half")) == ("120", "0.5")
 
 
 def test_many_headers_keep_their_order(web):
@@ -94,6 +123,70 @@ def test_status_numbers_get_their_text(web):
     assert web.main("RespStatus(503)").header("Status") == "503 Service Unavailable"
     assert web.main("RespStatus(Response[303])").header("Status") == "303 See Other"
     assert web.main("RespStatus('299 My Own')").header("Status") == "299 My Own"
+
+
+SET_STATUS = pytest.mark.parametrize("setter", [
+    "RespStatus(%s)", "con:config('httpstatus', %s)", "Header('Status', %s)",
+    "con:header('status', %s)", "Header({Status = %s})"])
+
+
+@SET_STATUS
+@pytest.mark.parametrize("value, expected", [
+    ("404.0", "404 Not Found"), ("808/2", "404 Not Found"), ("'404'", "404 Not Found"),
+    ("200", "200 OK"), ("599", "599 Unassigned"), ("'599 Last'", "599 Last"),
+])
+def test_status_may_be_any_from_200_to_599_and_a_number_without_fraction(
+        web, setter, value, expected):
+    check_once(web.main(setter % value), expected)
+
+
+@SET_STATUS
+@pytest.mark.parametrize("value", [
+    "100", "'100 Continue'", "101", "103", "199", "600", "999", "0", "-404", "404.5", "20", "2000",
+    "'404Not Found'", "''", "'OK'", "Response[100]"])
+def test_status_of_no_answer_is_an_error_and_is_not_sent(web, setter, value):
+    response = web.main("Send(tostring((pcall(function() %s end))))" % (setter % value))
+    assert response.text == "false"
+    check_once(response)
+
+
+def test_status_error_says_what_is_expected(web):
+    assert web.main("Send(select(2, pcall(RespStatus, 100)))").text == \
+        "bad argument #1 to 'RespStatus' (an HTTP status from 200 to 599 expected, as " \
+        "\"404 Not Found\")"
+
+
+# -- Location --
+
+@pytest.mark.parametrize("code, status", [
+    ("Header('Location', '/there')", "302 Found"),
+    ("con:header('location: http://example.org/')", "302 Found"),
+    ("Header('Location', '/there') Send('x') Flush()", "302 Found"),
+    ("con:config('headers', 'Location: /there\\r\\n')", "302 Found"),
+    ("Header('Location', '/there') RespStatus(303)", "303 See Other"),
+    ("RespStatus(200) Header('Location', '/there')", "200 OK"),
+    ("Header('Status', 201) Header('Location', '/there')", "201 Created"),
+    ("Header('Location', '')", "200 OK"),
+    ("Header('Location', '/there') Reset()", "200 OK"),
+    ("RespStatus(201) Reset() Header('Location', '/there')", "302 Found"),
+    ("pcall(RespStatus, 100) Header('Location', '/there')", "302 Found"),
+])
+def test_location_without_a_status_means_302(web, code, status):
+    check_once(web.main(code), status)
+
+
+@pytest.mark.parametrize("default, status", [
+    ("202 Accepted", "302 Found"), ("303 See Other", "303 See Other")])
+def test_location_wins_over_a_default_status_that_is_no_redirect(daemon, default, status):
+    d = daemon(DefaultHttpStatus=default)
+    check_once(d.main("Header('Location', '/there')"), status)
+    check_once(d.main(""), default)
+
+
+def test_location_of_a_script_that_fails_is_not_sent(web):
+    response = web.run("function main() Header('Location', '/there') error('no') end")
+    assert response.status == 500 and response.header("Location") is None
+    web.expect_error("no")
 
 
 DEFAULTS = {"DefaultHttpStatus": "202 Accepted", "DefaultContentType": "text/plain",
@@ -173,6 +266,16 @@ def test_nul_in_con_config_headers_is_an_error(web):
     assert response.text == "false" and b"vil" not in response.raw
 
 
+@pytest.mark.parametrize("text", ["X-B: 2\\r\\nX-A: e\\0vil", "Status: 404\\r\\nX-A: e\\rvil",
+                                  "Content-Type: a/b\\r\\nStatus: 100"])
+def test_refused_con_config_headers_leave_all_as_it_was(web, text):
+    response = web.main("Header('X-A', 'good') Send(tostring((pcall(con.config, con, 'headers', "
+                        "'%s'))))" % text)
+    assert response.text == "false" and response.all("X-A") == ["good"]
+    assert response.all("X-B") == [] and response.all("X-Powered-By") == ["luafcgid2"]
+    check_once(response)
+
+
 def test_refused_header_leaves_the_one_before(web):
     response = web.main("Header('X-A', 'good') pcall(Header, 'X-A', 'b\\nad') "
                         "RespStatus(404) pcall(RespStatus, '500 b\\nad')")
@@ -188,10 +291,10 @@ def test_uncaught_refusal_is_an_error_page_without_the_text(web):
 # -- length and streaming --
 
 @pytest.mark.parametrize("code, body", [
-    ("", b""), ("Send('')", b""), ("Send('x')", b"x"), ("return 'abc', 12", b"abc12"),
+    ("", b""), ("Send('')", b""), ("Send('x')", b"x"), ("return 'abc', 12", b"abc"),
     ("Send('\\xc3\\xbc')", b"\xc3\xbc"), ("Send('a\\0b')", b"a\0b"),
     ("for i = 1, 1000 do Send(i, ' ') end", b"".join(b"%d " % i for i in range(1, 1001))),
-    ("con:puts('a') Send('b') return 'c'", b"abc"), ("Send('lost') Reset() Send('x')", b"x"),
+    ("con:puts('a') Send('b') return 'c'", b"ab"), ("Send('lost') Reset() Send('x')", b"x"),
 ])
 def test_content_length_is_exact_when_nothing_was_flushed(web, code, body):
     response = web.main(code)
@@ -214,8 +317,8 @@ def test_content_length_of_a_script_does_not_count(web, wrong):
 
 @pytest.mark.parametrize("code, body", [
     ("Send('a') Flush() Send('b')", "ab"), ("con:puts('a') con:flush() con:puts('b')", "ab"),
-    ("Flush()", ""), ("Flush() return 'x'", "x"), ("Send('a') Flush() Flush() return 'b'", "ab"),
-    ("con:config('buffering', false) Send('a') Send('b') return 'c'", "abc"),
+    ("Flush()", ""), ("Flush() return 'x'", "x"), ("Send('a') Flush() Flush() return 'b'", "a"),
+    ("con:config('buffering', false) Send('a') Send('b') return 'c'", "ab"),
     ("Send('a') con:config('buffering', false) Send('b') con:config('buffering', true) Send('c')",
      "abc"),
 ])
@@ -253,7 +356,7 @@ def test_nothing_is_sent_before_a_flush(web):
 def test_without_buffering_every_send_goes_out_at_once(daemon, options, code):
     d = daemon(**options)
     page = d.script("function main(env, con) %s Send('one') Receive(1) con:puts('two') "
-                    "Receive(1) return 'three' end" % code)
+                    "Receive(1) Send('three') end" % code)
     with d.open(page) as c:
         c.read_until("one")
         c.body("x")
@@ -274,7 +377,7 @@ def test_flushed_bodies_of_every_size_arrive_whole(web, size):
 ], ids=["tiny", "tiny by their v1 names", "large"])
 def test_first_buffer_sizes_do_not_show(daemon, options):
     d = daemon(**options)
-    response = d.main("Header('X-A', ('h'):rep(500)) for i = 1, 20000 do Send(i) end return 'e'")
+    response = d.main("Header('X-A', ('h'):rep(500)) for i = 1, 20000 do Send(i) end Send('e')")
     expected = "".join(map(str, range(1, 20001))) + "e"
     assert response.text == expected and response.header("X-A") == "h" * 500
     assert response.all("Content-Length") == [str(len(expected))]
@@ -283,7 +386,7 @@ def test_first_buffer_sizes_do_not_show(daemon, options):
 # -- no body --
 
 def test_head_sends_the_headers_alone(web):
-    page = web.script("function main() Header('X-A', '1') Send('12345') return '67' end")
+    page = web.script("function main() Header('X-A', '1') Send('12345', '67') end")
     response = web.request(page, "HEAD")
     assert response.complete_head and response.body == b""
     assert response.status == 200 and response.header("X-A") == "1"
@@ -296,8 +399,29 @@ def test_status_without_a_body(web, status, code):
     response = web.main("RespStatus(%d) Header('X-A', '1') %s" % (status, code))
     assert response.complete_head and response.body == b""
     assert response.status == status and response.header("X-A") == "1"
-    if status == 204:  # RFC 9110 section 8.6
-        assert response.header("Content-Length") in (None, "0")
+    assert response.all("Content-Length") == []
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("flush", ["", "Flush()"])
+def test_content_length_is_not_sent_with_a_status_without_a_body(web, method, status, flush):
+    response = web.main("RespStatus(%d) Header('Content-Length', 5) %s" % (status, flush), method)
+    assert response.complete_head and response.all("Content-Length") == []
+
+
+@pytest.mark.parametrize("code, length", [
+    ("Header('Content-Length', '5000')", "5000"), ("con:header('content-length: 5000')", "5000"),
+    ("Header('Content-Length', 5000) Flush()", "5000"),
+    ("Header('Content-Length', 10000 / 2)", "5000"),
+    ("Header('Content-Length', 5000) Send('ignored')", "5000"),
+    ("Header('Content-Length', 'x') Send('four')", "4"),
+    ("Header('Content-Length', '-1') Send('four')", "4"), ("Send('four')", "4"), ("", "0"),
+])
+def test_content_length_that_a_script_sets_for_head_stays(web, code, length):
+    response = web.main(code, "HEAD")
+    assert response.complete_head and response.body == b""
+    assert response.all("Content-Length") == [length]
 
 
 @pytest.mark.parametrize("code", ["Send('a') Flush() Send('b') Flush() return 'c'",

@@ -96,12 +96,12 @@ def test_entry_point_gets_env_and_con_and_nothing_else(web):
 # -- the three styles --
 
 @pytest.mark.parametrize("source, expected", [
-    ("function handler(env, con) return '<p>', 'hello', '</p>' end", "<p>hello</p>"),
-    ("function main(env, con) con:puts('hello ', env.REQUEST_METHOD) end", "hello GET"),
+    ("function handler(env, con) return '<p>hello</p>' end", "<p>hello</p>"),
+    ("function main(env, con) con:puts('hello ' .. env.REQUEST_METHOD) end", "hello GET"),
     ("function main() Send('hello ', Env.REQUEST_METHOD) end", "hello GET"),
-    ("function main(env, con) Send('a') con:puts('b') return 'c', 'd' end", "abcd"),
-    ("function handler(env, con) con:puts('b') Send(Env == env and 'c') return 'd' end", "bcd"),
-    ("function main() Flush() Send('x') Flush() return 'y' end", "xy"),
+    ("function main(env, con) Send('a') con:puts('b') end", "ab"),
+    ("function handler(env, con) con:puts('b') Send(Env == env and 'c') end", "bc"),
+    ("function main() Flush() Send('x') Flush() Send('y') end", "xy"),
 ], ids=["2009", "v1", "v2", "mixed", "handler with con", "after a flush"])
 def test_style(web, source, expected):
     response = web.run(source)
@@ -109,16 +109,34 @@ def test_style(web, source, expected):
 
 
 @pytest.mark.parametrize("values, expected", [
-    ("1, 2.5, 2.0, -3", "12.52.0-3"),
-    ("'a', 'b\\0c', 'd'", "ab\0cd"),
-    ("nil", ""), ("nil, 'after nil'", "after nil"), ("true, false", ""),
-    ("{}, print, 'x', coroutine.create(print)", "x"),
+    ("1", "1"), ("2.5, 2.0, -3", "2.5"), ("2.0", "2.0"),
+    ("'b\\0c'", "b\0c"), ("'a', 'b', 'd'", "a"), ("'', 'x'", ""),
+    ("('a-b'):gsub('-', '+')", "a+b"),  # and not the count
+    ("nil", ""), ("nil, 'after nil'", ""), ("true, false", ""), ("false, 'x'", ""),
+    ("{}, print, 'x', coroutine.create(print)", ""),
     ("setmetatable({}, {__tostring = function() return 'no' end})", ""),
     ("string.rep('x', 100000)", "x" * 100000),
     ("table.unpack({}, 1, 200)", ""),
+    ("pcall(error, 'x')", ""),
 ])
-def test_returned_strings_and_numbers_are_appended_and_the_rest_ignored(web, values, expected):
-    assert web.main("Send('[') return " + values).text == "[" + expected
+def test_first_returned_value_is_the_body_if_it_is_text(web, values, expected):
+    response = web.main("return " + values)
+    assert (response.status, response.text) == (200, expected)
+    assert response.all("Content-Length") == [str(len(expected))]
+
+
+@pytest.mark.parametrize("code, expected", [
+    ("Send('sent')", "sent"), ("con:puts('sent')", "sent"), ("Send('sent') Flush()", "sent"),
+    ("Send('sent') Flush() Reset()", "sent"), ("Send('se') Flush() Send('nt')", "sent"),
+    ("con:config('buffering', false) Send('sent')", "sent"),
+    ("", "returned"), ("Send('')", "returned"), ("Flush()", "returned"),
+    ("Send('lost') Reset()", "returned"), ("con:puts('lost') con:reset()", "returned"),
+    ("Header('X-A', '1') RespStatus(404)", "returned"),
+])
+def test_returned_text_counts_only_if_nothing_was_sent(solo, code, expected):
+    page = "function main(env, con) %s return 'returned' end" % code
+    for _ in range(2):
+        assert solo.run(page).text == expected
 
 
 # -- Env --
@@ -255,7 +273,14 @@ def test_concurrent_requests_have_an_env_each(web):
     ("a=1", {"a": "1"}),
     ("a=1; b=2", {"a": "1", "b": "2"}),
     ("a=1;b=2;c=3", {"a": "1", "b": "2", "c": "3"}),
-    ("a=1, b=2", {"a": "1", "b": "2"}),
+    ("a=1, b=2", {"a": "1, b=2"}),
+    ("lang=en,XLuaSession=KEY", {"lang": "en,XLuaSession=KEY"}),
+    ("a=1 , 2 ;b=,", {"a": "1 , 2", "b": ","}),
+    ('a="x; b=2; c=y"', {"a": '"x', "b": "2", "c": 'y"'}),
+    ('a="; b=2', {"a": '"', "b": "2"}),
+    ('a=x"y"; b="x"y', {"a": 'x"y"', "b": '"x"y'}),
+    ('a="1,2"', {"a": "1,2"}),
+    ("=x; a=1; =", {"a": "1"}),
     ('a="1"; b="two words"', {"a": "1", "b": "two words"}),
     ("flag", {"flag": ""}),
     ("flag; a=1; other", {"flag": "", "a": "1", "other": ""}),
@@ -263,7 +288,7 @@ def test_concurrent_requests_have_an_env_each(web):
     ('a=""', {"a": ""}),
     ("a=b=c==", {"a": "b=c=="}),
     ("  a=1 ;  b=2  ", {"a": "1", "b": "2"}),
-    (";; ,a=1;", {"a": "1"}),
+    (";; ,a=1;", {",a": "1"}),
     ("", {}), (None, {}),
     ("n=%s" % ("v" * 4000), {"n": "v" * 4000}),
     ("; ".join("c%d=%d" % (i, i) for i in range(100)),
@@ -377,7 +402,6 @@ def test_globals_are_there_while_the_main_chunk_runs(web):
 SENDERS = pytest.mark.parametrize("send", ["Send(%s)", "con:puts(%s)"])
 
 
-@SENDERS
 @pytest.mark.parametrize("values, expected", [
     ("'a'", b"a"), ("'a', 'b', 'c'", b"abc"), ("1, ' ', 2.5, ' ', -7, ' ', 1e100",
                                                b"1 2.5 -7 1e+100"),
@@ -386,9 +410,20 @@ SENDERS = pytest.mark.parametrize("send", ["Send(%s)", "con:puts(%s)"])
     ("string.rep('0123456789', 100000)", b"0123456789" * 100000),
     ("table.unpack(list)", b"x" * 200),
 ])
-def test_sending(web, send, values, expected):
-    response = web.main("local list = {} for i = 1, 200 do list[i] = 'x' end\n" + send % values)
+def test_sending(web, values, expected):
+    response = web.main("local list = {} for i = 1, 200 do list[i] = 'x' end\nSend(%s)" % values)
     assert response.body == expected
+
+
+@pytest.mark.parametrize("values, expected", [
+    ("'a'", b"a"), ("'a', 'b', 'c'", b"a"), ("'a', nil", b"a"), ("'a', {}, print", b"a"),
+    ("('a-b'):gsub('-', '+')", b"a+b"), ("12", b"12"), ("2.5, 2", b"2.5"), ("''", b""),
+    ("", b""), ("'nul\\0inside'", b"nul\0inside"),
+    ("string.rep('0123456789', 100000)", b"0123456789" * 100000),
+])
+def test_con_puts_takes_its_first_argument_only(web, values, expected):
+    response = web.main("con:puts(%s)" % values)
+    assert (response.status, response.body) == (200, expected)
 
 
 @SENDERS
@@ -453,6 +488,19 @@ def test_receiving_nil_bytes_means_all(web):
                     "POST", body=b"body").text == "bodyover"
 
 
+@pytest.mark.parametrize("receive", [
+    "Receive('*a')", "Receive('a')", "Receive('*all')", "con:gets('*a')", "con:gets('a')",
+    "con:gets('*l')", "con:gets({})", "con:gets(false)"])
+def test_receiving_all_by_its_name(web, receive):
+    assert web.main("Receive(1) Send(%s)" % receive, "POST", body=b"body").text == "ody"
+
+
+@pytest.mark.parametrize("argument", ["'*l'", "''", "{}", "1.5", "-1", "false"])
+def test_receiving_what_is_no_number_of_bytes_is_an_error(web, argument):
+    text = web.main("Send(select(2, pcall(Receive, %s)))" % argument).text
+    assert text.startswith("bad argument #1 to 'Receive' (")
+
+
 def test_receiving_a_huge_number_takes_what_there_is(web):
     assert web.main("Send(Receive(math.maxinteger))", "POST", body=b"body").text == "body"
 
@@ -479,6 +527,20 @@ def test_log(web, log, text):
 def test_log_takes_numbers(web):
     web.main("Log(4711) con:log(4712)")
     assert web.wait_log("4711").text == "4711" and web.wait_log("4712").text == "4712"
+
+
+@pytest.mark.parametrize("log", ["Log(%s)", "con:log(%s)"])
+def test_log_joins_its_arguments_as_send_does(web, log):
+    web.main(log % "'one ', 2, ' ', 2.5, nil, true, setmetatable({}, {__tostring = function() "
+             "return ' own' end})")
+    assert web.wait_log("one 2").text == "one 2 2.5niltrue own"
+
+
+@pytest.mark.parametrize("log", ["Log()", "con:log()"])
+def test_log_without_an_argument_writes_nothing(web, log):
+    assert web.main(log + " Log('after it')").status == 200
+    web.wait_log("after it")
+    assert [line.text for line in web.lines()] == ["after it"]
 
 
 def test_thread_data_counts_the_states_of_each_script(web):
@@ -511,7 +573,7 @@ def test_dir_is_the_scripts_directory(web):
 
 CALLS = ["puts(con, 'x')", "gets(con)", "header(con, 'X-A', '1')", "flush(con)", "reset(con)",
          "config(con, 'httpstatus')", "config(con, 'httpstatus', '404 Not Found')",
-         "log(con, 'late')"]
+         "log(con, 'late')", "parse(con, 'a=1')"]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -520,7 +582,7 @@ def test_con_is_an_error_after_its_request(solo, call):
         function main(env, con)
             if kept then
                 local ok, message = pcall(function() local con = kept; return con.%s end)
-                con:puts(tostring(ok), type(message))
+                con:puts(tostring(ok) .. type(message))
             else con.%s; kept = con end
         end""" % (call, call))
     first = solo.get(page)
@@ -544,6 +606,74 @@ def test_con_of_a_finished_request_cannot_reach_a_running_one(daemon):
     assert held.end().response().raw == b""
 
 
+METHOD_ERRORS = [
+    ("con:puts({})", "bad argument #1 to 'puts' (string expected, got table)"),
+    ("con:puts(nil)", "bad argument #1 to 'puts' (string expected, got nil)"),
+    ("con:gets(-1)", "bad argument #1 to 'gets' (a number of bytes expected)"),
+    ("con:header({1})", "bad argument #1 to 'header' (a table of names and values expected)"),
+    ("con:header('no colon')", "bad argument #1 to 'header' (a line \"Name: value\" expected)"),
+    ("con:header('X-A', {})", "bad argument #2 to 'header' (string expected, got table)"),
+    ("con:parse({})", "bad argument #1 to 'parse' (string expected, got table)"),
+    ("con:config({})", "bad argument #1 to 'config' (string expected, got table)"),
+    ("con:config('httpstatus', 100)", "bad argument #2 to 'config' (an HTTP status from 200 "
+     "to 599 expected, as \"404 Not Found\")"),
+    ("con:config('contenttype', {})", "bad argument #2 to 'config' (string expected, got table)"),
+    ("con:config('buffering', 1)", "bad argument #2 to 'config' (boolean expected, got number)"),
+    ("con:config('headers', {})", "bad argument #2 to 'config' (string expected, got table)"),
+    ("con.session:getvar()", "bad argument #1 to 'getvar' (string expected, got no value)"),
+    ("con.session:getvar('r', {})", "bad argument #2 to 'getvar' (string expected, got table)"),
+    ("con.session:setvar({}, 'k', 1)", "bad argument #1 to 'setvar' (string expected, got table)"),
+    ("con.session:setvar('r')", "bad argument #2 to 'setvar' (string expected, got no value)"),
+    ("con.session:hasrealm()", "bad argument #1 to 'hasrealm' (string expected, got no value)"),
+    ("con.session:clear()", "bad argument #1 to 'clear' (string expected, got no value)"),
+    ("local t = con.session t.getvar('r', 'k')",
+     "bad argument #1 to 'getvar' (table expected, got string)"),
+    ("local puts = con.puts puts('x')",
+     "bad argument #1 to 'puts' (luafcgid2.con expected, got string)"),
+    ("con.puts(con, {})", "bad argument #2 to 'puts' (string expected, got table)"),
+    ("Send('a', {})", "bad argument #2 to 'Send' (string expected, got table)"),
+    ("Header('X-A', {})", "bad argument #2 to 'Header' (string expected, got table)"),
+    ("Session.SetVar('r', {}, 1)", "bad argument #2 to 'SetVar' (string expected, got table)"),
+]
+
+
+@pytest.mark.parametrize("call, message", METHOD_ERRORS)
+def test_errors_count_arguments_as_lua_does(web, call, message):
+    text = web.main("Send(select(2, pcall(function() %s end)))" % call).text
+    assert text.partition(": ")[2] == message
+
+
+@pytest.mark.parametrize("call", [
+    "con:puts()", "con:header()", "con:config()", "con:config('x')",
+    "con:config('x', 'y')", "con:log()", "con:parse()", "con:parse(nil)", "con:gets(nil)",
+    "con:header('X-A: 1', nil)"])
+def test_calls_that_were_harmless_in_v1_still_are(web, call):
+    response = web.main("%s Send('page')" % call)
+    assert (response.status, response.text) == (200, "page")
+
+
+def test_con_config_of_an_unknown_name_is_nil(web):
+    assert web.value("con:config('x')") == web.value("con:config('x', 'y')") == "nil"
+
+
+def test_con_parse_is_lf_parse(web):
+    assert web.main("""local t = con:parse("a=1&b=x+y&a=2")
+        Send(t.a[1], t.a[2], t.b, type(next(con:parse(""))))""").text == "12x ynil"
+
+
+@pytest.mark.parametrize("flush", ["Flush()", "con:flush()"])
+def test_flush_says_whether_the_client_is_there(web, flush):
+    page = web.script("""function main(env, con)
+        Log("first ", %s) Receive()
+        local n = 0
+        while %s and n < 1000000 do Send(("x"):rep(65536)) n = n + 1 end
+        Log("gone ", %s, " ", n < 1000000) end""" % (flush, flush, flush))
+    with web.open(page) as c:
+        assert web.wait_log("first").text == "first true"
+        c.end()
+    assert web.wait_log("gone").text == "gone false true"
+
+
 @pytest.mark.parametrize("name, value, default", [
     ("httpstatus", "'404 Not Found'", "200 OK"),
     ("contenttype", "'text/plain'", "text/html"),
@@ -555,7 +685,7 @@ def test_con_config_returns_the_value_before(solo, name, value, default):
             local name, value = "%s", %s
             local read, before = con:config(name), con:config(name, value)
             local now, again = con:config(name), con:config(name, value)
-            con:puts(tostring(read), "|", tostring(before), "|",
+            con:puts(tostring(read) .. "|" .. tostring(before) .. "|" ..
                 tostring(now == value and again == value))
         end""" % (name, value))
     for _ in range(2):  # for this request only
@@ -566,7 +696,7 @@ def test_con_config_headers(web):
     response = web.main("""
         local before = con:config("headers")
         con:config("headers", "X-A: 1\\r\\nX-B: two words\\r\\n")
-        con:puts(type(before), " ", before)""")
+        con:puts(type(before) .. " " .. before)""")
     assert response.text.startswith("string ") and "X-Powered-By: luafcgid2" in response.text
     assert response.all("X-A") == ["1"] and response.all("X-B") == ["two words"]
 

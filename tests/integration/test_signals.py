@@ -100,7 +100,7 @@ def test_end_while_many_requests_come_in(daemon):
 def test_reload_changes_what_scripts_and_responses_are_made_of(daemon):
     d = daemon(Config={"color": "red"}, DefaultContentType="text/old")
     page = d.script("local at_load = Config.color function main() "
-                    "return at_load, ' ', Config.color end")
+                    "return at_load .. ' ' .. Config.color end")
     old = d.get(page)
     assert (old.text, old.header("Content-Type")) == ("red red", "text/old")
     d.reload(Config={"color": "blue"}, DefaultContentType="text/new")
@@ -177,7 +177,7 @@ def test_reload_opens_the_log_it_names(daemon, scratch):
 
 def test_no_request_is_lost_over_reloads(daemon):
     d = daemon(Config={"version": 0})
-    page = d.script("function main() return Config.version, Receive() end")
+    page = d.script("function main() Send(Config.version, Receive()) end")
     wrong, done = [], threading.Event()
 
     def client(keep):

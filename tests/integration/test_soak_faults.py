@@ -31,12 +31,12 @@ DAEMON = {"WorkerThreads": 8, "RequestTimeout": 2, "Watchdog": 0,
 
 GOOD = {
     "hello": "function main() return 'good' end",
-    "count": "n = 0 function main() n = n + 1 Send('go') return 'od' end",
+    "count": "n = 0 function main() n = n + 1 Send('go') Send('od') end",
     "echo": "function main() local b = Receive() assert(#b == 5000) return 'good' end",
     "module": "local m = require 'word' function main() return m.word end",
     "session": "function main() Session.SetVar('a', 'b', 'good') "
                "return Session.GetVar('a', 'b') end",
-    "flush": "function main() Send('go') Flush() return 'od' end",
+    "flush": "function main() Send('go') Flush() Send('od') end",
     "child": "function main() local p = io.popen('echo good') local s = p:read() p:close() "
              "return s end",
 }

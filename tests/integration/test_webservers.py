@@ -6,7 +6,7 @@ import fastcgi
 
 DAEMON = {"WorkerThreads": 1, "MaxPostSize": 100000}
 
-WHERE = "function main() return Env.SCRIPT_FILENAME, '|', Dir(), '|', require 'mod' end"
+WHERE = "function main() Send(Env.SCRIPT_FILENAME, '|', Dir(), '|', require 'mod') end"
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_http_proxy_is_dropped(web, name):
 
 @pytest.mark.parametrize("size", [1, 10, 127, 4096, 65535])
 def test_parameters_may_come_in_records_of_any_size(web, size):
-    page = web.script("function main() return Env.QUERY_STRING, Env.X_LONG end")
+    page = web.script("function main() return Env.QUERY_STRING .. Env.X_LONG end")
     params = web.site.params(page, query="q=1", X_LONG="v" * 3000)
     with web.connect() as c:
         c.send(fastcgi.head(params, size=size)).end()

@@ -236,8 +236,9 @@ static void a_status_is_three_digits_and_a_reason(void **state)
         {"299 All Mine", "299 All Mine"},
         {"599", "599 Unassigned"},
     };
-    static const char *const bad[] = {"",    "40",     "404x",       "4040",
-                                      "abc", "000 No", "404 a\r\nb", "-12 a"};
+    static const char *const bad[] = {
+        "",           "40",    "404x",         "4040", "abc",    "000 No",
+        "404 a\r\nb", "-12 a", "100 Continue", "199",  "600 No", "999"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_true(request_set_status(&request, good[i].given, strlen(good[i].given)));
         assert_string_equal(request.status, good[i].kept);
@@ -258,7 +259,7 @@ static void text_is_escaped_for_html(void **state)
     buffer_free(&out);
 }
 
-static void cookies_are_read_leniently(void **state)
+static void cookies_are_read_leniently_but_only_semicolons_separate(void **state)
 {
     (void)state;
     static const struct {
@@ -266,11 +267,13 @@ static void cookies_are_read_leniently(void **state)
     } cases[] = {
         {"", ""},
         {"a=1", "[a=1]"},
-        {"a=1; b=2;c=3,d=4", "[a=1][b=2][c=3][d=4]"},
-        {"a=\"x y\"; b=\"q;r,s\"; c=\"", "[a=x y][b=q;r,s][c=\"]"},
+        {"a=1; b=2;c=3,d=4", "[a=1][b=2][c=3,d=4]"},
+        {"a=\"x y\"; b=\"q;r,s\"; c=\"", "[a=x y][b=\"q][r,s\"=][c=\"]"},
+        {"a=\"1,2\";b=\"\";c=x\"y\"", "[a=1,2][b=][c=x\"y\"]"},
         {"flag; a=", "[flag=][a=]"},
         {" a = b ; =x;; c=d=e ", "[a=b][c=d=e]"},
-        {";,; ,", ""},
+        {";; ;\t", ""},
+        {",; a=1", "[,=][a=1]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *header = cases[i].header;
@@ -301,7 +304,7 @@ int main(void)
         TEST(requests_are_refused_before_a_script_is_looked_for),
         TEST(a_status_is_three_digits_and_a_reason),
         TEST(text_is_escaped_for_html),
-        TEST(cookies_are_read_leniently),
+        TEST(cookies_are_read_leniently_but_only_semicolons_separate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
