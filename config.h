@@ -40,6 +40,7 @@ struct config {
     int lua_states, lua_max_states, lua_total_states;
     int lua_max_search_retries;
     int lua_max_requests;   /* 0: never renewed */
+    int lua_max_errors;     /* in a row; 0: never renewed for them */
     int min_file_info_time; /* milliseconds */
     bool use_file_checksum;
     char *startup_script; /* absolute, "" for none */
@@ -75,6 +76,7 @@ struct config {
     bool session_cookie_http_only;
     enum config_same_site session_cookie_same_site;
     char *session_cookie_domain; /* "" for none */
+    bool session_cookie_persistent;
     int session_target_score, session_ip_score, session_user_agent_score;
     int session_language_score;
     int session_max_count;

@@ -90,6 +90,10 @@ LuaMaxSearchRetries = 3
 -- with a script or a library that keeps growing.
 LuaMaxRequests = 0
 
+-- Renew a state in which so many requests in a row have failed, 0 to 2147483647; 0 means
+-- never. A connection to a database that broke while it was kept in a global heals so.
+LuaMaxErrors = 3
+
 -- How often files are checked for changes, 1 to 3600000 ms <sweep>. An edited script, or
 -- a module that it uses, is loaded again without a restart.
 MinFileInfoTime = 1000
@@ -199,9 +203,10 @@ LogLevel = "info"
 SessionName = "XLuaSession"
 
 -- A session ends so many seconds after its last use, and so many after its start, however
--- much it is used; each 0 to 315360000, 0 means never.
+-- much it is used; each 0 to 315360000, 0 means never. While SessionMaxAge is not set, a
+-- longer SessionTime switches it off.
 SessionTime = 3600
-SessionMaxAge = 86400
+-- SessionMaxAge = 86400
 
 -- The length of a session's key, 22 to 128 characters. 22 are the least that cannot be
 -- guessed: each is one of 62, which is 5.95 bits, and 22 x 5.95 = 130.9.
@@ -222,6 +227,10 @@ SessionCookieSameSite = "Lax"
 -- Share the cookie with every host below this domain, such as "example.org"; "" keeps it
 -- to the one host.
 SessionCookieDomain = ""
+
+-- true gives the cookie the session's time, so that both outlive the browser's window;
+-- false leaves the cookie to the browser, which drops it when it is closed.
+SessionCookiePersistent = true
 
 -- A session is found by its cookie and by who brings it: what is the same as before
 -- scores, and the sum must reach SessionTargetScore, or the cookie counts for nothing.

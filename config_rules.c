@@ -69,6 +69,16 @@ static void check_states(struct loader *l)
         lower_states(l);
 }
 
+/* Who lets a session rest for a week does not want it to end after a day. */
+static void check_session_times(struct loader *l)
+{
+    struct config *c = l->config;
+    if (loader_is_set(l, "SessionMaxAge") || !loader_is_good(l, "SessionTime"))
+        return;
+    if (c->session_time == 0 || c->session_time > c->session_max_age)
+        c->session_max_age = 0;
+}
+
 /* What a process cannot address anyway must not become a small number in a size_t. */
 static void check_sizes(struct loader *l)
 {
@@ -155,8 +165,9 @@ static void check_same_site(struct loader *l)
 void loader_check_together(struct loader *l)
 {
     static void (*const checks[])(struct loader *) = {
-        check_total_states, check_states,      check_backlog,       check_sizes,
-        check_headers,      check_script_root, check_cookie_prefix, check_same_site,
+        check_total_states,  check_states,    check_backlog,
+        check_sizes,         check_headers,   check_script_root,
+        check_cookie_prefix, check_same_site, check_session_times,
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
         checks[i](l);

@@ -56,6 +56,7 @@ struct state {
     struct script *script;
     struct config *config; /* what it was made with; borrowed from the script */
     unsigned max_requests; /* 0: no limit */
+    unsigned max_errors;   /* in a row; 0: no limit */
     int id;
     enum slot_kind kind;
 };
@@ -651,6 +652,7 @@ static void create_others(struct search *w)
 static struct script *hand_over(struct state *st, const struct config *config)
 {
     st->max_requests = (unsigned)config->lua_max_requests;
+    st->max_errors = (unsigned)config->lua_max_errors;
     return st->script;
 }
 
@@ -885,11 +887,24 @@ struct script *pool_checkout(struct pool *p, const char *path, const char *root,
     return s;
 }
 
+/* What a state keeps in its globals may be broken for good, a connection to a database
+ * for one: a new state opens it anew. */
+static bool is_failing(const struct state *st)
+{
+    unsigned failures = script_failures(st->script);
+    if (st->max_errors == 0 || failures < st->max_errors)
+        return false;
+    log_warning("state %d is renewed: %u requests in a row have failed (LuaMaxErrors)",
+                st->id, failures);
+    return true;
+}
+
 void pool_checkin(struct pool *p, struct script *s, bool reusable)
 {
     struct state *st = script_owner(s);
     bool worn = st->max_requests > 0 && script_requests(s) >= st->max_requests;
-    if (!reusable || st->kind == EXTRA || worn || !script_is_current(s)) {
+    if (!reusable || st->kind == EXTRA || worn || is_failing(st) ||
+        !script_is_current(s)) {
         discard(p, st);
         return;
     }

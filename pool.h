@@ -30,7 +30,7 @@ struct script *pool_checkout(struct pool *p, const char *path, const char *root,
                              struct config *config, struct script_error *error);
 
 /* Gives it back. Closed instead of kept when not `reusable`, extra, stale, or renewed by
- * LuaMaxRequests. */
+ * LuaMaxRequests or LuaMaxErrors. */
 void pool_checkin(struct pool *p, struct script *s, bool reusable);
 
 /* Sweeper: closes idle states that are no longer current and forgets what is known of

@@ -49,6 +49,7 @@ struct script {
     char *root, *dir;
     int id;
     unsigned requests;
+    unsigned failures;          /* requests that failed, since the last that did not */
     unsigned epoch;             /* of source.h, when all sources were last seen current */
     struct source_ref *sources; /* all that went into the state but the script itself */
     size_t source_count, absent; /* of them: files that were not there */
@@ -578,4 +579,14 @@ void *script_owner(const struct script *s)
 unsigned script_requests(const struct script *s)
 {
     return s->requests;
+}
+
+void script_note_outcome(struct script *s, bool failed)
+{
+    s->failures = failed ? s->failures + 1 : 0;
+}
+
+unsigned script_failures(const struct script *s)
+{
+    return s->failures;
 }

@@ -61,6 +61,11 @@ void *script_owner(const struct script *s);
 /* Calls of script_run since the state was made, for LuaMaxRequests. */
 unsigned script_requests(const struct script *s);
 
+/* Notes how a request went, for LuaMaxErrors; how many failed since the last that did
+ * not. */
+void script_note_outcome(struct script *s, bool failed);
+unsigned script_failures(const struct script *s);
+
 /* -- For the worker -- */
 
 /* Calls body(L) without arguments, under the limits and with errors caught. true: it

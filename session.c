@@ -72,6 +72,41 @@ void session_tag(const struct session_id *id, char tag[SESSION_TAG_SIZE])
     tag[SESSION_TAG_SIZE - 1] = '\0';
 }
 
+/* -- The cookie's life -- */
+
+/* What browsers cut a longer life down to: 400 days. */
+#define COOKIE_LIFE_MAX (INT64_C(400) * 86400 * 1000)
+
+/* A cookie is sent again when the one before is so old, or a share of its life, whatever
+ * is less. So no visitor loses a session more than that early, a response that is lost on
+ * its way does no harm, and few responses carry one. */
+#define COOKIE_RENEWAL       60000
+#define COOKIE_RENEWAL_SHARE 16
+
+int64_t session_cookie_life(const struct config *config, int64_t age)
+{
+    int64_t life = COOKIE_LIFE_MAX;
+    if (!config->session_cookie_persistent)
+        return 0;
+    if (config->session_time > 0 && config->session_time < life)
+        life = config->session_time;
+    if (config->session_max_age > 0 && config->session_max_age - age < life)
+        life = config->session_max_age - age;
+    return life > 1000 ? life : 1000;
+}
+
+static int64_t renewal_locked(struct session *s, const struct config *config, int64_t now)
+{
+    int64_t life = session_cookie_life(config, now - s->created);
+    int64_t due = life / COOKIE_RENEWAL_SHARE;
+    if (due > COOKIE_RENEWAL)
+        due = COOKIE_RENEWAL;
+    if (life == 0 || now - s->cookie < due)
+        return 0;
+    s->cookie = now;
+    return life;
+}
+
 /* -- A client's session -- */
 
 static uint64_t hash_text(const struct session_store *s, const char *text)
@@ -118,7 +153,8 @@ static void log_stranger(const struct session_id *id)
 static struct session *admit_locked(struct shard *shard, const struct config *config,
                                     const struct session_id *id,
                                     const struct session_identity *identity,
-                                    struct session **expired, bool *stranger)
+                                    int64_t *renew, struct session **expired,
+                                    bool *stranger)
 {
     int64_t now = session_now();
     struct session *s = shard_find_locked(shard, id);
@@ -133,11 +169,14 @@ static struct session *admit_locked(struct shard *shard, const struct config *co
         return NULL;
     s->identity = *identity;
     shard_touch_locked(shard, s, now);
+    if (renew != NULL)
+        *renew = renewal_locked(s, config, now);
     return s;
 }
 
 bool session_find(struct session_store *s, const struct config *config, const char *key,
-                  const struct session_client *client, struct session_id *id)
+                  const struct session_client *client, struct session_id *id,
+                  int64_t *renew)
 {
     if (!is_key(config, key))
         return false;
@@ -147,7 +186,8 @@ bool session_find(struct session_store *s, const struct config *config, const ch
     struct session *expired = NULL;
     bool stranger = false;
     pthread_mutex_lock(&shard->lock);
-    bool found = admit_locked(shard, config, id, &identity, &expired, &stranger) != NULL;
+    bool found =
+        admit_locked(shard, config, id, &identity, renew, &expired, &stranger) != NULL;
     pthread_mutex_unlock(&shard->lock);
     session_store_discard(s, expired);
     if (stranger)
@@ -197,14 +237,15 @@ bool session_create(struct session_store *s, const struct config *config,
     }
     session->id = *id;
     session->identity = identify(s, client);
-    session->created = session->used = session_now();
+    session->created = session->used = session->cookie = session_now();
     session_store_make_room(s, config);
     put_in(s, session);
     return true;
 }
 
 bool session_regenerate(struct session_store *s, const struct config *config,
-                        struct session_id *id, char key[SESSION_KEY_MAX + 1])
+                        struct session_id *id, char key[SESSION_KEY_MAX + 1],
+                        int64_t *life)
 {
     struct session_id new_id;
     if (!new_key(config, key, &new_id))
@@ -214,7 +255,9 @@ bool session_regenerate(struct session_store *s, const struct config *config,
     struct session *session = take_out(s, id);
     if (session != NULL) {
         session->id = *id = new_id;
-        session->used = session_now();
+        session->used = session->cookie = session_now();
+        if (life != NULL)
+            *life = session_cookie_life(config, session->used - session->created);
         put_in(s, session);
     }
     atomic_fetch_sub(&s->moving, 1);
@@ -229,8 +272,18 @@ bool session_delete(struct session_store *s, const struct session_id *id)
     return found;
 }
 
+/* Max-Age alone: an Expires would be wrong wherever the clock of this machine is. */
+static void print_life(const char *key, int64_t life, char text[32])
+{
+    text[0] = '\0';
+    if (key == NULL)
+        snprintf(text, 32, "; Max-Age=0");
+    else if (life > 0)
+        snprintf(text, 32, "; Max-Age=%" PRId64, (life + 999) / 1000);
+}
+
 bool session_cookie(const struct config *config, bool https, const char *key,
-                    struct buffer *out)
+                    int64_t life, struct buffer *out)
 {
     static const char *const same_site[] = {[CONFIG_SAME_SITE_NONE] = "None",
                                             [CONFIG_SAME_SITE_LAX] = "Lax",
@@ -242,9 +295,11 @@ bool session_cookie(const struct config *config, bool https, const char *key,
     if (site == CONFIG_SAME_SITE_NONE && !secure)
         site = CONFIG_SAME_SITE_LAX;
     const char *domain = config->session_cookie_domain;
+    char max_age[32];
+    print_life(key, life, max_age);
     return buffer_printf(
         out, "%s=%s; Path=/%s%s%s%s%s%s%s", config->session_name, key != NULL ? key : "",
-        key != NULL ? "" : "; Max-Age=0", domain[0] != '\0' ? "; Domain=" : "", domain,
+        max_age, domain[0] != '\0' ? "; Domain=" : "", domain,
         config->session_cookie_http_only ? "; HttpOnly" : "", secure ? "; Secure" : "",
         site == CONFIG_SAME_SITE_OMIT ? "" : "; SameSite=", same_site[site]);
 }

@@ -64,9 +64,16 @@ void session_set_clocks(int64_t (*monotonic)(void), int64_t (*wall)(void));
 /* -- A client's session -- */
 
 /* Whether `key` (a cookie's value; NULL for none) names a live session of this client: if
- * so touches it, and its stored identity becomes this client's. */
+ * so touches it, and its stored identity becomes this client's. `renew` may be NULL:
+ * otherwise it says how long the client's cookie is to live from now on, in ms, if it is
+ * time to send it again, and that counts as done; or it is 0. */
 bool session_find(struct session_store *s, const struct config *config, const char *key,
-                  const struct session_client *client, struct session_id *id);
+                  const struct session_client *client, struct session_id *id,
+                  int64_t *renew);
+
+/* How long the cookie of a session of that age is to live, in ms: as long as the session
+ * does if nobody uses it any more. 0: until the browser is closed. */
+int64_t session_cookie_life(const struct config *config, int64_t age);
 
 /* A new session; its key, NUL-terminated, into `key`. With SessionMaxCount sessions the
  * longest idle one goes. false, logged: out of memory or entropy. */
@@ -75,10 +82,12 @@ bool session_create(struct session_store *s, const struct config *config,
                     struct session_id *id);
 
 /* The same data, and the same age for SessionMaxAge, under a new key; the old one is dead
- * at once, in other requests too. false: no such session any more, or (logged) no
- * entropy, and `id` is as it was. */
+ * at once, in other requests too. `life` as of session_cookie_life,
+ * or NULL. false: no such session
+ * any more, or (logged) no entropy, and `id` is as it was. */
 bool session_regenerate(struct session_store *s, const struct config *config,
-                        struct session_id *id, char new_key[SESSION_KEY_MAX + 1]);
+                        struct session_id *id, char new_key[SESSION_KEY_MAX + 1],
+                        int64_t *life);
 
 /* false: no such session any more. */
 bool session_delete(struct session_store *s, const struct session_id *id);
@@ -87,12 +96,13 @@ bool session_delete(struct session_store *s, const struct session_id *id);
  * the key nor its hash can be had. */
 void session_tag(const struct session_id *id, char tag[SESSION_TAG_SIZE]);
 
-/* Appends the value of a Set-Cookie header that gives the client `key`, or takes its
- * cookie away when that is NULL (RFC 6265 section 4.1). `https`: the request came by it.
+/* Appends the value of a Set-Cookie header that gives the client `key` for `life` ms (0:
+ * until the browser is closed), or takes its cookie away when that is NULL (RFC 6265
+ * section 4.1). `https`: the request came by it.
  * SameSite=None is only ever written beside Secure, as browsers refuse it otherwise.
  * false: out of memory, `out` as it was. */
 bool session_cookie(const struct config *config, bool https, const char *key,
-                    struct buffer *out);
+                    int64_t life, struct buffer *out);
 
 /* -- A session's data --
  *

@@ -30,6 +30,15 @@ static struct session_client client_of(const struct request *r)
     return (struct session_client){r->remote_addr, r->user_agent, r->accept_language};
 }
 
+static bool send_cookie(struct request *r, const char *key, int64_t life)
+{
+    r->session_cookie.len = 0;
+    bool ok = session_cookie(r->config, is_https(r), key, life, &r->session_cookie);
+    if (!ok)
+        log_error("session: out of memory");
+    return ok;
+}
+
 /* Tries cookies of the name until one fits: one may have been planted beside the real
  * one. Not for ever, as each costs a hash. */
 static void look_up(struct api_call *call)
@@ -51,8 +60,11 @@ static void look_up(struct api_call *call)
         tries++;
         memcpy(key, cookie.value, cookie.value_len);
         key[cookie.value_len] = '\0';
-        session->present =
-            session_find(call->sessions, r->config, key, &client, &session->id);
+        int64_t renew = 0;
+        session->present = session_find(call->sessions, r->config, key, &client,
+                                        &session->id, r->head_sent ? NULL : &renew);
+        if (renew > 0)
+            send_cookie(r, key, renew);
     }
 }
 
@@ -62,15 +74,6 @@ static struct session_id *find(struct api_call *call)
     if (!call->session.looked_up)
         look_up(call);
     return call->session.present ? &call->session.id : NULL;
-}
-
-static bool send_cookie(struct request *r, const char *key)
-{
-    r->session_cookie.len = 0;
-    bool ok = session_cookie(r->config, is_https(r), key, &r->session_cookie);
-    if (!ok)
-        log_error("session: out of memory");
-    return ok;
 }
 
 /* The request's session, made if need be; NULL when it cannot be. */
@@ -89,7 +92,8 @@ static struct session_id *start(struct api_call *call)
     struct session_client client = client_of(r);
     if (!session_create(call->sessions, r->config, &client, key, &call->session.id))
         return NULL;
-    if (!send_cookie(r, key)) { /* nobody would ever have its key */
+    /* Without the cookie nobody would ever have its key. */
+    if (!send_cookie(r, key, session_cookie_life(r->config, 0))) {
         session_delete(call->sessions, &call->session.id);
         return NULL;
     }
@@ -200,7 +204,7 @@ static int session_end(lua_State *L, int first)
     bool deleted = id != NULL && session_delete(call->sessions, id);
     if (id != NULL) {
         call->session.present = false;
-        send_cookie(call->request, NULL);
+        send_cookie(call->request, NULL, 0);
     }
     lua_pushboolean(L, deleted);
     return 1;
@@ -213,11 +217,12 @@ static int session_renew(lua_State *L, int first)
     struct request *r = call->request;
     struct session_id *id = find(call);
     char key[SESSION_KEY_MAX + 1];
+    int64_t life;
     bool ok = id != NULL && !r->head_sent &&
-              session_regenerate(call->sessions, r->config, id, key);
+              session_regenerate(call->sessions, r->config, id, key, &life);
     if (id != NULL && r->head_sent)
         log_warning("Session.Regenerate after the first flush: its cookie is a header");
-    if (ok && !send_cookie(r, key))
+    if (ok && !send_cookie(r, key, life))
         return luaL_error(L, "not enough memory");
     lua_pushboolean(L, ok);
     return 1;

@@ -22,6 +22,7 @@ struct session {
     struct session *next; /* in its bucket; free to use while no shard has the session */
     struct session *older, *newer;
     int64_t created, used; /* monotonic milliseconds */
+    int64_t cookie;        /* when the client was last given its cookie */
     struct session_identity identity;
     unsigned saved; /* the round of the last save that has it */
     struct realms data;

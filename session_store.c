@@ -251,6 +251,7 @@ static bool load_record(struct session_record *record, void *arg)
     memcpy(s->id.hash, record->id, sizeof s->id.hash);
     s->created = then - record->age;
     s->used = then - record->idle;
+    s->cookie = s->created; /* when really, the file does not say */
     s->identity = (struct session_identity){record->client[0], record->client[1],
                                             record->client[2]};
     s->data = record->data;

@@ -118,6 +118,12 @@ static void fail(struct request *r, int status, const char *message)
     request_fail(r, status, show ? message : NULL);
 }
 
+/* Such a request says nothing of how the state is. */
+static bool is_clients_fault(const struct request *r)
+{
+    return r->gone || r->body_failed || r->body_too_large;
+}
+
 /* Runs the script; the one that did, to be given back after the response, or NULL. */
 static struct script *run(struct worker *w)
 {
@@ -134,6 +140,8 @@ static struct script *run(struct worker *w)
         .visit_scripts = pool_visit,
     };
     bool ok = s != NULL && api_serve(s, &call, &error);
+    if (s != NULL && !is_clients_fault(r))
+        script_note_outcome(s, !ok);
     if (r->body_too_large)
         fail(r, 413, "the body is larger than MaxPostSize");
     else if (!ok)

@@ -204,10 +204,73 @@ def test_error_leaves_the_state_usable(solo):
     page = solo.script("n = 0 function main() n = n + 1 "
                       "if Env.QUERY_STRING == 'fail' then error('wanted') end Send(n) end")
     assert solo.get(page).text == "1"
-    for _ in range(3):
+    for _ in range(2):  # at the third the state is renewed: LuaMaxErrors
         assert solo.get(page, "fail").status == 500
-    assert solo.get(page).text == "5"
+    assert solo.get(page).text == "4"
     solo.expect_error("wanted")
+
+
+# A global that breaks at "break" and is never made again by the script itself.
+BROKEN = """
+made = 0
+function main()
+    local how = Env.QUERY_STRING
+    if how == "break" then connection = nil end
+    if how == "load" then connection = {} return "loaded" end
+    if how == "body" then Receive() Receive() end
+    if how == "404" then RespStatus(404) return "no such thing" end
+    assert(connection, "the connection is gone")
+    served = (served or 0) + 1
+    return "served " .. served
+end
+connection = {}"""
+
+
+def outcomes(daemon, page, *queries):
+    return [daemon.get(page, query).status for query in queries]
+
+
+@pytest.mark.parametrize("options, most", [({}, 3), ({"LuaMaxErrors": 1}, 1),
+                                           ({"LuaMaxErrors": 5}, 5)], ids=str)
+def test_state_whose_requests_fail_is_renewed(daemon, options, most):
+    d = daemon(WorkerThreads=1, **options)
+    page = d.script(BROKEN)
+    assert d.get(page).text == "served 1"
+    assert outcomes(d, page, "break", *[""] * (most - 1)) == [500] * most
+    assert d.get(page).text == "served 1"
+    line = d.wait_log(r"LuaMaxErrors", "warning")
+    assert "%d requests in a row" % most in line.text and line.script.endswith(page)
+    d.expect_error("the connection is gone")
+
+
+def test_state_whose_requests_fail_is_kept_without_lua_max_errors(daemon):
+    d = daemon(WorkerThreads=1, LuaMaxErrors=0)
+    page = d.script(BROKEN)
+    assert outcomes(d, page, "break", *[""] * 20) == [500] * 21
+    assert outcomes(d, page, "load", "") == [200, 200]
+    d.expect_error("the connection is gone")
+
+
+def test_request_that_succeeds_starts_the_count_of_failures_again(daemon):
+    d = daemon(WorkerThreads=1)
+    page = d.script(BROKEN)
+    assert d.get(page).text == "served 1"
+    for good in "load", "404", "load":  # an answer of 404 is no failure
+        assert outcomes(d, page, "break", "") == [500, 500]
+        assert d.get(page, good).status == (404 if good == "404" else 200)
+    assert d.get(page).text == "served 2"  # it is the same state
+    d.expect_error("the connection is gone")
+
+
+def test_requests_that_clients_break_off_are_no_failures(daemon):
+    d = daemon(WorkerThreads=1, MaxPostSize=10)
+    page = d.script(BROKEN)
+    assert d.get(page).text == "served 1"
+    for _ in range(5):
+        assert d.post(page, [b"x" * 100], query="body").status == 413
+        with d.open(page, "POST", query="body") as c:
+            c.body("x")
+    assert d.get(page).text == "served 2"
 
 
 def test_error_leaves_a_kept_connection_usable(web):

@@ -133,7 +133,7 @@ static inline struct one start(void)
 static inline bool alive(const struct one *s)
 {
     struct session_id id;
-    bool found = session_find(store, &config, s->key, &client, &id);
+    bool found = session_find(store, &config, s->key, &client, &id, NULL);
     if (found)
         assert_memory_equal(&id, &s->id, sizeof id);
     return found;

@@ -146,6 +146,7 @@ static void test_defaults_are_those_of_the_contract(void **state)
     assert_int_equal(c->lua_total_states, 256);
     assert_int_equal(c->lua_max_search_retries, 3);
     assert_int_equal(c->lua_max_requests, 0);
+    assert_int_equal(c->lua_max_errors, 3);
     assert_int_equal(c->min_file_info_time, 1000);
     assert_true(c->use_file_checksum);
     assert_string_equal(c->startup_script, "");
@@ -179,6 +180,7 @@ static void test_defaults_are_those_of_the_contract(void **state)
     assert_true(c->session_cookie_http_only);
     assert_int_equal(c->session_cookie_same_site, CONFIG_SAME_SITE_LAX);
     assert_string_equal(c->session_cookie_domain, "");
+    assert_true(c->session_cookie_persistent);
     assert_int_equal(c->session_target_score, 3);
     assert_int_equal(c->session_ip_score, 3);
     assert_int_equal(c->session_user_agent_score, 2);
@@ -796,6 +798,42 @@ static void test_states_must_fit_each_other(void **state)
                    "uses a state, got 5");
 }
 
+static void test_a_longer_session_time_switches_a_default_max_age_off(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t max_age; /* ms */
+    } rows[] = {
+        {"SessionTime = 86400", 86400000},
+        {"SessionTime = 86401", 0},
+        {"SessionTime = 7 * 86400", 0},
+        {"SessionTime = 0", 0},
+        {"SessionTime = 7 * 86400 SessionMaxAge = 86400", 86400000},
+        {"SessionMaxAge = 60", 60000},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *c = load_good(rows[i].text);
+        assert_int_equal(c->session_max_age, rows[i].max_age);
+        config_unref(c);
+    }
+}
+
+static void test_a_default_status_that_is_no_answer_is_refused(void **state)
+{
+    (void)state;
+    assert_mistake("DefaultHttpStatus = '100 Continue'",
+                   "DefaultHttpStatus: expected a status such as \"200 OK\", got "
+                   "\"100 Continue\"");
+    assert_mistake("DefaultHeaders = 'X-A: 1\\r\\nStatus: 100 Continue'",
+                   "DefaultHeaders: expected lines \"Name: value\" without control "
+                   "characters, got \"X-A: 1\\r\\nStatus: 100 Continue\"");
+    assert_mistake("headers = 'status: fine'",
+                   "headers: expected lines \"Name: value\" without control characters, "
+                   "got \"status: fine\"");
+    config_unref(load_good("DefaultHeaders = 'Status:  404\\r\\nStatus-X: 1'"));
+}
+
 static void test_a_default_gives_way_to_what_was_set(void **state)
 {
     (void)state;
@@ -1120,6 +1158,8 @@ int main(void)
         TEST(test_risky_values_are_warned_about),
         TEST(test_risks_are_logged_when_the_configuration_is_published),
         TEST(test_unknown_names_are_warned_about_at_once_and_once),
+        TEST(test_a_longer_session_time_switches_a_default_max_age_off),
+        TEST(test_a_default_status_that_is_no_answer_is_refused),
         TEST(test_sizes_beyond_the_address_space_do_not_wrap),
         TEST(test_a_refused_file_does_not_warn_of_risks),
         TEST(test_config_is_copied_deeply),

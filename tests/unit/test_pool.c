@@ -122,7 +122,7 @@ struct script_code {
 struct script {
     struct script_code *code;
     void *owner;
-    unsigned requests;
+    unsigned requests, failures;
     int id;
     char root[32];
     atomic_bool busy; /* checked out, as the test sees it */
@@ -253,6 +253,11 @@ void *script_owner(const struct script *s)
 unsigned script_requests(const struct script *s)
 {
     return s->requests;
+}
+
+unsigned script_failures(const struct script *s)
+{
+    return s->failures;
 }
 
 int script_id(const struct script *s)
@@ -488,6 +493,26 @@ static void test_lua_max_requests_renews(void **unused)
     assert_int_equal(atomic_load(&files[0].created), 3);
     assert_int_equal(atomic_load(&files[0].closed), 3);
     assert_int_equal(atomic_load(&files[0].compiled), 1);
+}
+
+static void test_lua_max_errors_renews(void **unused)
+{
+    (void)unused;
+    config.lua_max_errors = 3;
+    for (unsigned i = 0; i <= 3; i++) {
+        struct script *s = take(0);
+        s->failures = i;
+        assert_int_equal(atomic_load(&files[0].closed), 0);
+        give(s);
+    }
+    assert_int_equal(atomic_load(&files[0].closed), 1);
+    config.lua_max_errors = 0;
+    struct script *s = take(0);
+    s->failures = 1000;
+    give(s);
+    ask(0);
+    assert_int_equal(atomic_load(&files[0].created), 2);
+    assert_int_equal(atomic_load(&files[0].closed), 1);
 }
 
 /* -- Limits -- */
@@ -1033,6 +1058,7 @@ int main(void)
         TEST(test_scripts_of_two_roots_are_two_scripts),
         TEST(test_a_state_that_is_not_reusable_is_closed),
         TEST(test_lua_max_requests_renews),
+        TEST(test_lua_max_errors_renews),
         TEST(test_busy_clones_wait_then_an_extra_state),
         TEST(test_no_retries_mean_no_wait),
         TEST(test_a_waiter_gets_what_comes_back),

@@ -81,7 +81,7 @@ static void no_two_keys_are_the_same(void **state)
 static bool finds(const char *key)
 {
     struct session_id id;
-    return session_find(store, &config, key, &client, &id);
+    return session_find(store, &config, key, &client, &id, NULL);
 }
 
 static void a_key_of_the_wrong_shape_finds_nothing(void **state)
@@ -187,7 +187,8 @@ static void the_score_adds_up_to_the_target(void **state)
                                    rows[i].user_agent ? client.user_agent : "Other",
                                    rows[i].language ? client.language : "fr"};
         config.session_target_score = rows[i].target;
-        assert_int_equal(session_find(store, &config, s.key, &c, &id), rows[i].found);
+        assert_int_equal(session_find(store, &config, s.key, &c, &id, NULL),
+                         rows[i].found);
         config.session_target_score = 3;
     }
 }
@@ -213,7 +214,7 @@ static bool finds_as(const struct one *s, const char *address, const char *agent
 {
     struct session_id id;
     struct session_client c = {address, agent, language};
-    return session_find(store, &config, s->key, &c, &id);
+    return session_find(store, &config, s->key, &c, &id, NULL);
 }
 
 static void the_identity_follows_the_client_only_after_a_match(void **state)
@@ -532,7 +533,7 @@ static void a_new_key_has_the_same_data_and_kills_the_old(void **state)
     (void)state;
     struct one s = start(), old = s;
     assert_true(set(&s, "r", "k", "v"));
-    assert_true(session_regenerate(store, &config, &s.id, s.key));
+    assert_true(session_regenerate(store, &config, &s.id, s.key, NULL));
     assert_string_not_equal(s.key, old.key);
     assert_memory_not_equal(&s.id, &old.id, sizeof s.id);
     assert_int_equal(strlen(s.key), 24);
@@ -550,7 +551,7 @@ static void a_new_key_does_not_make_the_session_younger(void **state)
     struct one s = start();
     config.session_time = 0;
     pass(24 * HOUR - 1);
-    assert_true(session_regenerate(store, &config, &s.id, s.key));
+    assert_true(session_regenerate(store, &config, &s.id, s.key, NULL));
     assert_true(alive(&s));
     pass(1);
     assert_false(alive(&s));
@@ -561,7 +562,7 @@ static void a_dead_session_gets_no_new_key(void **state)
     (void)state;
     struct one s = start(), old = s;
     assert_true(session_delete(store, &s.id));
-    assert_false(session_regenerate(store, &config, &s.id, s.key));
+    assert_false(session_regenerate(store, &config, &s.id, s.key, NULL));
     assert_memory_equal(&s.id, &old.id, sizeof s.id);
     assert_int_equal(session_store_count(store), 0);
 }
@@ -585,13 +586,100 @@ static void a_deleted_session_is_gone(void **state)
 
 /* -- The cookie -- */
 
-static void expect_cookie(bool https, const char *key, const char *expected)
+static void expect_cookie_for(int64_t life, bool https, const char *key,
+                              const char *expected)
 {
     struct buffer out = {0};
-    assert_true(session_cookie(&config, https, key, &out));
+    assert_true(session_cookie(&config, https, key, life, &out));
     assert_true(buffer_append(&out, "", 1));
     assert_string_equal(out.data, expected);
     buffer_free(&out);
+}
+
+static void expect_cookie(bool https, const char *key, const char *expected)
+{
+    expect_cookie_for(0, https, key, expected);
+}
+
+static void a_cookie_may_outlive_the_browsers_window(void **state)
+{
+    (void)state;
+    expect_cookie_for(HOUR, false, "KEY",
+                      "XLuaSession=KEY; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax");
+    expect_cookie_for(1, false, "KEY",
+                      "XLuaSession=KEY; Path=/; Max-Age=1; HttpOnly; SameSite=Lax");
+    expect_cookie_for(HOUR, false, NULL,
+                      "XLuaSession=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+}
+
+static void a_cookie_lives_as_long_as_its_session(void **state)
+{
+    (void)state;
+    assert_int_equal(session_cookie_life(&config, 0), 0);
+    config.session_cookie_persistent = true;
+    assert_int_equal(session_cookie_life(&config, 0), HOUR);
+    assert_int_equal(session_cookie_life(&config, 23 * HOUR), HOUR);
+    assert_int_equal(session_cookie_life(&config, 23 * HOUR + HOUR / 2), HOUR / 2);
+    assert_int_equal(session_cookie_life(&config, 24 * HOUR - 1), 1000);
+    config.session_time = 0;
+    assert_int_equal(session_cookie_life(&config, HOUR), 23 * HOUR);
+    config.session_max_age = 0;
+    assert_int_equal(session_cookie_life(&config, HOUR), 400 * 24 * HOUR);
+    config.session_time = 500 * 24 * HOUR;
+    assert_int_equal(session_cookie_life(&config, HOUR), 400 * 24 * HOUR);
+}
+
+/* The life of a cookie that a request gets. */
+static int64_t renewal(const char *key)
+{
+    struct session_id id;
+    int64_t renew = -1;
+    assert_true(session_find(store, &config, key, &client, &id, &renew));
+    return renew;
+}
+
+static void a_cookie_in_use_is_renewed_once_a_minute(void **state)
+{
+    (void)state;
+    struct session_id id;
+    char key[SESSION_KEY_MAX + 1];
+    config.session_cookie_persistent = true;
+    assert_true(session_create(store, &config, &client, key, &id));
+    pass(59999);
+    assert_int_equal(renewal(key), 0);
+    pass(1);
+    assert_int_equal(renewal(key), HOUR);
+    assert_int_equal(renewal(key), 0);
+    pass(60000);
+    /* A look at it when it is too late for a cookie leaves it due. */
+    assert_true(session_find(store, &config, key, &client, &id, NULL));
+    assert_int_equal(renewal(key), HOUR);
+    pass(60000);
+    assert_true(session_regenerate(store, &config, &id, key, NULL));
+    assert_int_equal(renewal(key), 0);
+    for (int i = 0; i < 22; i++) {
+        pass(HOUR - 1);
+        assert_int_equal(renewal(key), HOUR);
+    }
+    pass(HOUR - 1);
+    assert_in_range(renewal(key), HOUR / 2, HOUR - 1); /* the rest of SessionMaxAge */
+}
+
+static void a_cookie_with_a_short_life_is_renewed_in_time(void **state)
+{
+    (void)state;
+    struct session_id id;
+    char key[SESSION_KEY_MAX + 1];
+    config.session_cookie_persistent = true;
+    config.session_time = 16000;
+    assert_true(session_create(store, &config, &client, key, &id));
+    pass(999);
+    assert_int_equal(renewal(key), 0);
+    pass(1);
+    assert_int_equal(renewal(key), 16000);
+    config.session_cookie_persistent = false;
+    pass(1000);
+    assert_int_equal(renewal(key), 0);
 }
 
 static void the_cookie_says_what_the_configuration_does(void **state)
@@ -749,7 +837,7 @@ static void without_memory_nothing_half_done_remains(void **state)
     buffer_free(&value);
     allocations_left = 0;
     bool cleared = session_clear(store, &s.id, b("4")) &&
-                   session_regenerate(store, &config, &s.id, s.key) &&
+                   session_regenerate(store, &config, &s.id, s.key, NULL) &&
                    session_clear(store, &s.id, b("*")) && session_delete(store, &s.id);
     allocations_left = -1;
     assert_true(cleared);
@@ -809,6 +897,10 @@ int main(void)
         TEST(a_dead_session_gets_no_new_key),
         TEST(a_deleted_session_is_gone),
         TEST(the_cookie_says_what_the_configuration_does),
+        TEST(a_cookie_may_outlive_the_browsers_window),
+        TEST(a_cookie_lives_as_long_as_its_session),
+        TEST(a_cookie_in_use_is_renewed_once_a_minute),
+        TEST(a_cookie_with_a_short_life_is_renewed_in_time),
         TEST(same_site_none_stands_beside_secure_only),
         TEST(no_call_is_slow_with_a_hundred_thousand_sessions),
         TEST(without_memory_nothing_half_done_remains),

@@ -136,7 +136,7 @@ static void the_client_must_match_after_a_restart_as_well(void **state)
     struct session_client other = {"198.51.100.7", client.user_agent, "fr"};
     save();
     restart(0);
-    assert_false(session_find(store, &config, s.key, &other, &id));
+    assert_false(session_find(store, &config, s.key, &other, &id, NULL));
     assert_true(alive(&s));
 }
 
@@ -396,7 +396,7 @@ static void regenerate_some(void)
 {
     for (int i = 0; i < 8; i++) {
         struct one *s = &many[rand() % made];
-        assert_true(session_regenerate(store, &config, &s->id, s->key));
+        assert_true(session_regenerate(store, &config, &s->id, s->key, NULL));
     }
 }
 
@@ -637,7 +637,7 @@ static void a_change_is_written_within_ten_seconds(void **state)
     assert_true(autosaves(1));
     assert_true(set(&s, "r", "k", NULL));
     assert_true(autosaves(10000));
-    assert_true(session_regenerate(store, &config, &s.id, s.key));
+    assert_true(session_regenerate(store, &config, &s.id, s.key, NULL));
     assert_true(autosaves(10000));
     assert_true(set(&s, "r", "k", "v"));
     assert_true(autosaves(10000));

@@ -66,7 +66,7 @@ static void *write_own_names(void *arg)
     int me = (int)(intptr_t)arg;
     for (int i = 0; i < WRITES; i++) {
         struct session_id id;
-        expect(session_find(store, &config, shared.key, &client, &id));
+        expect(session_find(store, &config, shared.key, &client, &id, NULL));
         expect(set_number(&id, "all", me * WRITES + i, i));
         expect(set_number(&id, i % 2 ? "odd" : "even", me, i));
         expect(get_number(&id, "all", me * WRITES + i) == i);
@@ -148,7 +148,7 @@ static void *write_or_regenerate(void *arg)
         for (int i = 0; i < 2000 || atomic_load(&kept) == 0 || atomic_load(&refused) == 0;
              i++) {
             struct session_id id = current_id(), old = id;
-            expect(session_regenerate(store, &config, &id, key));
+            expect(session_regenerate(store, &config, &id, key, NULL));
             expect(!session_has_realm(store, &old, b("*")));
             pthread_mutex_lock(&current_lock);
             current = id;
@@ -192,10 +192,10 @@ static void *regenerate_once(void *arg)
     (void)arg;
     struct session_id id = shared.id;
     char key[SESSION_KEY_MAX + 1];
-    if (session_regenerate(store, &config, &id, key)) {
+    if (session_regenerate(store, &config, &id, key, NULL)) {
         atomic_fetch_add(&winners, 1);
         struct session_id found;
-        expect(session_find(store, &config, key, &client, &found));
+        expect(session_find(store, &config, key, &client, &found, NULL));
     }
     return NULL;
 }
@@ -233,7 +233,7 @@ static void *come_and_go(void *arg)
             have[n] = false;
             break;
         case 1:
-            session_regenerate(store, &config, &s->id, s->key);
+            session_regenerate(store, &config, &s->id, s->key, NULL);
             break;
         case 2:
             session_clear(store, &s->id, b("*"));
@@ -242,7 +242,7 @@ static void *come_and_go(void *arg)
             session_store_sweep(store, &config);
             break;
         default:
-            if (!session_find(store, &config, s->key, &client, &s->id))
+            if (!session_find(store, &config, s->key, &client, &s->id, NULL))
                 have[n] = false; /* evicted */
             else
                 set_number(&s->id, i % 2 ? "x" : "y", i % 20, i);
@@ -284,7 +284,7 @@ static void *disturb(void *arg)
         for (int n = me; n < MOVERS; n += LAST) {
             struct one *s = &movers[n];
             if (rand_r(&seed) % 2 == 0)
-                expect(session_regenerate(store, &config, &s->id, s->key));
+                expect(session_regenerate(store, &config, &s->id, s->key, NULL));
             else
                 expect(set_number(&s->id, "r", 1 + rand_r(&seed) % 5, n));
         }
