@@ -7,8 +7,10 @@
 #include "refusal.h"
 #include "script.h"
 
+#include <float.h>
 #include <lauxlib.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SERIALIZE_DEPTH 150 /* what the parser of Lua surely takes back */
@@ -236,6 +238,34 @@ static void write_string(lua_State *L, struct buffer *b, const char *s, size_t l
     must(L, buffer_append(b, "\"", 1));
 }
 
+/* In as few digits as give it back. 15 always survive the way there and back, except of
+ * the smallest numbers, which have less in them. */
+static void format_float(lua_Number n, char *text, size_t size)
+{
+    int digits = n > -DBL_MIN && n < DBL_MIN ? 1 : DBL_DIG;
+    do
+        snprintf(text, size, "%.*g", digits, n);
+    while (digits++ < DBL_DECIMAL_DIG && strtod(text, NULL) != n);
+}
+
+/* The text of a float, with a point, whatever the locale has there, and never one of an
+ * integer. */
+static void write_float(lua_State *L, struct buffer *b, lua_Number n)
+{
+    char text[64];
+    format_float(n, text, sizeof text);
+    bool is_integer = true, in_point = false;
+    for (const char *c = text; *c != '\0'; c++) {
+        bool own = (*c >= '0' && *c <= '9') || strchr("+-e", *c) != NULL;
+        if (own || !in_point)
+            must(L, buffer_append(b, own ? c : ".", 1));
+        in_point = !own;
+        is_integer = is_integer && own && *c != 'e';
+    }
+    if (is_integer)
+        must(L, buffer_puts(b, ".0"));
+}
+
 static void write_number(lua_State *L, struct buffer *b, int index)
 {
     if (lua_isinteger(L, index)) {
@@ -250,7 +280,7 @@ static void write_number(lua_State *L, struct buffer *b, int index)
     else if (isinf(n))
         must(L, buffer_puts(b, n > 0 ? "1e9999" : "-1e9999"));
     else
-        must(L, buffer_printf(b, "%a", n)); /* exact, and never read as an integer */
+        write_float(L, b, n);
 }
 
 static void serialize(lua_State *L, struct buffer *b, int index, int depth);

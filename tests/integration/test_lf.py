@@ -135,6 +135,35 @@ def test_serialize_gives_an_equal_value_back(web, value):
     assert response.text == "string true"
 
 
+@pytest.mark.parametrize("value, text", [
+    ("1.5", "1.5"), ("0.1", "0.1"), ("1.0", "1.0"), ("-1.0", "-1.0"), ("100.0", "100.0"),
+    ("-0.0", "-0.0"), ("1e15", "1e+15"), ("123456789012345.0", "123456789012345.0"),
+    ("1e100", "1e+100"), ("0.1 + 0.2", "0.30000000000000004"), ("1/3", "0.3333333333333333"),
+    ("2^53", "9007199254740992.0"), ("2^63", "9.223372036854776e+18"), ("5e-324", "5e-324"),
+    ("1.7976931348623157e308", "1.7976931348623157e+308"), ("2.5e-320", "2.5e-320"),
+    ("1e-5", "1e-05"), ("3.14", "3.14"), ("19.99", "19.99"),
+    ("1/0", "1e9999"), ("-1/0", "-1e9999"), ("0/0", "(0/0)"),
+    ("7", "7"), ("{0.5, x = 2.0}", '{[1]=0.5,["x"]=2.0}'), ("{[0.5] = true}", "{[0.5]=true}"),
+])
+def test_serialize_writes_floats_in_as_few_decimal_digits_as_give_them_back(web, value, text):
+    assert web.value("lf.serialize(%s)" % value) == text
+
+
+def test_serialize_gives_back_every_float(web):
+    """Of all magnitudes, as floats, the same to the last bit."""
+    assert web.main("""
+        local wrong = 0
+        for i = 1, 20000 do
+            local n = string.unpack("d", string.pack("j", math.random(math.mininteger,
+                                                                      math.maxinteger)))
+            local text = lf.serialize(n)
+            local back = load("return " .. text)()
+            local same = math.type(back) == "float" and (back == n or n ~= n and back ~= back)
+            if not same or #text > 25 then wrong = wrong + 1 end
+        end
+        return wrong""").text == "0"
+
+
 def test_serialize_keeps_negative_zero(web):
     assert web.value("1 / load('return ' .. lf.serialize(-0.0))()") == "-inf"
 
