@@ -238,7 +238,7 @@ static void push_standard_names(lua_State *L)
 static int load_protected(lua_State *L)
 {
     struct loader *l = lua_touserdata(L, 1);
-    luaL_openlibs(L);
+    loader_open_libraries(L);
     push_standard_names(L);
     int standard = lua_gettop(L);
     if (l->run && !loader_run_file(l))
@@ -268,8 +268,8 @@ struct config *config_load(const char *file, FILE *errors)
     char *copy = file != NULL ? strdup(file) : NULL;
     struct loader l = {.file = file != NULL ? file : "defaults",
                        .errors = errors,
-                       .run = file != NULL,
-                       .L = luaL_newstate()};
+                       .run = file != NULL};
+    l.L = loader_newstate(&l);
     if (counted == NULL || l.L == NULL || (file != NULL && copy == NULL)) {
         loader_complain(&l, "out of memory");
         if (l.L != NULL)

@@ -89,12 +89,16 @@ struct config {
     char *warnings; /* of this file, lines; NULL: none. See config_log_warnings */
 };
 
+enum { CONFIG_LOAD_TIME = 10000 }; /* milliseconds that a file may take to load */
+
 /* Runs `file` (NULL: defaults only) in a Lua state of its own. NULL on failure, when
  * `errors` has got one line per mistake: "config.lua: WorkerThreads: expected an integer
  * from 1 to 1024, got \"four\"". Unknown names close to an option's are warned about in
  * the log, or on standard error while none is open. The caller owns the result's one
- * reference. Main thread only: relative paths count from the directory of the first call,
- * whatever the daemon's directory is by the time of a reload. */
+ * reference. Relative paths count from the directory of the first call, whatever the
+ * daemon's directory is by the time of a reload. Blocks for CONFIG_LOAD_TIME at most, or
+ * for longer when the file runs a command, or a function of the C library, that does:
+ * loading.h bounds that, too. */
 struct config *config_load(const char *file, FILE *errors);
 
 /* Logs a line for each value that is legal but risky, and for each older name that a

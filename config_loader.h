@@ -11,7 +11,10 @@
 
 struct loader {
     lua_State *L;
-    const char *file; /* as in messages */
+    size_t used;       /* bytes of it */
+    uint32_t deadline; /* on clock_ticks */
+    bool late;         /* it was stopped at the deadline */
+    const char *file;  /* as in messages */
     FILE *errors;
     struct config *config;
     int mistakes;
@@ -77,6 +80,13 @@ void loader_check_together(struct loader *l);
 void loader_warn_of_risks(struct loader *l);
 
 /* -- config_run.c -- */
+
+/* The Lua state of a load, with bounds on its memory and on its time, which begins now.
+ * NULL: out of memory. */
+lua_State *loader_newstate(struct loader *l);
+
+/* The standard libraries but for what could end, or hold up, the daemon. */
+void loader_open_libraries(lua_State *L);
 
 /* Runs the file. false: it cannot be read or run, as was complained. */
 bool loader_run_file(struct loader *l);

@@ -11,6 +11,7 @@
 #include "connection.h"
 #include "heartbeat.h"
 #include "limit.h"
+#include "loading.h"
 #include "log.h"
 #include "memory.h"
 #include "notify.h"
@@ -33,6 +34,7 @@
 
 
 #define SHUTDOWN_TIMEOUT  30000 /* milliseconds that running requests have to finish */
+#define RELOAD_LOOK       20    /* between two looks for signals while one is at work */
 #define FINALIZER_TIMEOUT 2000  /* the same for finalizers of states that are closed */
 
 struct options {
@@ -112,11 +114,23 @@ static struct options parse_options(int argc, char **argv)
     return options;
 }
 
+/* Not by exit, which may wait for a stream that the configuration still uses. */
+static struct config *load_or_die(const char *file)
+{
+    char *errors;
+    struct config *config = loading_run(file, &errors);
+    if (config == NULL) {
+        fputs(errors != NULL && errors[0] != '\0' ? errors : "out of memory\n", stderr);
+        fflush(stderr);
+        _exit(EXIT_FAILURE);
+    }
+    free(errors);
+    return config;
+}
+
 static void check(const char *file)
 {
-    struct config *config = config_load(file, stderr);
-    if (config == NULL)
-        exit(EXIT_FAILURE);
+    struct config *config = load_or_die(file);
     config_log_warnings(config);
     printf("%s: good: %d workers on %s, log to %s\n",
            file == NULL ? "built-in defaults" : file, config->worker_threads,
@@ -212,50 +226,82 @@ static void block_signals(sigset_t *handled)
 
 /* -- Reload -- */
 
-static void reload(const char *file)
+static void take_over(struct config *config)
 {
     struct config *old = config_current();
-    char *text = NULL;
-    size_t len = 0;
-    FILE *errors = open_memstream(&text, &len);
-    notify_reloading();
-    struct config *config = errors == NULL ? NULL : config_load(file, errors);
-    if (errors != NULL)
-        fclose(errors);
-    if (config == NULL) {
-        log_lines(LOG_LEVEL_ERROR, text != NULL && len > 0 ? text : "out of memory");
-        log_error("the configuration was not reloaded: the old one stays");
-    } else {
-        char names[512];
-        if (config_needs_restart(old, config, names, sizeof names))
-            log_warning("these changes need a restart: %s", names);
-        log_open(config->log_file_path, config->log_level);
-        config_publish(config);
-        heartbeat_wake(); /* idle states of the old one go now */
-        log_info("configuration reloaded");
-    }
-    free(text);
+    char names[512];
+    if (config_needs_restart(old, config, names, sizeof names))
+        log_warning("these changes need a restart: %s", names);
+    log_open(config->log_file_path, config->log_level);
+    config_publish(config);
+    heartbeat_wake(); /* idle states of the old one go now */
+    log_info("configuration reloaded");
     config_unref(old);
+}
+
+static struct loading *begin_reload(const char *file)
+{
+    notify_reloading();
+    struct loading *l = loading_begin(file);
+    if (l == NULL) {
+        log_error("the configuration was not reloaded: out of memory");
+        notify_send("READY=1");
+    }
+    return l;
+}
+
+static void end_reload(struct loading *l)
+{
+    char *errors;
+    struct config *config = loading_end(l, &errors);
+    if (config != NULL) {
+        take_over(config);
+    } else {
+        log_lines(LOG_LEVEL_ERROR,
+                  errors != NULL && errors[0] != '\0' ? errors : "out of memory");
+        log_error("the configuration was not reloaded: the old one stays");
+    }
+    free(errors);
     notify_send("READY=1");
 }
 
-/* Returns when it is time to end. */
+/* While a configuration is loaded it comes soon, or not at all: 0. */
+static int next_signal(const sigset_t *handled, struct loading *loading)
+{
+    static const struct timespec now = {0};
+    int number;
+    if (loading == NULL)
+        return sigwait(handled, &number) == 0 ? number : 0;
+    loading_wait(loading, RELOAD_LOOK);
+    number = sigtimedwait(handled, NULL, &now);
+    return number > 0 ? number : 0;
+}
+
+/* Returns when it is time to end. A reload that is asked for during another follows it. */
 static void wait_for_signals(const sigset_t *handled, const char *file)
 {
+    struct loading *loading = NULL;
+    bool wanted = false;
     for (;;) {
-        int number;
-        if (sigwait(handled, &number) != 0)
-            continue;
-        switch (number) {
+        switch (next_signal(handled, loading)) {
         case SIGHUP:
-            reload(file);
+            wanted = true;
             break;
         case SIGUSR1:
             log_reopen();
             log_info("log reopened");
             break;
-        default:
+        case SIGTERM:
+        case SIGINT:
             return;
+        }
+        if (loading != NULL && loading_wait(loading, 0)) {
+            end_reload(loading);
+            loading = NULL;
+        }
+        if (loading == NULL && wanted) {
+            wanted = false;
+            loading = begin_reload(file);
         }
     }
 }
@@ -366,10 +412,8 @@ int main(int argc, char **argv)
         check(options.file);
     open_standard_descriptors();
     char *path = options.file == NULL ? NULL : absolute(options.file);
-    struct config *config = config_load(options.file, stderr);
-    if (config == NULL)
-        return EXIT_FAILURE;
     memory_init();
+    struct config *config = load_or_die(options.file);
     sigset_t handled;
     block_signals(&handled); /* before anybody can connect, and think that all is ready */
     int listener = take_resources(config);

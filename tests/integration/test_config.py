@@ -55,9 +55,9 @@ OPTIONS = [
     ("SessionCookieHttpOnly", [], "true", BOOLEAN, [True, False]),
     ("SessionCookieSameSite", [], "Lax", [1, True, "sometimes"], ["Lax", "Strict"]),
     ("SessionTargetScore", [], "3", ["three", True, {}, 1001], [-1, 0, 6]),
-    ("SessionIpScore", [], "3", ["three", True, {}, 1.5], [0, 5]),
-    ("SessionUserAgentScore", [], "2", ["three", True, {}, 1.5], [0, 5]),
-    ("SessionLanguageScore", [], "1", ["three", True, {}, 1.5], [0, 5]),
+    ("SessionIpScore", [], "3", ["three", True, {}, 1001], [0, 5]),
+    ("SessionUserAgentScore", [], "2", ["three", True, {}, 1001], [0, 5]),
+    ("SessionLanguageScore", [], "1", ["three", True, {}, 1001], [0, 5]),
     ("Config", [], "{}", [5, "x", True], [{}, {"a": {"b": [1, 2.5, True, "x"]}}]),
     ("AllowedExtensions", [], '{".lua"}', [".lua", 5, True, {"a": 1}, [5]],
      [[".lua"], [".lua", ".lp"], []]),
@@ -292,6 +292,121 @@ def test_configuration_runs_in_a_state_of_its_own(daemon):
 def test_broken_file_is_reported(check, text, message):
     status, said = check(text)
     assert status == 1 and re.search(message, said)
+
+
+# What no limit of Lua's own ends, and how it is told of.
+ENDLESS = {
+    "loop": ("while true do end", r":1: took longer than 10 seconds"),
+    "caught": ("while true do pcall(function() while true do end end) end", "took longer than 10"),
+    "coroutine": ("coroutine.wrap(function() while true do end end)()", "took longer than 10"),
+    "command": ("os.execute('sleep 60')", "did not come to its end within 12 seconds"),
+    "pipe": ("io.popen('sleep 60'):read('a')", "did not come to its end within 12 seconds"),
+    "pattern": ("string.find(('a'):rep(40), ('a?'):rep(40) .. ('a'):rep(40))",
+                "did not come to its end within 12 seconds"),
+    "unhooked": ("pcall(function() debug.sethook() end) while true do end", "took longer than 10"),
+}
+
+
+def start_check(directory):
+    return subprocess.Popen([BINARY, "-t", "-c", "config.lua"], cwd=directory, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, start_new_session=True)
+
+
+def test_configuration_without_an_end_is_refused_in_bounded_time(daemon, scratch):
+    """All at once, as each takes its time. A daemon that is told to reload such a one goes
+    on serving, and answers signals."""
+    checks = {}
+    began = time.monotonic()
+    for name, (text, _) in ENDLESS.items():
+        directory = scratch()
+        put(directory, text)
+        checks[name] = start_check(directory)
+    directory = scratch()
+    os.mkfifo(os.path.join(directory, "config.lua"))
+    checks["FIFO without a writer"] = start_check(directory)
+    said = {name: r"cannot be read: nothing came from it in time" for name in checks
+            if name not in ENDLESS}
+    said.update({name: message for name, (_, message) in ENDLESS.items()})
+    d = daemon(WorkerThreads=1)
+    page = d.script("n = 0 function main() n = n + 1 return n end")
+    d.get(page)
+    d.write_config(ENDLESS["loop"][0])
+    d.signal(signal.SIGHUP)
+    d.signal(signal.SIGUSR1)
+    d.wait_log("log reopened")
+    assert d.get(page).text == "2"
+    try:
+        for name, process in checks.items():
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == 1 and re.search(said[name], err), (name, out, err)
+            assert "config.lua" in err
+        assert 9 < time.monotonic() - began < 30
+    finally:
+        for process in checks.values():
+            try:
+                os.killpg(process.pid, signal.SIGKILL)  # `sleep`
+            except ProcessLookupError:
+                pass
+    d.expect_error("took longer than 10 seconds")
+    d.expect_error("the old one stays")
+    assert d.get(page).text == "3"
+    d.write_config("")
+    d.signal(signal.SIGHUP)
+    d.wait_log("configuration reloaded")
+
+
+@pytest.mark.parametrize("text", ["while true do end", "os.execute('exec sleep 3')"],
+                         ids=["loop", "command"])
+def test_end_is_not_held_up_by_a_reload(daemon, scratch, text):
+    d = daemon()
+    started = os.path.join(scratch(), "started")
+    d.write_config("io.open(%s, 'w'):close() %s" % (lua(started), text))
+    d.signal(signal.SIGHUP)
+    wait_until(lambda: os.path.exists(started), "the reload to begin")
+    began = time.monotonic()
+    d.signal(signal.SIGTERM)
+    assert d.wait() == 0
+    assert time.monotonic() - began < (8 if servers.SANITIZER else 2.5)
+
+
+@pytest.mark.parametrize("text", ["os.exit()", "os.exit(0, true)", "pcall(os.exit) os.exit(1)"])
+def test_os_exit_in_a_configuration_is_a_mistake(check, daemon, text):
+    status, said = check(text)
+    assert status == 1 and "config.lua:1: os.exit would end the daemon" in said
+    d = daemon()
+    d.reload(text)
+    d.expect_error("os.exit would end the daemon")
+    d.expect_error("the old one stays")
+    assert d.main("return 'serves'").text == "serves"
+
+
+def test_configuration_may_come_through_a_pipe_once(scratch, site):
+    directory = scratch()
+    d = servers.Daemon(directory, site)
+    reading, writing = os.pipe()
+    with open(d.config_path, "rb") as f:
+        os.write(writing, f.read())
+    os.close(writing)
+    d.start(arguments=["-c", "/dev/fd/%d" % reading], pass_fds=[reading])
+    os.close(reading)
+    try:
+        assert d.main("return 'from the pipe'").text == "from the pipe"
+        d.signal(signal.SIGHUP)
+        d.expect_error("cannot be read: the pipe is empty; a reload cannot read it again")
+        d.expect_error("the old one stays")
+        assert d.main("return 'still'").text == "still"
+    finally:
+        d.stop()
+
+
+def test_reloads_in_a_row_end_with_the_last_configuration(daemon):
+    d = daemon(Config={"n": 0})
+    page = d.script("function main() return Config.n end")
+    for n in range(1, 20):
+        d.write_config(Config={"n": n})
+        d.signal(signal.SIGHUP)
+    wait_until(lambda: d.get(page).text == "19", "the last configuration")
 
 
 @pytest.mark.parametrize("text", ['WorkerThreads = "four"', "x = = 1"])

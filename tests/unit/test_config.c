@@ -532,8 +532,19 @@ static void test_lua_errors_name_file_and_line(void **state)
         {"\n\nWorkerThreads =\n", ":4: unexpected symbol near <eof>\n"},
         {"\nerror('no')\n", ":2: no\n"},
         {"error('no', 0)", ": no\n"},
-        {"error()", ": the file raised an error that is no text but a nil\n"},
-        {"error({})", ": the file raised an error that is no text but a table\n"},
+        {"#!/usr/bin/lua\nx =", ":2: unexpected symbol near <eof>\n"},
+        {"\xef\xbb\xbfx =", ":1: unexpected symbol near <eof>\n"},
+        {"\xef\xbb\xbf# first\nx =", ":2: unexpected symbol near <eof>\n"},
+        {"os.exit()", ":1: os.exit would end the daemon, and is not for a configuration\n"},
+        {"pcall(os.exit) setmetatable({}, { __gc = print })",
+         ":1: a finalizer (__gc) is not for a configuration\n"},
+        {"getmetatable(io.stdout).__gc = print",
+         ":1: attempt to index a string value\n"},
+        {"local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e6) .. i end",
+         ": needs more than 64 MiB of memory\n"},
+        {"coroutine.yield()", ": attempt to yield from outside a coroutine\n"},
+        {"error()", ": the file raised an error without a message (nil)\n"},
+        {"error({})", ": the file raised an error without a message (table)\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_null(load(rows[i].text));
