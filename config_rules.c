@@ -105,18 +105,28 @@ static void check_headers(struct loader *l)
     free(given);
 }
 
-static void check_script_root(struct loader *l)
+/* A mistake if there is nothing of that type, or it cannot be read. */
+static void check_place(struct loader *l, const char *name, const char *path, mode_t type,
+                        const char *expected)
 {
-    struct config *c = l->config;
     struct stat st;
-    if (!loader_is_good(l, "ScriptRoot") || c->script_root[0] == '\0')
+    if (!loader_is_good(l, name) || path[0] == '\0')
         return;
-    int error = stat(c->script_root, &st) != 0 ? errno
-                : S_ISDIR(st.st_mode)          ? 0
-                                               : ENOTDIR;
+    bool there = stat(path, &st) == 0 && (type != S_IFREG || access(path, R_OK) == 0);
+    int error = there ? 0 : errno;
+    if (error == 0 && (st.st_mode & S_IFMT) != type)
+        error = type == S_IFDIR ? ENOTDIR : S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
     if (error != 0)
-        loader_complain(l, "%s: expected a directory, got \"%s\": %s",
-                        loader_called(l, "ScriptRoot"), c->script_root, strerror(error));
+        loader_complain(l, "%s: expected %s, got \"%s\": %s", loader_called(l, name),
+                        expected, path, strerror(error));
+}
+
+/* Without either no request could be served. */
+static void check_places(struct loader *l)
+{
+    check_place(l, "ScriptRoot", l->config->script_root, S_IFDIR, "a directory");
+    check_place(l, "StartupScript", l->config->startup_script, S_IFREG,
+                "a file that can be read");
 }
 
 /* RFC 6265bis section 4.1.2.7; browsers look at the name's case, and some do not. */
@@ -166,7 +176,7 @@ void loader_check_together(struct loader *l)
 {
     static void (*const checks[])(struct loader *) = {
         check_total_states,  check_states,    check_backlog,
-        check_sizes,         check_headers,   check_script_root,
+        check_sizes,         check_headers,   check_places,
         check_cookie_prefix, check_same_site, check_session_times,
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
@@ -211,9 +221,6 @@ static void warn_of_limits(struct loader *l)
     if (c->min_file_info_time < 10)
         loader_warn(l, "%s: looking at files every %d ms keeps a processor busy",
                     loader_called(l, "MinFileInfoTime"), c->min_file_info_time);
-    if (c->startup_script[0] != '\0' && access(c->startup_script, R_OK) != 0)
-        loader_warn(l, "StartupScript: %s cannot be read: %s", c->startup_script,
-                    strerror(errno));
 }
 
 static int positive(int n)

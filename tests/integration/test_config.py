@@ -43,7 +43,7 @@ OPTIONS = [
     ("MaxPostSize", ["maxpost"], "1048576", OLD_NUMBER, [0, 5 << 30]),
     ("ShowErrors", ["showerrors"], "false", BOOLEAN, [True, False]),
     ("LogFilePath", ["logfile"], "/var/log/luafcgid2/luafcgid2.log", TEXT, ["", "/tmp/log"]),
-    ("StartupScript", [], '""', TEXT, ["", "/tmp/startup.lua"]),
+    ("StartupScript", [], '""', TEXT, ["", "/etc/passwd"]),
     ("Entrypoint", ["entrypoint", "handler"], "main", TEXT, ["serve"]),
     ("Backlog", ["backlog"], "511", OLD_NUMBER, [-1, 1, 4096]),
     ("Daemonize", ["daemonize"], "false", BOOLEAN, [True, False]),
@@ -308,9 +308,13 @@ ENDLESS = {
 
 
 def start_check(directory):
-    return subprocess.Popen([BINARY, "-t", "-c", "config.lua"], cwd=directory, text=True,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, start_new_session=True)
+    """Not to a pipe, which a command of the file would keep open."""
+    with open(os.path.join(directory, "said"), "w", encoding="ascii") as said:
+        process = subprocess.Popen([BINARY, "-t", "-c", "config.lua"], cwd=directory,
+                                   stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                                   start_new_session=True)
+    process.said = said.name
+    return process
 
 
 def test_configuration_without_an_end_is_refused_in_bounded_time(daemon, scratch):
@@ -338,9 +342,8 @@ def test_configuration_without_an_end_is_refused_in_bounded_time(daemon, scratch
     assert d.get(page).text == "2"
     try:
         for name, process in checks.items():
-            out, err = process.communicate(timeout=60)
-            assert process.returncode == 1 and re.search(said[name], err), (name, out, err)
-            assert "config.lua" in err
+            status, text = process.wait(60), read(process.said)
+            assert status == 1 and re.search("config.lua.*" + said[name], text), (name, text)
         assert 9 < time.monotonic() - began < 30
     finally:
         for process in checks.values():

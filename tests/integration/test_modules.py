@@ -78,7 +78,7 @@ def test_require_in_directories_whose_names_are_patterns_of_package_path(web, na
     web.site.write(name + "/sub/pack/init.lua", "return 'pack'")
     web.site.write(name + "/sub/page.lua", """
         package.path = "/nowhere/?.lua;" .. package.path .. ";/elsewhere/?.lua"
-        function main() return require "mod", " ", require "own", " ", require "pack" end""")
+        function main() return require "mod" .. " " .. require "own" .. " " .. require "pack" end""")
     web.site.write(name + "/path.lua", "function main() return package.path end")
     assert web.get(name + "/sub/page.lua", DOCUMENT_ROOT=root).text == "root mod own pack"
     assert web.get(name + "/path.lua", DOCUMENT_ROOT=root).text.endswith(
@@ -254,16 +254,24 @@ def test_startup_script_runs_in_every_new_state_before_the_script(daemon, site):
 
 
 @pytest.mark.parametrize("text", ["error('startup trouble')", "return +", None],
-                         ids=["error", "syntax error", "missing"])
+                         ids=["error", "syntax error", "vanished"])
 def test_broken_startup_script_is_a_500_page_and_a_log_line(daemon, site, text):
-    startup = site.path("startup.lua")
-    if text:
-        site.write("startup.lua", text)
+    startup = site.write("startup.lua", text or "")
     d = daemon(StartupScript=startup)
+    if text is None:
+        site.remove("startup.lua")
     response = d.run("function main() return 'x' end")
     assert response.status == 500
-    d.any_errors = d.any_stderr = True  # -t and the start warn of a missing one
+    d.any_errors = True
     d.wait_log(r"startup\.lua", "error")
+
+
+def test_startup_script_that_is_not_there_is_refused_at_reload(daemon, site):
+    d = daemon()
+    d.reload(StartupScript=site.path("nowhere.lua"))
+    d.expect_error("StartupScript: expected a file that can be read, got .*nowhere.lua")
+    d.expect_error("the old one stays")
+    assert d.main("return 'serves'").text == "serves"
 
 
 # -- children --

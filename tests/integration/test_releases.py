@@ -14,7 +14,7 @@ DAEMON = {"WorkerThreads": 3}
 
 PAGE = """
 at_load = io.open("version.txt"):read("l")
-function main() return at_load, " ", io.open("version.txt"):read("l") end
+function main() return at_load .. " " .. io.open("version.txt"):read("l") end
 """
 
 

@@ -354,10 +354,10 @@ static void test_relative_paths_count_from_the_start_directory(void **state)
     assert_non_null(getcwd(here, sizeof here));
     config_unref(load_good("")); /* the first load notes the directory */
     assert_int_equal(chdir("/"), 0);
-    struct config *c = load_good("StartupScript = 'start.lua' LogFilePath = ''");
+    struct config *c = load_good("SessionFile = 'sessions' LogFilePath = ''");
     assert_int_equal(chdir(here), 0);
-    snprintf(expected, sizeof expected, "%s/start.lua", here);
-    assert_string_equal(c->startup_script, expected);
+    snprintf(expected, sizeof expected, "%s/sessions", here);
+    assert_string_equal(c->session_file, expected);
     assert_string_equal(c->log_file_path, "");
     config_unref(c);
 }
@@ -382,6 +382,19 @@ static void test_script_root_through_a_link_stays_as_given(void **state)
     assert_mistake(
         "ScriptRoot = '/dev/null'",
         "ScriptRoot: expected a directory, got \"/dev/null\": Not a directory");
+}
+
+static void test_a_startup_script_that_is_not_there_is_a_mistake(void **state)
+{
+    (void)state;
+    assert_mistake("StartupScript = '/nonexistent.lua'",
+                   "StartupScript: expected a file that can be read, got "
+                   "\"/nonexistent.lua\": No such file or directory");
+    assert_mistake("StartupScript = '/etc'",
+                   "StartupScript: expected a file that can be read, got \"/etc\": Is a "
+                   "directory");
+    assert_null(load("StartupScript = '/dev/null'"));
+    config_unref(load_good("StartupScript = '/etc/passwd'"));
 }
 
 /* -- Mistakes -- */
@@ -926,7 +939,6 @@ static void test_risky_values_are_warned_about(void **state)
     assert_warning("ScriptMemoryLimit = 1000", "hardly enough");
     assert_warning("BodySize = 1048576 BodySectors = 1024", "1073741824 bytes");
     assert_warning("MinFileInfoTime = 1", "keeps a processor busy");
-    assert_warning("StartupScript = '/nonexistent.lua'", "cannot be read");
     assert_warning("SessionTargetScore = 7", "cannot be reached: all scores add up to 6");
     assert_warning("SessionCookieHttpOnly = false", "read the key");
     assert_warning("SessionTime = 0 SessionMaxAge = 0", "no session ever ends");
@@ -1147,6 +1159,7 @@ int main(void)
         TEST(test_default_headers_are_made_whole_lines),
         TEST(test_relative_paths_count_from_the_start_directory),
         TEST(test_script_root_through_a_link_stays_as_given),
+        TEST(test_a_startup_script_that_is_not_there_is_a_mistake),
         TEST(test_mistakes_are_named),
         TEST(test_long_values_are_shortened_in_messages),
         TEST(test_every_mistake_is_reported),
