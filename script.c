@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "buffer.h"
+#include "directory.h"
 #include "guard.h"
 #include "library.h"
 #include "limit.h"
@@ -393,6 +394,7 @@ static int set_up(lua_State *L)
     luaL_openlibs(L);
     library_open(L);
     module_open(L);
+    directory_open(L);
     s->api = api_open(L, s->config);
     if (s->config->startup_script[0] != '\0') {
         int error = script_load_file(L, s->config->startup_script);

@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "clock.h"
+#include "directory.h"
 #include "limit.h"
 #include "log.h"
 #include "request.h"
@@ -41,19 +42,6 @@ static int begun, failed;            /* lock; of those ever started */
 static atomic_uint requests;
 
 /* -- The working directory -- */
-
-/* Only on Linux can a thread have one of its own; elsewhere scripts run in the daemon's.
- */
-static bool own_directory(void)
-{
-#ifdef __linux__
-    if (unshare(CLONE_FS) == 0)
-        return true;
-    log_warning("scripts cannot have a working directory of their own: %s",
-                strerror(errno));
-#endif
-    return false;
-}
 
 /* Whether the worker is in that directory, and the path still leads to it. */
 static bool is_in_directory(const struct worker *w, const char *path, size_t len)
@@ -201,7 +189,7 @@ static bool begin(struct worker *w)
     log_set_worker(w->id);
     let_the_web_server_finish();
     request_init(&w->request);
-    w->has_directory = own_directory();
+    w->has_directory = directory_make_own();
     w->watch = limit_watch_create(w->id);
     w->reader = connection_reader_create(w->service->connections);
     return w->watch != NULL && w->reader != NULL;

@@ -1,0 +1,80 @@
+"""Containers: unshare(2) is forbidden, and the daemon may be process 1 and heir to the
+children of others."""
+
+import ctypes
+import os
+import platform
+import struct
+
+import pytest
+
+
+# Numbers of unshare and of the architecture, for the filter below.
+SYSTEMS = {"x86_64": (272, 0xc000003e), "aarch64": (97, 0xc00000b7)}
+
+
+def forbid_unshare():
+    """What the default seccomp profile of container engines does."""
+    number, arch = SYSTEMS[platform.machine()]
+    load, equal, answer = 0x20, 0x15, 0x06
+    program = b"".join(struct.pack("=HBBI", *row) for row in [
+        (load, 0, 0, 4), (equal, 0, 3, arch), (load, 0, 0, 0), (equal, 0, 1, number),
+        (answer, 0, 0, 0x00050001), (answer, 0, 0, 0x7fff0000)])  # EPERM; allow
+    text = ctypes.create_string_buffer(program, len(program))
+    head = ctypes.create_string_buffer(struct.pack("@HP", 6, ctypes.addressof(text)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, head, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+needs_seccomp = pytest.mark.skipif(platform.machine() not in SYSTEMS,
+                                   reason="no numbers for this architecture")
+
+
+@pytest.fixture
+def confined(daemon):
+    d = daemon(preexec_fn=forbid_unshare)
+    line = d.wait_log("scripts cannot have a working directory of their own", "warning")
+    assert "Operation not permitted" in line.text
+    return d
+
+
+@needs_seccomp
+@pytest.mark.parametrize("code, expected", [
+    ("return io.open('in.txt'):read('l')", "first"),
+    ("for line in io.lines('in.txt') do return line end", "first"),
+    ("io.input('in.txt') return io.read('l')", "first"),
+    ("io.output('out.txt') io.write('out') io.close() return io.open('out.txt'):read('a')",
+     "out"),
+    ("os.rename('in.txt', 'new.txt') return io.open('new.txt'):read('l')", "first"),
+    ("os.remove('in.txt') return io.open('in.txt') and 'there' or 'gone'", "gone"),
+    ("return dofile('part.lua')", "part"),
+    ("return loadfile('part.lua')()", "part"),
+    ("local p = io.popen('cat in.txt') local t = p:read('l') p:close() return t", "first"),
+    ("os.execute('echo ran > by-shell.txt') return io.open('by-shell.txt'):read('l')", "ran"),
+    ("return tostring(os.execute())", "true"),
+    ("return select(3, os.execute('exit 5'))", "5"),
+    ("return package.searchpath('part', './?.txt;;?.lua'):match('[^/]*$')", "part.lua"),
+    ("return (select(2, package.searchpath('no.where', './?.txt;?.lua')):gsub('%/tmp[^;]*; %-x/', ''))",
+     "\n\tno file './no/where.txt'\n\tno file 'no/where.lua'"),
+    ("package.path = './?.lua' return require 'part'", "part"),
+    ("return io.open(Dir() .. '/in.txt'):read('l')", "first"),
+    ("return tostring(pcall(io.open, {})) .. tostring(pcall(io.lines, 'nowhere'))",
+     "falsefalse"),
+])
+def test_relative_names_are_beside_the_script_where_unshare_is_refused(confined, code, expected):
+    """In a directory whose name means something to the shell."""
+    name = "it's $HOME; -x"
+    confined.site.write(name + "/in.txt", "first\nsecond\n")
+    confined.site.write(name + "/part.lua", "return 'part'")
+    confined.site.write(name + "/page.lua", "function main() %s end" % code)
+    response = confined.get(name + "/page.lua")
+    assert (response.status, response.text) == (200, expected)
+    assert sorted(set(os.listdir(confined.directory)) - {"log", "s", "stderr", "config.lua"}) == []
+
+
+@needs_seccomp
+def test_refused_unshare_is_told_once(confined):
+    for _ in range(3):
+        confined.main("return 1")
+    assert confined.log().count("scripts cannot have a working directory of their own") == 1
