@@ -447,13 +447,14 @@ enum headers_result request_replace_headers(struct request *r, const char *text,
 
 static bool is_head(const struct request *r)
 {
-    return strcmp(r->request_method, "HEAD") == 0;
+    return r->request_method[0] == 'H' && strcmp(r->request_method, "HEAD") == 0;
 }
 
 /* 204, 304: no body, and no length of one (RFC 9110 sections 15.3.5, 15.4.5, 8.6). */
 static bool is_without_content(const struct request *r)
 {
-    return strncmp(r->status, "204", 3) == 0 || strncmp(r->status, "304", 3) == 0;
+    return r->status[1] == '0' && r->status[2] == '4' &&
+           (r->status[0] == '2' || r->status[0] == '3');
 }
 
 /* A redirect needs a status (RFC 3875 section 6.2.3), and a script that says where to go
