@@ -100,6 +100,25 @@ $(BUILD)/%.o: tests/kqueue/%.c Makefile | $(BUILD)
 $(BUILD) $(BUILD)/unit $(FUZZ):
 	mkdir -p $@
 
+# -- The same program in a hurry --
+#
+# .build/MODE/hasty/luafcgid2, for tests only: a tenth of the times that nobody can set and
+# that are longer than a test should wait. tests/servers.py takes it where it is not older
+# than the program itself.
+HASTY         = $(BUILD)/hasty/luafcgid2
+HASTY_FLAGS   = -DSHUTDOWN_TIMEOUT=3000 -DSAVE_PERIOD=1000 -DSAVE_SHARE=10
+HASTY_SOURCES = main.c session_store.c
+HASTY_OBJECTS = $(HASTY_SOURCES:%.c=$(BUILD)/hasty/%.o)
+
+hasty: $(HASTY)
+
+$(HASTY): $(HASTY_OBJECTS) $(filter-out $(HASTY_SOURCES:%.c=$(BUILD)/%.o),$(OBJECTS)) | $(BINARY)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/hasty/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(HASTY_FLAGS) -MMD -MP -c -o $@ $<
+
 # A unit test is linked with all of the daemon but main; test_pool brings a fake of the
 # script room, with which it can count compilations and break them, and test_session an
 # allocator that fails.
@@ -301,7 +320,7 @@ clean:
 help:
 	@sed -n 's/^#   make/make/p' Makefile
 
--include $(wildcard $(BUILD)/*.d) $(wildcard $(BUILD)/unit/*.d)
+-include $(wildcard $(BUILD)/*.d) $(wildcard $(BUILD)/unit/*.d) $(wildcard $(BUILD)/hasty/*.d)
 
-.PHONY: all check check-unit check-warnings check-torture fuzz bench clean help
+.PHONY: all hasty check check-unit check-warnings check-torture fuzz bench clean help
 .DELETE_ON_ERROR:

@@ -33,7 +33,10 @@
 #include <unistd.h>
 
 
-#define SHUTDOWN_TIMEOUT  30000 /* milliseconds that running requests have to finish */
+/* make hasty sets what is asked for by #ifndef, here and elsewhere. */
+#ifndef SHUTDOWN_TIMEOUT
+#define SHUTDOWN_TIMEOUT 30000 /* milliseconds that running requests have to finish */
+#endif
 #define RELOAD_LOOK       20    /* between two looks for signals while one is at work */
 #define FINALIZER_TIMEOUT 2000  /* the same for finalizers of states that are closed */
 

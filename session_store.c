@@ -27,9 +27,13 @@
 #define BATCH_BYTES     ((size_t)32768) /* copied while a lock is held, or one session */
 #define EVICT_BATCH     256             /* evicted by one sweep, at most */
 #define SAVE_PASSES     32
-#define SAVE_PERIOD     10000  /* ms from a change of data to its writing */
-#define SAVE_USE_PERIOD 300000 /* the same for a mere use */
-#define SAVE_SHARE      100    /* at most a hundredth of the time is spent on writing */
+#define SAVE_USE_PERIOD 300000 /* ms from a mere use to its writing */
+#ifndef SAVE_PERIOD
+#define SAVE_PERIOD 10000 /* the same from a change of data */
+#endif
+#ifndef SAVE_SHARE
+#define SAVE_SHARE 100 /* at most a hundredth of the time is spent on writing */
+#endif
 
 _Static_assert(sizeof(struct session_id) == SHA256_SIZE, "an id is a hash");
 

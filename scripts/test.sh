@@ -7,6 +7,7 @@
 #
 #     SANITIZE=thread|address   tests that build instead; see the Makefile
 #     LUAFCGID2_SOAK=200000     requests of the soak test (20000)
+#     LUAFCGID2_PATIENT=1       no hurry: waits that last 30 s are tested with 30 s
 #     TEST_SECONDS=600          how long pytest may take
 #
 # Installs what is missing by apt-get: up to 316 MB, most of which is Chromium, for the
@@ -39,7 +40,7 @@ total() {
 }
 
 failures=0
-make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} || exit 1
+make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} all hasty || exit 1
 logged unit make ${mode:+"$mode"} check-unit || failures=1
 
 # Everything, unless an argument names some of it.

@@ -59,7 +59,9 @@ def start(node, directory, site, options):
     own = {name: options.pop(name) for name in ("wait", "arguments", "cwd", "preexec_fn")
            if name in options}
     warns = options.pop("warns", None)
+    binary = options.pop("binary", servers.BINARY)
     daemon = servers.Daemon(directory, site, **options)
+    daemon.binary = binary
     daemon.warns = warns
     node.daemons = getattr(node, "daemons", []) + [daemon]
     address = options.get("Listen") or options.get("listen")

@@ -862,7 +862,7 @@ def kill(daemon):
 
 
 def test_a_kill_while_the_timer_writes_leaves_the_last_complete_file(keeper):
-    d = keeper()
+    d = keeper(binary=servers.HASTY)
     browsers = fill(d, 400, 50000)
     d.stop()  # a complete file of 20 MB
     with open(session_file(d), "rb") as f:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import servers
 from servers import SANITIZER, read, wait_until
 
 ECHO = "function main() Flush() Send(Receive()) end"
@@ -57,12 +58,13 @@ def test_connections_without_a_request_do_not_delay_the_end(daemon):
 
 
 def test_request_that_does_not_end_is_given_30_seconds(daemon):
-    d = daemon(ReadTimeout=0, RequestTimeout=0, warns="RequestTimeout")
+    given = 30 / servers.HURRY
+    d = daemon(ReadTimeout=0, RequestTimeout=0, warns="RequestTimeout", binary=servers.HASTY)
     held = d.hold(d.script(ECHO))
     began = time.monotonic()
     d.signal(signal.SIGTERM)
     assert d.wait(60) == 0
-    assert 28 < time.monotonic() - began < (45 if SANITIZER else 34)
+    assert given - 2 / servers.HURRY < time.monotonic() - began < given + (15 if SANITIZER else 4)
     assert not os.path.exists(d.address)
     held.close()
     d.any_errors = True
