@@ -18,6 +18,7 @@
 #include "log.h"
 #include "memory.h"
 #include "notify.h"
+#include "orphan.h"
 #include "process.h"
 #include "source.h"
 
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #define SECOND   1000 /* milliseconds */
+#define ORPHANS  3000 /* milliseconds between two looks for orphans */
 #define SHORTEST 5    /* milliseconds that either sleeps at least */
 #define SWEEPER  0    /* what limit.h calls it; workers count from 1 */
 
@@ -182,7 +184,7 @@ static void on_stuck(int worker, const char *script)
 
 static void *beat(void *arg)
 {
-    struct chore clients = {clock_ticks()}, manager = clients;
+    struct chore clients = {clock_ticks()}, manager = clients, orphans = clients;
     int64_t manager_period = notify_watchdog() > 0 ? notify_watchdog() : 10 * SECOND;
     int64_t length = 0;
     while (nap(length, false)) {
@@ -194,6 +196,8 @@ static void *beat(void *arg)
             look_at_clients(config);
             memory_sweep(workers_requests());
         }
+        if (is_due(&orphans, now, ORPHANS))
+            orphan_reap();
         if (is_due(&manager, now, manager_period))
             tell_manager();
         length = nap_length(config);

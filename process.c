@@ -1,7 +1,7 @@
 /* Starting and awaiting children. Between fork and exec only async-signal-safe functions
  * are called: other threads may have held any lock at the moment of the fork.
  *
- * `lock` guards the list of those that were abandoned, and nothing else. */
+ * `lock` guards the list of those that were started and not yet awaited. */
 #include "process.h"
 
 #include <errno.h>
@@ -13,13 +13,53 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct abandoned {
-    struct abandoned *next;
+struct child {
+    struct child *next;
     pid_t pid;
+    bool abandoned; /* nobody waits for it but process_reap */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct abandoned *abandoned; /* lock */
+static struct child *children; /* lock */
+
+/* Where it is linked, or would be. */
+static struct child **find_locked(pid_t pid)
+{
+    struct child **link = &children;
+    while (*link != NULL && (*link)->pid != pid)
+        link = &(*link)->next;
+    return link;
+}
+
+/* Without memory it is left out: process_abandon then waits for it. */
+static void remember(pid_t pid)
+{
+    struct child *c = malloc(sizeof *c);
+    if (c == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    *c = (struct child){.next = children, .pid = pid};
+    children = c;
+    pthread_mutex_unlock(&lock);
+}
+
+static void forget(pid_t pid)
+{
+    pthread_mutex_lock(&lock);
+    struct child **link = find_locked(pid), *c = *link;
+    if (c != NULL)
+        *link = c->next;
+    pthread_mutex_unlock(&lock);
+    free(c);
+}
+
+bool process_is_own(pid_t pid)
+{
+    pthread_mutex_lock(&lock);
+    bool own = *find_locked(pid) != NULL;
+    pthread_mutex_unlock(&lock);
+    return own;
+}
 
 static void close_descriptors(int limit)
 {
@@ -64,58 +104,60 @@ pid_t process_start(const char *command, int in, int out)
     if (pid == 0)
         become(command, in, out, (int)limit);
     int error = errno;
-    if (pid > 0)
+    if (pid > 0) {
         setpgid(pid, pid); /* too, for it may be killed before it has done so */
+        remember(pid);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
     return pid;
 }
 
+/* Forgotten before its number is free for another. */
 bool process_wait(pid_t pid, int *status)
 {
+    siginfo_t info;
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0)
+        return false;
+    forget(pid);
     return waitpid(pid, status, 0) == pid;
 }
 
-/* Whether nothing is left of the child to wait for. */
-static bool is_gone(pid_t pid)
+/* Takes note of the child at `link` if it has died, and out of the list. */
+static bool reap_locked(struct child **link)
 {
+    struct child *c = *link;
     int status;
     pid_t got;
     do
-        got = waitpid(pid, &status, WNOHANG);
+        got = waitpid(c->pid, &status, WNOHANG);
     while (got < 0 && errno == EINTR);
-    return got != 0;
+    if (got == 0)
+        return false;
+    *link = c->next;
+    free(c);
+    return true;
 }
 
 void process_abandon(pid_t pid)
 {
     int status;
     kill(-pid, SIGKILL);
-    if (is_gone(pid))
-        return;
-    struct abandoned *a = malloc(sizeof *a);
-    if (a == NULL) { /* it is not likely to hang, too */
-        while (!process_wait(pid, &status) && errno == EINTR)
-            ;
-        return;
-    }
-    a->pid = pid;
     pthread_mutex_lock(&lock);
-    a->next = abandoned;
-    abandoned = a;
+    struct child **link = find_locked(pid);
+    bool known = *link != NULL;
+    if (known && !reap_locked(link))
+        (*link)->abandoned = true;
     pthread_mutex_unlock(&lock);
+    while (!known && !process_wait(pid, &status) && errno == EINTR)
+        ; /* it is not likely to hang, too */
 }
 
 void process_reap(void)
 {
     pthread_mutex_lock(&lock);
-    for (struct abandoned **link = &abandoned, *a; (a = *link) != NULL;) {
-        if (!is_gone(a->pid)) {
-            link = &a->next;
-            continue;
-        }
-        *link = a->next;
-        free(a);
-    }
+    for (struct child **link = &children; *link != NULL;)
+        if (!(*link)->abandoned || !reap_locked(link))
+            link = &(*link)->next;
     pthread_mutex_unlock(&lock);
 }

@@ -14,6 +14,9 @@
  * thread. */
 pid_t process_start(const char *command, int in, int out);
 
+/* Whether the child was started here, and nobody has waited for it yet. Any thread. */
+bool process_is_own(pid_t pid);
+
 /* Waits for the child. false with errno, EINTR included. */
 bool process_wait(pid_t pid, int *status);
 

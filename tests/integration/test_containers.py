@@ -8,6 +8,9 @@ import struct
 
 import pytest
 
+from harm import children
+from servers import read, wait_until
+
 
 # Numbers of unshare and of the architecture, for the filter below.
 SYSTEMS = {"x86_64": (272, 0xc000003e), "aarch64": (97, 0xc00000b7)}
@@ -78,3 +81,35 @@ def test_refused_unshare_is_told_once(confined):
     for _ in range(3):
         confined.main("return 1")
     assert confined.log().count("scripts cannot have a working directory of their own") == 1
+
+
+# -- Process 1 --
+
+def become_subreaper():
+    """As process 1 is one; it stays so over exec."""
+    if ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) != 0:
+        raise OSError("PR_SET_CHILD_SUBREAPER")
+
+
+def zombies(daemon):
+    return [pid for pid in children(daemon)
+            if "State:\tZ" in read("/proc/%s/status" % pid)]
+
+
+def test_children_of_children_leave_no_zombies_and_a_scripts_own_keep_their_status(daemon):
+    """What a command leaves behind comes to the daemon when the command has ended; what
+    io.popen started is awaited by the script alone."""
+    d = daemon(preexec_fn=become_subreaper, WorkerThreads=1)
+    page = d.script("""
+        function main()
+            if not kept then kept = io.popen("exit 3") return "" end
+            return select(3, kept:close())
+        end""")
+    d.get(page)
+    wait_until(lambda: len(zombies(d)) == 1, "the script's own child to end")
+    own = zombies(d)
+    d.main("for i = 1, 3 do os.execute('(sleep 0.01; exit 5) & (setsid sleep 0.01) &') end")
+    wait_until(lambda: len(zombies(d)) == 7, "orphans to die")
+    wait_until(lambda: zombies(d) == own, "the orphans to be taken note of")
+    assert d.get(page).text == "3"
+    assert zombies(d) == []
