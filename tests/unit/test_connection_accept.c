@@ -1,0 +1,243 @@
+/* Who is accepted, and who makes room for whom. */
+#include "tests/unit/connection_fixture.h"
+
+static void silent_and_half_heads_hold_no_worker(void **state)
+{
+    struct server s;
+    struct response r = {0};
+    struct bytes b = {0};
+    int fds[60];
+    (void)state;
+    default_config(&s);
+    s.config.worker_threads = 1;
+    start(&s);
+    put_head(&b, 1, true, "x", 0);
+    for (int i = 0; i < 60; i++) {
+        fds[i] = must_dial(&s);
+        send_all(fds[i], b.data, (size_t)i % 20);
+    }
+    int fd = must_dial(&s);
+    for (int i = 0; i < 100; i++) {
+        ask(fd, true, "healthy", &r);
+        assert_out(&r, "healthy");
+    }
+    close(fd);
+    for (int i = 0; i < 60; i++)
+        close(fds[i]);
+    stop(&s);
+    drop(&r.out);
+    drop(&b);
+}
+
+static void the_longest_idle_makes_room(void **state)
+{
+    struct server s;
+    struct response r = {0};
+    int fds[8];
+    (void)state;
+    default_config(&s);
+    s.config.max_connections = 8;
+    start(&s);
+    fds[0] = must_dial(&s); /* never sends: not the first to go */
+    wait_until(connections_count(s.set) == 1);
+    for (int i = 1; i < 8; i++) {
+        fds[i] = must_dial(&s);
+        ask(fds[i], true, "x", &r);
+        int64_t next = now_ms() + 12; /* the coarse clock moves */
+        wait_until(now_ms() > next);
+    }
+    int fd = must_dial(&s);
+    ask(fd, true, "new", &r);
+    assert_out(&r, "new");
+    wait_until(is_closed(fds[1]));
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(is_closed(fds[i]), i == 1);
+        close(fds[i]);
+    }
+    close(fd);
+    stop(&s);
+    drop(&r.out);
+}
+
+static void half_heads_make_room_for_the_healthy(void **state)
+{
+    struct server s;
+    struct response r = {0};
+    int fds[100];
+    (void)state;
+    default_config(&s);
+    s.config.max_connections = 4;
+    start(&s);
+    for (int i = 0; i < 100; i++) {
+        fds[i] = must_dial(&s);
+        send(fds[i], "\1", 1, MSG_NOSIGNAL);
+    }
+    int fd = must_dial(&s);
+    ask(fd, true, "healthy", &r);
+    assert_out(&r, "healthy");
+    assert_true(connections_count(s.set) <= 4);
+    close(fd);
+    for (int i = 0; i < 100; i++)
+        close(fds[i]);
+    stop(&s);
+    drop(&r.out);
+}
+
+/* Nobody may be closed: the new ones wait in the backlog until somebody is done. */
+static void busy_connections_are_never_closed_for_room(void **state)
+{
+    struct server s;
+    struct response r = {0};
+    struct bytes b = {0};
+    (void)state;
+    default_config(&s);
+    s.config.max_connections = 2;
+    s.config.worker_threads = 3;
+    start(&s);
+    int busy[2], fd;
+    put_head(&b, 1, false, "slow", 0);
+    put_body(&b, 1, NULL, 0, 1);
+    for (int i = 0; i < 2; i++) {
+        busy[i] = must_dial(&s);
+        send_all(busy[i], b.data, b.len);
+    }
+    wait_until(atomic_load(&s.in_slow) == 2);
+    fd = must_dial(&s);
+    b.len = 0;
+    put_head(&b, 1, false, "waited", 0);
+    put_body(&b, 1, NULL, 0, 1);
+    send_all(fd, b.data, b.len);
+    poll(NULL, 0, 150); /* several retries */
+    assert_false(is_closed(busy[0]) || is_closed(busy[1]) || is_closed(fd));
+    assert_int_equal(connections_count(s.set), 2);
+    atomic_store(&s.gate, true);
+    for (int i = 0; i < 2; i++) {
+        read_response(busy[i], &r);
+        assert_out(&r, "slow");
+        close(busy[i]);
+    }
+    read_response(fd, &r);
+    assert_out(&r, "waited");
+    close(fd);
+    stop(&s);
+    drop(&r.out);
+    drop(&b);
+}
+
+/* By run_myself: the limit is the process's. All descriptors are taken while clients wait
+ * in the backlog; no event announces them again; they are served when there are some. */
+static int starve(void)
+{
+    struct server s;
+    struct response r = {0};
+    int held[256], n = 0, fds[20];
+    default_config(&s);
+    start(&s);
+    int kept = must_dial(&s);
+    ask(kept, true, "first", &r);
+    for (int i = 0; i < 20; i++)
+        fds[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct rlimit limit = {128, 128};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    while (n < 256 && (held[n] = dup(0)) >= 0)
+        n++;
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", s.path);
+    struct bytes b = {0};
+    put_head(&b, 1, true, "starved", 0);
+    put_body(&b, 1, NULL, 0, 1);
+    for (int i = 0; i < 20; i++) {
+        if (connect(fds[i], (struct sockaddr *)&to, sizeof to) != 0)
+            return 1;
+        send(fds[i], b.data, b.len, MSG_NOSIGNAL);
+    }
+    /* The idle one makes room for one at a time; each then is idle in its turn. */
+    int64_t deadline = now_ms() + PATIENCE;
+    while (atomic_load(&s.served) < 2) {
+        if (now_ms() > deadline)
+            return 2;
+        poll(NULL, 0, 1);
+    }
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    poll(NULL, 0, 500);
+    getrusage(RUSAGE_SELF, &after);
+    int64_t spent = (after.ru_utime.tv_sec - before.ru_utime.tv_sec +
+                     after.ru_stime.tv_sec - before.ru_stime.tv_sec) *
+                        1000000 +
+                    after.ru_utime.tv_usec - before.ru_utime.tv_usec +
+                    after.ru_stime.tv_usec - before.ru_stime.tv_usec;
+    if (spent > 250000)
+        return 3; /* it spins */
+    while (n > 0)
+        close(held[--n]);
+    unsigned answered = 0, closed = 0;
+    for (int i = 0; i < 20; i++) {
+        read_response(fds[i], &r);
+        answered += r.ended;
+        closed += r.closed;
+        close(fds[i]);
+    }
+    drop(&r.out);
+    drop(&b);
+    close(kept);
+    stop(&s);
+    return answered + closed == 20 && answered >= 15 ? 0 : 4;
+}
+
+static void without_descriptors_it_waits_and_recovers(void **state)
+{
+    (void)state;
+    run_myself("starve");
+}
+
+static void only_listed_web_servers_may_connect(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        bool allowed;
+    } rows[] = {{"127.0.0.1", true},
+                {"10.0.0.1, ::ffff:127.0.0.1", true},
+                {"10.0.0.1,10.0.0.2", false},
+                {"nonsense", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct server s;
+        struct response r = {0};
+        struct bytes b = {0};
+        char any[] = "127.0.0.1:0";
+        default_config(&s);
+        s.config.listen = any;
+        setenv("FCGI_WEB_SERVER_ADDRS", rows[i].list, 1);
+        start(&s);
+        unsetenv("FCGI_WEB_SERVER_ADDRS");
+        int fd = must_dial(&s);
+        put_head(&b, 1, false, "x", 0);
+        put_body(&b, 1, NULL, 0, 1);
+        send(fd, b.data, b.len, MSG_NOSIGNAL);
+        read_response(fd, &r);
+        assert_int_equal(r.ended, rows[i].allowed);
+        close(fd);
+        stop(&s);
+        drop(&r.out);
+        drop(&b);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    program = argv[0];
+    if (argc > 1) {
+        set_up(NULL);
+        return starve();
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(silent_and_half_heads_hold_no_worker),
+        cmocka_unit_test(the_longest_idle_makes_room),
+        cmocka_unit_test(half_heads_make_room_for_the_healthy),
+        cmocka_unit_test(busy_connections_are_never_closed_for_room),
+        cmocka_unit_test(without_descriptors_it_waits_and_recovers),
+        cmocka_unit_test(only_listed_web_servers_may_connect),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}

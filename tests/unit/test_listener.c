@@ -1,0 +1,274 @@
+/* Where the daemon listens: paths, addresses, sockets that others made. */
+#include "tests/unit/connection_fixture.h"
+
+static void assert_refused(const struct config *config, const char *part)
+{
+    char error[512] = "";
+    assert_int_equal(connection_listen(config, error, sizeof error), -1);
+    if (!strstr(error, part))
+        fail_msg("\"%s\" does not say \"%s\"", error, part);
+    assert_null(strchr(error, '\n'));
+}
+
+static int must_listen(const struct config *config)
+{
+    char error[512] = "";
+    int fd = connection_listen(config, error, sizeof error);
+    if (fd < 0)
+        fail_msg("%s", error);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    return fd;
+}
+
+static void a_stale_socket_is_replaced_and_a_live_one_left_alone(void **state)
+{
+    struct server s;
+    struct stat st, again;
+    (void)state;
+    default_config(&s);
+    int fd = must_listen(&s.config);
+    assert_int_equal(lstat(s.path, &st), 0);
+    assert_refused(&s.config, "another server listens");
+    assert_int_equal(lstat(s.path, &again), 0);
+    assert_int_equal(st.st_ino, again.st_ino);
+    close(fd); /* now it is stale */
+    fd = must_listen(&s.config);
+    close(fd);
+    connection_unlink();
+    assert_int_equal(lstat(s.path, &st), -1);
+}
+
+static void a_socket_that_is_not_ours_any_more_is_not_unlinked(void **state)
+{
+    struct server s;
+    struct stat st;
+    (void)state;
+    default_config(&s);
+    int fd = must_listen(&s.config);
+    assert_int_equal(unlink(s.path), 0);
+    int other = open(s.path, O_CREAT | O_WRONLY, 0600);
+    connection_unlink();
+    assert_int_equal(lstat(s.path, &st), 0);
+    close(fd);
+    close(other);
+    unlink(s.path);
+}
+
+static void any_other_file_is_refused_and_left_alone(void **state)
+{
+    struct server s;
+    struct stat st;
+    (void)state;
+    default_config(&s);
+    int fd = open(s.path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_refused(&s.config, "not a socket");
+    assert_int_equal(stat(s.path, &st), 0);
+    close(fd);
+    unlink(s.path);
+    assert_int_equal(symlink("/nonexistent", s.path), 0);
+    assert_refused(&s.config, "not a socket");
+    unlink(s.path);
+    assert_int_equal(mkdir(s.path, 0700), 0);
+    assert_refused(&s.config, "not a socket");
+    rmdir(s.path);
+}
+
+static void the_mode_is_as_told_whatever_the_umask(void **state)
+{
+    static const unsigned modes[] = {0600, 0660, 0666, 0777};
+    struct server s;
+    struct stat st;
+    (void)state;
+    default_config(&s);
+    for (unsigned mask = 0; mask < 0100; mask += 077) {
+        for (size_t i = 0; i < 4; i++) {
+            mode_t before = umask((mode_t)mask);
+            s.config.listen_mode = modes[i];
+            int fd = must_listen(&s.config);
+            assert_int_equal(umask(before), mask);
+            assert_int_equal(stat(s.path, &st), 0);
+            assert_int_equal(st.st_mode & 0777, modes[i]);
+            close(fd);
+            connection_unlink();
+        }
+    }
+}
+
+static void owner_and_group_are_set(void **state)
+{
+    struct server s;
+    struct stat st;
+    (void)state;
+    default_config(&s);
+    char nobody[] = "no such user or group", number[16];
+    s.config.listen_owner = nobody;
+    assert_refused(&s.config, "ListenOwner");
+    s.config.listen_owner = NULL;
+    s.config.listen_group = nobody;
+    assert_refused(&s.config, "ListenGroup");
+    assert_int_equal(lstat(s.path, &st), -1); /* nothing is left behind */
+    gid_t group = geteuid() == 0 ? 12345 : getegid();
+    snprintf(number, sizeof number, "%u", (unsigned)group);
+    s.config.listen_group = number;
+    int fd = must_listen(&s.config);
+    assert_int_equal(stat(s.path, &st), 0);
+    assert_int_equal(st.st_gid, group);
+    assert_int_equal(st.st_mode & 0777, 0660);
+    close(fd);
+    connection_unlink();
+}
+
+static void wrong_addresses_are_named(void **state)
+{
+    struct server s;
+    char text[300];
+    (void)state;
+    default_config(&s);
+    s.config.listen = text;
+    memset(text, 'x', sizeof text);
+    memcpy(text, "/run/", 5);
+    text[sizeof text - 1] = '\0';
+    assert_refused(&s.config, "from 1 to 107 bytes, got 299");
+    static const char *const rows[][2] = {{"127.0.0.1:http", "expected a path"},
+                                          {"127.0.0.1:65536", "expected a path"},
+                                          {"127.0.0.1:-1", "expected a path"},
+                                          {"127.0.0.1:", "expected a path"},
+                                          {"::1:9000", "expected a path"},
+                                          {"", "from 1 to"},
+                                          {"fd:x", "expected a path"},
+                                          {"fd:0x", "expected a path"},
+                                          {"fd:999", "not a listening"},
+                                          {"203.0.113.1:9000", "203.0.113.1:9000: "},
+                                          {"/nonexistent/dir/x.sock", "cannot make"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(text, sizeof text, "%s", rows[i][0]);
+        assert_refused(&s.config, rows[i][1]);
+    }
+}
+
+static int bound_port(int fd, int family)
+{
+    struct sockaddr_storage a;
+    socklen_t len = sizeof a;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    assert_int_equal(a.ss_family, family);
+    return ntohs(family == AF_INET ? ((struct sockaddr_in *)&a)->sin_port
+                                   : ((struct sockaddr_in6 *)&a)->sin6_port);
+}
+
+static bool have_ipv6(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static void tcp_addresses_of_every_form(void **state)
+{
+    struct server s;
+    char text[64];
+    (void)state;
+    default_config(&s);
+    s.config.listen = text;
+    snprintf(text, sizeof text, ":0");
+    int fd = must_listen(&s.config);
+    struct sockaddr_in a;
+    socklen_t len = sizeof a;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    assert_int_equal(ntohl(a.sin_addr.s_addr), INADDR_LOOPBACK);
+    snprintf(text, sizeof text, "127.0.0.1:%d", bound_port(fd, AF_INET));
+    assert_refused(&s.config, "another server listens");
+    close(fd);
+    fd = must_listen(&s.config);
+    close(fd);
+    snprintf(text, sizeof text, "*:0");
+    fd = must_listen(&s.config);
+    close(fd);
+    if (have_ipv6()) {
+        snprintf(text, sizeof text, "[::1]:0");
+        fd = must_listen(&s.config);
+        assert_true(bound_port(fd, AF_INET6) > 0);
+        close(fd);
+    }
+}
+
+static void inherited_sockets_are_used_and_not_unlinked(void **state)
+{
+    struct server s;
+    struct stat st;
+    char text[32], path[64];
+    (void)state;
+    default_config(&s);
+    int fd = must_listen(&s.config);
+    snprintf(path, sizeof path, "%s", s.path);
+    fcntl(fd, F_SETFD, 0);
+    fcntl(fd, F_SETFL, 0);
+    snprintf(text, sizeof text, "fd:%d", fd);
+    s.config.listen = text;
+    assert_int_equal(must_listen(&s.config), fd);
+    close(fd);
+    assert_int_equal(lstat(path, &st), 0);
+    unlink(path);
+}
+
+/* By run_myself: the environment and descriptor 3 are the process's. */
+static int systemd_child(void)
+{
+    struct server s;
+    char pid[32], error[256];
+    default_config(&s);
+    int fd = connection_listen(&s.config, error, sizeof error);
+    if (fd < 0 || (fd != 3 && dup2(fd, 3) != 3))
+        return 1;
+    char elsewhere[] = "/nonexistent/dir/x.sock";
+    s.config.listen = elsewhere;
+    setenv("LISTEN_PID", "1", 1);
+    setenv("LISTEN_FDS", "1", 1);
+    if (connection_listen(&s.config, error, sizeof error) != -1 || getenv("LISTEN_FDS"))
+        return 2; /* another process's */
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    setenv("LISTEN_PID", pid, 1);
+    setenv("LISTEN_FDS", "2", 1);
+    if (connection_listen(&s.config, error, sizeof error) != -1 ||
+        !strstr(error, "2 sockets"))
+        return 3;
+    setenv("LISTEN_PID", pid, 1);
+    setenv("LISTEN_FDS", "1", 1);
+    if (connection_listen(&s.config, error, sizeof error) != 3 || getenv("LISTEN_FDS") ||
+        getenv("LISTEN_PID") || !(fcntl(3, F_GETFD) & FD_CLOEXEC))
+        return 4;
+    unlink(s.path);
+    return 0;
+}
+
+static void systemd_sockets_take_the_place_of_listen(void **state)
+{
+    (void)state;
+    run_myself("systemd");
+}
+
+int main(int argc, char **argv)
+{
+    program = argv[0];
+    if (argc > 1) {
+        set_up(NULL);
+        return systemd_child();
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stale_socket_is_replaced_and_a_live_one_left_alone),
+        cmocka_unit_test(a_socket_that_is_not_ours_any_more_is_not_unlinked),
+        cmocka_unit_test(any_other_file_is_refused_and_left_alone),
+        cmocka_unit_test(the_mode_is_as_told_whatever_the_umask),
+        cmocka_unit_test(owner_and_group_are_set),
+        cmocka_unit_test(wrong_addresses_are_named),
+        cmocka_unit_test(tcp_addresses_of_every_form),
+        cmocka_unit_test(inherited_sockets_are_used_and_not_unlinked),
+        cmocka_unit_test(systemd_sockets_take_the_place_of_listen),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
