@@ -5,6 +5,7 @@
 #include "config_loader.h"
 
 #include "clock.h"
+#include "reserve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -165,11 +166,11 @@ static int read_opened(const struct loader *l, int fd, struct buffer *text)
 
 static int read_file(const struct loader *l, struct buffer *text)
 {
-    int fd = open(l->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = reserve_open(l->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
         return errno;
     int error = read_opened(l, fd, text);
-    close(fd);
+    reserve_close(fd);
     return error;
 }
 

@@ -20,6 +20,7 @@
 #include "notify.h"
 #include "orphan.h"
 #include "process.h"
+#include "reserve.h"
 #include "source.h"
 
 #include <pthread.h>
@@ -195,6 +196,7 @@ static void *beat(void *arg)
         if (is_due(&clients, now, SECOND)) {
             look_at_clients(config);
             memory_sweep(workers_requests());
+            reserve_fill();
         }
         if (is_due(&orphans, now, ORPHANS))
             orphan_reap();

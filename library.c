@@ -6,6 +6,7 @@
 #include "buffer.h"
 #include "clock.h"
 #include "guard.h"
+#include "handle.h"
 #include "limit.h"
 #include "log.h"
 #include "process.h"
@@ -193,6 +194,11 @@ static int await(lua_State *L, pid_t pid)
     }
 }
 
+static bool lacks_processes(int error)
+{
+    return error == EAGAIN || error == ENOMEM;
+}
+
 static int os_execute(lua_State *L)
 {
     const char *command = luaL_optstring(L, 1, NULL);
@@ -201,6 +207,10 @@ static int os_execute(lua_State *L)
         return 1;
     }
     pid_t pid = process_start(command, -1, -1);
+    if (pid < 0 && lacks_processes(errno)) {
+        handle_make_processes(L);
+        pid = process_start(command, -1, -1);
+    }
     return pid < 0 ? luaL_execresult(L, -1) : await(L, pid);
 }
 
@@ -212,6 +222,7 @@ struct pipe_stream {
 static int close_pipe(lua_State *L)
 {
     struct pipe_stream *p = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    handle_note_child(L, -1);
     fclose(p->stream.f);
     return await(L, p->pid);
 }
@@ -220,6 +231,7 @@ static int close_pipe(lua_State *L)
 static int drop_pipe(lua_State *L)
 {
     struct pipe_stream *p = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    handle_note_child(L, -1);
     fclose(p->stream.f);
     process_abandon(p->pid);
     return 0;
@@ -252,20 +264,14 @@ static int file_gc(lua_State *L)
     return guard_original(L);
 }
 
-static int io_popen(lua_State *L)
+/* false with errno, and nothing is left open. */
+static bool start_pipe(struct pipe_stream *p, const char *command, bool reading)
 {
-    const char *command = luaL_checkstring(L, 1);
-    const char *mode = luaL_optstring(L, 2, "r");
-    bool reading = strcmp(mode, "r") == 0;
-    luaL_argcheck(L, reading || strcmp(mode, "w") == 0, 2, "invalid mode");
-    struct pipe_stream *p = lua_newuserdata(L, sizeof *p);
-    p->stream.closef = NULL; /* closed, for the case of an error before it is open */
-    luaL_setmetatable(L, LUA_FILEHANDLE);
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
-        return luaL_fileresult(L, 0, command);
+        return false;
     int ours = fds[reading ? 0 : 1], theirs = fds[reading ? 1 : 0];
-    p->stream.f = fdopen(ours, mode);
+    p->stream.f = fdopen(ours, reading ? "r" : "w");
     p->pid = p->stream.f == NULL
                  ? -1
                  : process_start(command, reading ? -1 : theirs, reading ? theirs : -1);
@@ -276,9 +282,28 @@ static int io_popen(lua_State *L)
             fclose(p->stream.f);
         else
             close(ours);
-        errno = error;
-        return luaL_fileresult(L, 0, command);
     }
+    errno = error;
+    return p->pid >= 0;
+}
+
+static int io_popen(lua_State *L)
+{
+    const char *command = luaL_checkstring(L, 1);
+    const char *mode = luaL_optstring(L, 2, "r");
+    bool reading = strcmp(mode, "r") == 0;
+    luaL_argcheck(L, reading || strcmp(mode, "w") == 0, 2, "invalid mode");
+    struct pipe_stream *p = lua_newuserdata(L, sizeof *p);
+    p->stream.closef = NULL; /* closed, for the case of an error before it is open */
+    luaL_setmetatable(L, LUA_FILEHANDLE);
+    bool started = handle_make_room(L) && start_pipe(p, command, reading);
+    if (!started && lacks_processes(errno)) {
+        handle_make_processes(L);
+        started = start_pipe(p, command, reading);
+    }
+    if (!started)
+        return luaL_fileresult(L, 0, command);
+    handle_note_child(L, 1);
     p->stream.closef = close_pipe;
     return 1;
 }
@@ -418,6 +443,7 @@ void library_open(lua_State *L)
         guard_replace(L, replacements[i].name, replacements[i].function);
         lua_pop(L, 1);
     }
+    handle_open_library(L);
     luaL_getmetatable(L, LUA_FILEHANDLE); /* whose __index is itself */
     guard_replace(L, "write", file_write);
     guard_replace(L, "__gc", file_gc);

@@ -9,6 +9,8 @@
  * thread. */
 #include "log.h"
 
+#include "reserve.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -279,8 +281,8 @@ void log_lines(enum log_level level, const char *text)
 /* O_NONBLOCK only for the opening: a FIFO without a reader must not stop the start. */
 static int open_file(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-                  0640);
+    int fd = reserve_open(
+        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
     if (fd < 0)
         return -1;
     int flags = fcntl(fd, F_GETFL);
@@ -315,7 +317,7 @@ static bool use_file(const char *path)
     } else {
         bool done = replace_file(fd);
         int saved = errno;
-        close(fd);
+        reserve_close(fd);
         errno = saved;
         if (!done)
             return false;

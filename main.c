@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "connection.h"
+#include "handle.h"
 #include "heartbeat.h"
 #include "limit.h"
 #include "loading.h"
@@ -17,6 +18,7 @@
 #include "notify.h"
 #include "pidfile.h"
 #include "pool.h"
+#include "reserve.h"
 #include "session.h"
 #include "worker.h"
 
@@ -32,13 +34,13 @@
 #include <string.h>
 #include <unistd.h>
 
-
 /* make hasty sets what is asked for by #ifndef, here and elsewhere. */
 #ifndef SHUTDOWN_TIMEOUT
 #define SHUTDOWN_TIMEOUT 30000 /* milliseconds that running requests have to finish */
 #endif
 #define RELOAD_LOOK       20    /* between two looks for signals while one is at work */
 #define FINALIZER_TIMEOUT 2000  /* the same for finalizers of states that are closed */
+#define EVICTED_AT_ONCE   16    /* idle states that go when descriptors are short */
 
 struct options {
     bool check;       /* -t */
@@ -326,11 +328,21 @@ static int take_resources(const struct config *config)
     return listener;
 }
 
+/* Where files that scripts have open are too many. */
+static bool evict_states(void *pool)
+{
+    struct config *config = config_current();
+    int evicted = pool_evict(pool, config, EVICTED_AT_ONCE);
+    config_unref(config);
+    return evicted > 0;
+}
+
 static struct service *start(struct config *config, int listener)
 {
     static struct service service;
     service.connections = connections_create(listener, config);
     service.pool = pool_create();
+    handle_set_eviction(evict_states, service.pool);
     service.sessions = session_store_create(config);
     config_publish(config_ref(config));
     if (service.connections == NULL || service.pool == NULL || service.sessions == NULL ||
@@ -416,6 +428,7 @@ int main(int argc, char **argv)
     open_standard_descriptors();
     char *path = options.file == NULL ? NULL : absolute(options.file);
     memory_init();
+    reserve_fill();
     struct config *config = load_or_die(options.file);
     sigset_t handled;
     block_signals(&handled); /* before anybody can connect, and think that all is ready */

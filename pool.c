@@ -592,6 +592,19 @@ static void discard(struct pool *p, struct state *st)
     bury(dead);
 }
 
+int pool_evict(struct pool *p, const struct config *config, int count)
+{
+    for (int evicted = 0; evicted < count; evicted++) {
+        lock(p);
+        struct state *st = evict_locked(p, config);
+        unlock(p);
+        if (st == NULL)
+            return evicted;
+        discard(p, st);
+    }
+    return count;
+}
+
 /* The slot was claimed, and is given back on failure. */
 static struct state *create(struct search *w, const struct place *place,
                             struct script_error *error)

@@ -37,6 +37,10 @@ void pool_checkin(struct pool *p, struct script *s, bool reusable);
  * changed files. Call after source_sweep or a reload. */
 void pool_sweep(struct pool *p);
 
+/* Closes up to `count` idle states, in the order in which others would take their places.
+ * Returns how many. Runs their finalizers. */
+int pool_evict(struct pool *p, const struct config *config, int count);
+
 /* Calls visit(path, states, arg) for every script with loaded states, busy ones counted;
  * once for each document root that it is served for. Works on a snapshot: no lock is held
  * during the calls. */

@@ -9,6 +9,7 @@
 #include "buffer.h"
 #include "directory.h"
 #include "guard.h"
+#include "handle.h"
 #include "library.h"
 #include "limit.h"
 #include "log.h"
@@ -43,6 +44,7 @@ struct script_code {
 
 struct script {
     struct limit limit;
+    struct handles handles;
     lua_State *L;
     struct config *config; /* a reference */
     unsigned config_generation;
@@ -128,7 +130,10 @@ static bool call(struct script *s, struct script_error *error)
         int refusal = kind == LIMIT_NONE ? refusal_status(L, -1) : 0;
         if (kind != LIMIT_NONE)
             text = s->limit.where != NULL ? s->limit.where : limit_message(kind);
-        set_error(error, refusal != 0 ? refusal : kind == LIMIT_TIME ? 504 : 500,
+        set_error(error,
+                  refusal != 0         ? refusal
+                  : kind == LIMIT_TIME ? 504
+                                       : 500,
                   text == NULL ? "unknown error" : text);
     }
     lua_settop(L, 0);
@@ -376,11 +381,14 @@ static void collect_now(struct script *s)
     }
     script_error_clear(&error);
     s->garbage_base = s->limit.used;
+    handle_collected(&s->handles);
 }
 
 void script_collect(struct script *s)
 {
-    if (s->limit.used >= s->garbage_base + GARBAGE_BYTES && script_is_usable(s))
+    bool due =
+        s->limit.used >= s->garbage_base + GARBAGE_BYTES || handle_is_due(&s->handles);
+    if (due && script_is_usable(s))
         collect_now(s);
 }
 
@@ -487,6 +495,7 @@ void script_close(struct script *s)
         s->limit.max = max;
         limit_close(&s->limit);
     }
+    handle_forget(&s->handles);
     for (size_t i = 0; i < s->source_count; i++)
         source_release(&s->sources[i]);
     free(s->sources);
@@ -526,6 +535,11 @@ struct script *script_of(lua_State *L)
 struct limit *script_limit(struct script *s)
 {
     return &s->limit;
+}
+
+struct handles *script_handles(struct script *s)
+{
+    return &s->handles;
 }
 
 struct buffer *script_output(struct script *s)

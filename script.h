@@ -83,6 +83,7 @@ bool script_is_usable(const struct script *s);
 
 struct script *script_of(struct lua_State *L);
 struct limit *script_limit(struct script *s);
+struct handles *script_handles(struct script *s);
 struct buffer *script_output(
     struct script *s); /* a line of standard output, unfinished */
 struct api *script_api(struct script *s);

@@ -7,6 +7,7 @@
 #include "session_file.h"
 
 #include "log.h"
+#include "reserve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,8 +131,8 @@ bool session_writer_begin(struct session_writer *w, const char *path,
         return false;
     /* A leftover of a crash goes; with O_EXCL nobody can have put a link there since. */
     unlink(w->temporary);
-    w->fd =
-        open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    w->fd = reserve_open(w->temporary,
+                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (w->fd < 0) {
         free(w->temporary);
         w->temporary = NULL;
@@ -163,13 +164,14 @@ static bool sync_directory(const char *path)
     char *slash = strrchr(directory, '/');
     if (slash != NULL)
         slash[slash == directory ? 1 : 0] = '\0';
-    int fd = open(slash != NULL ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = reserve_open(slash != NULL ? directory : ".",
+                          O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     free(directory);
     if (fd < 0)
         return false;
     /* EINVAL: a file system on which directories need not, and cannot, be synced. */
     bool ok = fsync(fd) == 0 || errno == EINVAL;
-    close(fd);
+    reserve_close(fd);
     return ok;
 }
 

@@ -10,6 +10,7 @@
  * current reference, and whatever is read next is taken as it is. */
 #include "source.h"
 #include "log.h"
+#include "reserve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -252,11 +253,11 @@ static int read_opened(int fd, const char *path, const char *root, struct look *
 static int read_once(const char *path, const char *root, struct look *look,
                      struct buffer *text)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = reserve_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
         return errno == ENXIO ? EACCES : errno; /* a socket */
     int error = read_opened(fd, path, root, look, text);
-    close(fd);
+    reserve_close(fd);
     return error;
 }
 

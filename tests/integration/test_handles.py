@@ -1,0 +1,156 @@
+"""Files and children that scripts forget: they are closed soon, and the daemon has what it
+needs of descriptors when scripts use up the rest."""
+
+import os
+import resource
+import signal
+import threading
+
+import pytest
+
+from harm import children, descriptors, unharmed
+from servers import PATIENCE, SANITIZER, wait_until
+
+DAEMON = {"LuaMaxStates": 4, "RequestTimeout": 60}
+KEPT = 40  # open handles of one state, at most; and some
+
+FORGETFUL = {
+    "io.open": "return io.open('data.txt'):read('a')",
+    "io.lines": "return (io.lines('data.txt')())",
+    "io.tmpfile": "io.tmpfile():write('x') return 'data'",
+    "io.input": "io.input('data.txt') return io.read('a')",
+    "io.output": "io.output('out.txt') io.write('x') return 'data'",
+    "io.popen": "return io.popen('printf data'):read('a')",
+}
+EACH = pytest.mark.parametrize("code", FORGETFUL.values(), ids=FORGETFUL)
+
+
+def forgetful(daemon, code):
+    daemon.site.write("data.txt", "data")
+    return daemon.script("function main() %s end" % code)
+
+
+@EACH
+def test_forgotten_handles_of_many_requests_are_closed_soon(solo, code):
+    page = forgetful(solo, code)
+    assert solo.get(page).text == "data"
+    before, most = len(descriptors(solo)), 0
+    for _ in range(150):
+        assert solo.get(page).text == "data"
+        most = max(most, len(descriptors(solo)) - before)
+    assert most <= KEPT
+
+
+@EACH
+def test_forgotten_handles_of_one_request_are_closed_soon(solo, code):
+    page = forgetful(solo, "local function one() %s end local most = 0 for i = 1, 200 do "
+                     "assert(one() == 'data') "
+                     "if i %% 10 == 0 then local n = 0 for _ in io.popen('ls /proc/' .. PID .. "
+                     "'/fd'):lines() do n = n + 1 end most = math.max(most, n) end end "
+                     "return most" % code)
+    solo.site.write(page, "PID = %d " % solo.pid +
+                    open(solo.site.path(page), encoding="ascii").read())
+    before = len(os.listdir("/proc/%d/fd" % solo.pid))
+    assert int(solo.get(page).text) <= before + 2 * KEPT
+
+
+def test_forgotten_child_is_no_zombie_after_its_request(solo):
+    page = forgetful(solo, FORGETFUL["io.popen"])
+    for _ in range(5):
+        assert solo.get(page).text == "data"
+        wait_until(lambda: not children(solo), "the child to be reaped")
+
+
+def test_handles_that_are_in_use_stay_open(solo):
+    """As many as a script likes, over requests; they are counted, and not closed."""
+    page = forgetful(solo, "for i = 1, 50 do kept[#kept + 1] = assert(io.open('data.txt')) end "
+                     "for _, f in ipairs(kept) do f:seek('set') assert(f:read('a') == 'data') end "
+                     "return #kept")
+    solo.site.write(page, "kept = {} " + open(solo.site.path(page), encoding="ascii").read())
+    assert [solo.get(page).text for _ in range(3)] == ["50", "100", "150"]
+    solo.site.write(page, "function main() return 'closed' end")
+    wait_until(lambda: solo.get(page).text == "closed", "the new script")
+
+
+def test_methods_of_counted_files_do_as_ever(solo):
+    with unharmed(solo):
+        assert solo.main("""
+            local f = assert(io.open("new.txt", "w"))
+            assert(io.type(f) == "file" and tostring(f):find("^file %(0x"))
+            assert(f:write("one\\ntwo\\n") == f and f:close() == true and io.type(f) == "closed file")
+            assert(tostring(f) == "file (closed)" and not pcall(f.read, f))
+            local lines = {} for l in io.lines("new.txt") do lines[#lines + 1] = l end
+            assert(#lines == 2 and lines[2] == "two")
+            for a, b in io.lines("new.txt", 1, "l") do lines[#lines + 1] = a .. b end
+            assert(lines[3] == "one")
+            local none, why, number = io.open("missing")
+            assert(none == nil and why == "missing: No such file or directory" and number == 2)
+            assert(not pcall(io.open, "new.txt", "bad mode") and not pcall(io.lines, "missing"))
+            local ok, message = pcall(io.lines, "missing")
+            assert(message:find("'missing' (No such file or directory)", 1, true), message)
+            io.output("out.txt") assert(io.output():write("x")) io.close() io.output(io.stdout)
+            io.input("out.txt") assert(io.read("a") == "x") io.input():close() io.input(io.stdin)
+            local p = io.popen("exit 3") local ok, how, code = p:close()
+            assert(ok == nil and how == "exit" and code == 3)
+            return "right" """).text == "right"
+
+
+# -- Where there are few --
+
+def few(count):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+    return limit
+
+
+def ask(daemon, page, times, wrong, right):
+    for _ in range(times):
+        try:
+            response = daemon.get(page, timeout=2 * PATIENCE)
+            if (response.status, response.text) != (200, right):
+                wrong.append((page, response))
+        except Exception as failure:  # shown by the main thread
+            wrong.append((page, failure))
+
+
+def test_all_goes_on_with_few_descriptors_and_forgetful_scripts(daemon):
+    d = daemon(WorkerThreads=4, LuaMaxStates=4, MinFileInfoTime=50, preexec_fn=few(64))
+    pages = [(forgetful(d, code), "data") for code in FORGETFUL.values()]
+    pages.append((d.script("function main() return 'hello' end"), "hello"))
+    wrong = []
+    clients = [threading.Thread(target=ask, args=(d, page, 20 if SANITIZER else 60, wrong, right))
+               for page, right in pages]
+    for c in clients:
+        c.start()
+    for c in clients:
+        c.join()
+    assert not wrong, wrong[:5]
+    d.site.write(pages[0][0], "function main() return 'edited' end")
+    wait_until(lambda: d.get(pages[0][0]).text == "edited", "the edit to be seen")
+
+
+def test_daemon_opens_what_it_needs_when_scripts_have_all_they_can_get(daemon):
+    """One script holds on to every file that it can open: others are served, loaded,
+    reloaded, and the log is rotated."""
+    d = daemon(WorkerThreads=2, MinFileInfoTime=50, preexec_fn=few(64))
+    greedy = d.script("kept = {} function main() local why while not why do "
+                      "kept[#kept + 1], why = io.open('data.txt') end return why end")
+    d.site.write("data.txt", "data")
+    assert d.get(greedy).text == "data.txt: Too many open files"
+    assert d.main("return 'a new script'").text == "a new script"
+    assert d.main("return tostring(pcall(io.lines, 'data.txt'))").text == "true", \
+        "the idle state made room"
+    assert d.get(greedy).text == "data.txt: Too many open files"
+    held = d.hold(d.script("kept = {} function main() local why while not why do "
+                           "kept[#kept + 1], why = io.open('data.txt') end Flush() Receive() "
+                           "return why end"))
+    assert "Too many open files" in d.main("return select(2, io.open('data.txt'))").text
+    assert "Too many open files" in d.main("return select(2, io.popen('true'))").text
+    assert d.main("return tostring(os.execute('exit 0'))").text == "true"
+    os.rename(d.log_path, d.log_path + ".1")
+    os.kill(d.pid, signal.SIGUSR1)
+    wait_until(lambda: "log reopened" in d.log(), "the log to be reopened")
+    os.kill(d.pid, signal.SIGHUP)
+    wait_until(lambda: "configuration reloaded" in d.log(), "the reload")
+    assert d.main("return 'a new script'").text == "a new script"
+    assert b"Too many open files" in held.end().response().raw
