@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "guard.h"
 #include "limit.h"
+#include "process.h"
 #include "reserve.h"
 #include "script.h"
 
@@ -59,6 +60,7 @@ void handle_note_child(lua_State *L, int change)
 void handle_forget(struct handles *h)
 {
     count(h, -h->open);
+    process_kill_left(h);
 }
 
 void handle_collected(struct handles *h)

@@ -38,7 +38,8 @@ bool handle_is_due(const struct handles *h);
 /* Garbage was collected. */
 void handle_collected(struct handles *h);
 
-/* The state is closed: none of its handles is left, whatever their number says. */
+/* The state is closed: none of its handles is left, whatever their number says, and its
+ * children that were left to themselves are killed. */
 void handle_forget(struct handles *h);
 
 /* Once, before there are scripts: evict(arg) closes some idle states, at once or soon,

@@ -237,6 +237,16 @@ static int drop_pipe(lua_State *L)
     return 0;
 }
 
+/* Of a pipe that was forgotten while its state goes on. What was written into it may be a
+ * mail that is to be sent, so its child is given its time, without waiting for it. */
+static int leave_pipe(lua_State *L)
+{
+    struct pipe_stream *p = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    handle_note_child(L, -1);
+    fclose(p->stream.f);
+    return process_leave(p->pid, script_handles(script_of(L))) ? 0 : await(L, p->pid);
+}
+
 /* What a handle still holds back when its state is closed goes where there is room for
  * it at once: nobody reads from a pipe of the script's own, or from some FIFO, any more.
  * The description is this handle's alone, but for those of the daemon's standard
@@ -256,11 +266,11 @@ static void never_wait(const luaL_Stream *stream)
 static int file_gc(lua_State *L)
 {
     luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
-    if (limit_of(L)->closing && stream->closef != NULL && stream->f != NULL) {
+    bool closing = limit_of(L)->closing;
+    if (closing && stream->closef != NULL && stream->f != NULL)
         never_wait(stream);
-        if (stream->closef == close_pipe)
-            stream->closef = drop_pipe;
-    }
+    if (stream->closef == close_pipe)
+        stream->closef = closing ? drop_pipe : leave_pipe;
     return guard_original(L);
 }
 

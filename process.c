@@ -16,7 +16,8 @@
 struct child {
     struct child *next;
     pid_t pid;
-    bool abandoned; /* nobody waits for it but process_reap */
+    bool abandoned;    /* nobody waits for it but process_reap */
+    const void *owner; /* who left it to itself; NULL: nobody */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -151,6 +152,47 @@ void process_abandon(pid_t pid)
     pthread_mutex_unlock(&lock);
     while (!known && !process_wait(pid, &status) && errno == EINTR)
         ; /* it is not likely to hang, too */
+}
+
+static bool is_alive(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0;
+}
+
+static int count_left_locked(const void *owner)
+{
+    int count = 0;
+    for (const struct child *c = children; c != NULL; c = c->next)
+        count += c->owner == owner && is_alive(c->pid);
+    return count;
+}
+
+bool process_leave(pid_t pid, const void *owner)
+{
+    pthread_mutex_lock(&lock);
+    struct child **link = find_locked(pid), *c = *link;
+    bool known = c != NULL, gone = known && reap_locked(link);
+    bool left = known && !gone && count_left_locked(owner) < PROCESS_LEFT_MAX;
+    if (left) {
+        c->abandoned = true;
+        c->owner = owner;
+    }
+    pthread_mutex_unlock(&lock);
+    return gone || left;
+}
+
+void process_kill_left(const void *owner)
+{
+    pthread_mutex_lock(&lock);
+    for (struct child *c = children; c != NULL; c = c->next) {
+        if (c->owner == owner) {
+            kill(-c->pid, SIGKILL);
+            c->owner = NULL;
+        }
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 void process_reap(void)

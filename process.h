@@ -24,7 +24,15 @@ bool process_wait(pid_t pid, int *status);
  * to die, perhaps because its disk hangs, is left to process_reap. Any thread. */
 void process_abandon(pid_t pid);
 
-/* Heartbeat: takes note of abandoned children that have died. Never blocks. */
+/* Leaves a child to itself and to process_reap, until process_kill_left(owner), whose
+ * caller never forgets that. false: it is still the caller's, for there is no memory, or
+ * `owner` has left as many as PROCESS_LEFT_MAX that live. Any thread. */
+#define PROCESS_LEFT_MAX 32
+bool process_leave(pid_t pid, const void *owner);
+void process_kill_left(const void *owner);
+
+/* Heartbeat: takes note of children of the above two kinds that have died. Never blocks.
+ */
 void process_reap(void);
 
 #endif

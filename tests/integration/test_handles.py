@@ -5,11 +5,12 @@ import os
 import resource
 import signal
 import threading
+import time
 
 import pytest
 
-from harm import children, descriptors, unharmed
-from servers import PATIENCE, SANITIZER, wait_until
+from harm import LIMIT, children, descriptors, unharmed
+from servers import PATIENCE, SANITIZER, read, wait_until
 
 DAEMON = {"LuaMaxStates": 4, "RequestTimeout": 60}
 KEPT = 40  # open handles of one state, at most; and some
@@ -59,6 +60,35 @@ def test_forgotten_child_is_no_zombie_after_its_request(solo):
     for _ in range(5):
         assert solo.get(page).text == "data"
         wait_until(lambda: not children(solo), "the child to be reaped")
+
+
+def test_forgotten_child_is_not_waited_for(solo):
+    """Nor killed, until its state is closed: what it was given may be a mail to be sent."""
+    page = solo.script("function main() if Env.QUERY_STRING == 'write' then "
+                       "io.popen('cat >mail; echo sent >>mail; exec sleep 1000', 'w'):write('hello ') "
+                       "end return 'done' end")
+    began = time.monotonic()
+    assert solo.get(page, "write").text == "done"
+    assert solo.get(page).text == "done"
+    assert time.monotonic() - began < PATIENCE
+    wait_until(lambda: read(solo.site.path("mail")) == "hello sent\n", "the child to have its time")
+    assert children(solo)
+    solo.site.write(page, "function main() return 'new' end")
+    wait_until(lambda: solo.get(page).text == "new", "the new script")
+    wait_until(lambda: not children(solo), "the child to be killed")
+
+
+def test_forgotten_children_that_live_on_are_bounded(daemon):
+    """The one that is too many is waited for, as long as the request may take."""
+    d = daemon(WorkerThreads=1, RequestTimeout=LIMIT * 5)
+    page = d.script("function main() io.popen('exec sleep 1000') return 'done' end")
+    d.any_errors = True
+    most = 0
+    for _ in range(40):
+        assert d.get(page).text == "done"
+        most = max(most, sum("\nState:\tZ" not in read("/proc/%s/status" % child)
+                             for child in children(d)))
+    assert 32 <= most <= 33
 
 
 def test_handles_that_are_in_use_stay_open(solo):
