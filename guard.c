@@ -15,29 +15,32 @@
  * `true`, or the finalizer that it must be. */
 #define FINALIZERS "luafcgid2.finalizers"
 
-/* For functions that hand on to the one they replaced, kept as their first upvalue. */
-static int all_results(lua_State *L, int status, lua_KContext context)
-{
-    (void)status;
-    (void)context;
-    return lua_gettop(L);
-}
-
+/* Not by lua_call: what was replaced must be no function that a script could get hold of,
+ * as any that is called can be, by debug and from a hook. */
 int guard_original(lua_State *L)
 {
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, all_results);
-    return lua_gettop(L);
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
 /* -- Coroutines: limits must reach the one that runs -- */
+
+/* Runs `co`, which has `count` arguments on its stack. False: it ended by an error, whose
+ * value is on top of L. Raises that of a broken limit. */
+static bool run(lua_State *L, lua_State *co, int count)
+{
+    int status = limit_resume(limit_of(L), co, L, count);
+    if (status == LUA_OK || status == LUA_YIELD)
+        return true;
+    limit_check(L);
+    lua_xmove(co, L, 1);
+    return false;
+}
 
 /* Resumes `co` with `count` values from the top of L. The number of values it gave, now
  * on top of L, or -1 and an error value. */
 static int resume(lua_State *L, lua_State *co, int count)
 {
-    if (lua_status(co) == LUA_OK && lua_gettop(co) == 0) {
+    if ((lua_status(co) == LUA_OK && lua_gettop(co) == 0) || limit_has_ended(co)) {
         lua_pushliteral(L, "cannot resume dead coroutine");
         return -1;
     }
@@ -46,11 +49,8 @@ static int resume(lua_State *L, lua_State *co, int count)
         return -1;
     }
     lua_xmove(L, co, count);
-    int status = limit_resume(limit_of(L), co, L, count);
-    if (status != LUA_OK && status != LUA_YIELD) {
-        lua_xmove(co, L, 1);
+    if (!run(L, co, count))
         return -1;
-    }
     int results = lua_gettop(co);
     if (!lua_checkstack(L, results + 1)) {
         lua_settop(co, 0);
@@ -109,13 +109,22 @@ static int guarded_handler(lua_State *L)
     return 1;
 }
 
+/* Nothing catches the error of a broken limit. The hook would raise the next one, but not
+ * where Lua had turned hooks off before: it does so again once an error is caught. */
+static int base_pcall(lua_State *L)
+{
+    int count = guard_original(L);
+    limit_check(L);
+    return count;
+}
+
 static int base_xpcall(lua_State *L)
 {
     luaL_checktype(L, 2, LUA_TFUNCTION);
     lua_pushvalue(L, 2);
     lua_pushcclosure(L, guarded_handler, 1);
     lua_replace(L, 2);
-    return guard_original(L);
+    return base_pcall(L);
 }
 
 /* Hooks are off in the coroutine that runs a finalizer or a hook, but not in one of the
@@ -128,12 +137,7 @@ static int guarded_call(lua_State *L)
     lua_State *co = lua_newthread(L);
     lua_insert(L, 1);
     lua_xmove(L, co, count + 1);
-    int status = limit_resume(limit_of(L), co, L, count);
-    if (status != LUA_OK && status != LUA_YIELD) {
-        lua_xmove(co, L, 1);
-        return lua_error(L);
-    }
-    return 0;
+    return run(L, co, count) ? 0 : lua_error(L);
 }
 
 /* Whether the metatable on top has a finalizer, which is guarded. */
@@ -202,10 +206,28 @@ static int guarded_setmetatable(lua_State *L)
     return guard_original(L);
 }
 
+/* The metatables that C functions have registered. They keep finalizers in C. */
+static void guard_registered(lua_State *L)
+{
+    lua_pushnil(L);
+    while (lua_next(L, LUA_REGISTRYINDEX)) {
+        if (lua_type(L, -2) == LUA_TSTRING && lua_istable(L, -1)) {
+            lua_pushliteral(L, "__gc");
+            lua_rawget(L, -2);
+            bool of_c = lua_iscfunction(L, -1);
+            lua_pop(L, 1);
+            if (!of_c)
+                guard_finalizer(L);
+        }
+        lua_pop(L, 1);
+    }
+}
+
 /* A finalizer may have been put into its metatable after setmetatable. That of files is
  * what it was at first. */
 static int guard_each_finalizer(lua_State *L)
 {
+    guard_registered(L);
     if (lua_getfield(L, LUA_REGISTRYINDEX, FINALIZERS) != LUA_TTABLE)
         return 0;
     lua_pushnil(L);
@@ -274,34 +296,48 @@ static int debug_setupvalue(lua_State *L)
     return guard_original(L);
 }
 
-/* For debug.getlocal and setlocal: whether the level that is meant is a C function's. The
- * original that is to be called has the one that replaced it below it. */
-static bool is_level_of_c(lua_State *L)
+/* For debug.getlocal and setlocal: finds the frame that is meant. Its coroutine, or NULL
+ * when there is none or it is a C function's. */
+static lua_State *frame_of_lua(lua_State *L, lua_Debug *ar)
 {
-    lua_Debug ar;
     int arg = lua_isthread(L, 1) ? 2 : 1;
     lua_State *of = arg == 2 ? lua_tothread(L, 1) : L;
     lua_Integer level = luaL_checkinteger(L, arg);
-    luaL_argcheck(L, level >= 0 && level < INT_MAX, arg, "level out of range");
-    bool of_c =
-        lua_getstack(of, (int)level, &ar) && lua_getinfo(of, "S", &ar) && *ar.what == 'C';
-    if (of == L) {
-        lua_pushinteger(L, level + 1);
-        lua_replace(L, arg);
-    }
-    return of_c;
+    luaL_argcheck(L, level >= 0 && level < INT_MAX && lua_getstack(of, (int)level, ar),
+                  arg, "level out of range");
+    lua_getinfo(of, "S", ar);
+    return *ar->what == 'C' ? NULL : of;
 }
 
 static int debug_getlocal(lua_State *L)
 {
+    lua_Debug ar;
     bool of_function = lua_isfunction(L, lua_isthread(L, 1) ? 2 : 1);
-    return !of_function && is_level_of_c(L) ? 0 : guard_original(L);
+    return !of_function && frame_of_lua(L, &ar) == NULL ? 0 : guard_original(L);
+}
+
+/* What has no name of its own is Lua's: it relies on what is there. Additional arguments
+ * are the script's. */
+static bool is_settable(lua_State *of, const lua_Debug *ar, int n)
+{
+    const char *name = lua_getlocal(of, ar, n);
+    if (name == NULL)
+        return true;
+    lua_pop(of, 1);
+    return *name != '(' || n < 0;
 }
 
 static int debug_setlocal(lua_State *L)
 {
-    if (is_level_of_c(L))
+    lua_Debug ar;
+    lua_State *of = frame_of_lua(L, &ar);
+    int n = (int)luaL_checkinteger(L, lua_isthread(L, 1) ? 3 : 2);
+    if (of == NULL)
         return luaL_error(L, "the variables of a C function cannot be set");
+    if (!lua_checkstack(of, 1))
+        return luaL_error(L, "stack overflow");
+    if (!is_settable(of, &ar, n))
+        return luaL_error(L, "only variables with a name can be set");
     return guard_original(L);
 }
 
@@ -312,10 +348,24 @@ static int debug_debug(lua_State *L)
     return 0;
 }
 
+/* Light ones, too: debug.upvalueid makes them, and C functions would take one with their
+ * own metatable for what it points to. */
 static int debug_setmetatable(lua_State *L)
 {
-    luaL_argcheck(L, lua_type(L, 1) != LUA_TUSERDATA, 1, "a userdata stays what it is");
+    luaL_argcheck(L, !lua_isuserdata(L, 1), 1, "a userdata stays what it is");
     return guarded_setmetatable(L);
+}
+
+/* C functions keep in it what they rely on. */
+static int debug_getuservalue(lua_State *L)
+{
+    lua_pushnil(L);
+    return 1;
+}
+
+static int debug_setuservalue(lua_State *L)
+{
+    return luaL_argerror(L, 1, "a userdata stays what it is");
 }
 
 /* -- Opening -- */
@@ -335,6 +385,7 @@ void guard_open(lua_State *L)
         const char *library, *name;
         lua_CFunction function;
     } replacements[] = {
+        {"_G", "pcall", base_pcall},
         {"_G", "xpcall", base_xpcall},
         {"_G", "setmetatable", guarded_setmetatable},
         {"_G", "getmetatable", visible_getmetatable},
@@ -348,6 +399,8 @@ void guard_open(lua_State *L)
         {LUA_DBLIBNAME, "setupvalue", debug_setupvalue},
         {LUA_DBLIBNAME, "getlocal", debug_getlocal},
         {LUA_DBLIBNAME, "setlocal", debug_setlocal},
+        {LUA_DBLIBNAME, "getuservalue", debug_getuservalue},
+        {LUA_DBLIBNAME, "setuservalue", debug_setuservalue},
     };
     for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
         lua_getglobal(L, replacements[i].library);

@@ -4,6 +4,7 @@
 #include "library.h"
 
 #include "buffer.h"
+#include "chunk.h"
 #include "clock.h"
 #include "guard.h"
 #include "handle.h"
@@ -36,14 +37,35 @@ static int all_results(lua_State *L, int status, lua_KContext context)
 
 /* -- Loading: source only, and remembered -- */
 
+/* Gives the function on top the value at `index` as its _ENV. */
+static void set_env(lua_State *L, int index)
+{
+    lua_pushvalue(L, index);
+    if (lua_setupvalue(L, -2, 1) == NULL)
+        lua_pop(L, 1);
+}
+
 static int base_load(lua_State *L)
 {
-    if (lua_gettop(L) < 3)
-        lua_settop(L, 3);
+    bool has_env = !lua_isnone(L, 4);
+    size_t len;
+    const char *text = lua_tolstring(L, 1, &len);
+    const char *name = luaL_optstring(L, 2, text == NULL ? "=(load)" : text);
     const char *mode = luaL_optstring(L, 3, "t");
-    lua_pushstring(L, strchr(mode, 't') != NULL ? "t" : "");
-    lua_replace(L, 3);
-    return guard_original(L);
+    if (text == NULL)
+        luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 5);
+    int status = text == NULL ? chunk_load_parts(L, name, mode)
+                              : chunk_load(L, text, len, name, mode);
+    limit_check(L);
+    if (status != LUA_OK) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    if (has_env)
+        set_env(L, 4);
+    return 1;
 }
 
 /* Pushes the chunk of a file, or a message. */
@@ -72,11 +94,8 @@ static int base_loadfile(lua_State *L)
         lua_insert(L, -2);
         return 2;
     }
-    if (has_env) {
-        lua_pushvalue(L, 3);
-        if (lua_setupvalue(L, -2, 1) == NULL)
-            lua_pop(L, 1);
-    }
+    if (has_env)
+        set_env(L, 3);
     return 1;
 }
 
@@ -330,12 +349,10 @@ static int os_setlocale(lua_State *L)
 {
     const char *wanted = luaL_optstring(L, 1, NULL);
     lua_settop(L, 2);
-    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 1); /* keeps `wanted` */
     lua_pushnil(L);
-    lua_pushvalue(L, 2);
-    if (lua_isnil(L, -1))
-        lua_pop(L, 1);
-    lua_call(L, lua_gettop(L) - 3, 1);
+    lua_replace(L, 1); /* to be told, not to set */
+    guard_original(L);
     if (wanted != NULL && lua_isstring(L, -1) && strcmp(wanted, lua_tostring(L, -1)) != 0)
         lua_pushnil(L);
     return 1;

@@ -7,6 +7,7 @@
 
 #include "buffer.h"
 #include "clock.h"
+#include "hookswitch.h"
 #include "memory.h"
 #include <lauxlib.h>
 #include <pthread.h>
@@ -140,7 +141,20 @@ void limit_note(struct limit *l, lua_State *L)
         buffer_free(&b);
 }
 
-/* Raises at every instruction. */
+/* No finalizer is to run in the time that there is no more. When memory is short Lua
+ * collects all the same, without finalizers. */
+static void stop_collecting(struct limit *l, lua_State *L)
+{
+    if (!lua_gc(L, LUA_GCISRUNNING, 0))
+        return;
+    lua_gc(L, LUA_GCSTOP, 0);
+    l->collects = true;
+}
+
+/* At every instruction: raises, or leaves the coroutine for good. There a caught error
+ * would not do. Lua goes on after it on the same C stack, so calls of pcall within each
+ * other may be nested by the hundred thousand; each error ends one of them, and takes
+ * longer the more there are. */
 static void on_instruction(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
@@ -149,15 +163,23 @@ static void on_instruction(lua_State *L, lua_Debug *ar)
         unhook(L);
         return;
     }
+    stop_collecting(l, L);
     limit_note(l, L);
+    if (L == l->running->L && l->running->below != NULL && lua_isyieldable(L)) {
+        lua_yield(L, 0);
+        return;
+    }
     lua_pushstring(L, limit_message(limit_broken(l)));
     lua_error(L);
 }
 
+/* Not only of the innermost coroutine: one that it was resumed by goes on next. */
 static void set_hooks(struct limit *l)
 {
-    for (struct limit_thread *t = l->running; t != NULL; t = t->below)
+    for (struct limit_thread *t = l->running; t != NULL; t = t->below) {
         lua_sethook(t->L, on_instruction, LUA_MASKCOUNT, 1);
+        hookswitch_on(t->L);
+    }
 }
 
 void limit_break(struct limit *l, enum limit_kind kind)
@@ -171,15 +193,23 @@ void limit_mend(struct limit *l)
 {
     l->kind = LIMIT_NONE;
     unhook(l->main.L); /* off others the hook takes itself */
+    if (l->collects)
+        lua_gc(l->main.L, LUA_GCRESTART, 0);
+    l->collects = false;
     free(l->where);
     l->where = NULL;
 }
 
 static void on_closing(lua_State *L, lua_Debug *ar)
 {
-    (void)ar;
     limit_break(limit_of(L), LIMIT_TIME);
-    lua_error(L);
+    on_instruction(L, ar);
+}
+
+/* The hook yields in the middle of a function, and stays. */
+bool limit_has_ended(lua_State *co)
+{
+    return lua_status(co) == LUA_YIELD && lua_gethook(co) == on_instruction;
 }
 
 /* The order matters: a signal after the push hooks `co` with the others, and one before
@@ -193,9 +223,14 @@ int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
         lua_sethook(co, on_instruction, LUA_MASKCOUNT, 1);
     else if (l->closing) /* one that was made before has no hook yet */
         lua_sethook(co, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
+    else if (lua_gethook(co) == on_instruction) /* that of the coroutine that made it */
+        unhook(co);
     int status = lua_resume(co, from, nargs);
     l->running = t.below;
-    return status;
+    if (status != LUA_YIELD || l->kind == LIMIT_NONE)
+        return status;
+    lua_settop(co, 0);
+    return LIMIT_ENDED;
 }
 
 /* -- The allocator -- */
@@ -320,9 +355,12 @@ void limit_disown(struct limit *l, struct buffer *b)
 
 void limit_check(lua_State *L)
 {
-    enum limit_kind kind = limit_broken(limit_of(L));
-    if (kind != LIMIT_NONE)
-        luaL_error(L, "%s", limit_message(kind));
+    struct limit *l = limit_of(L);
+    enum limit_kind kind = limit_broken(l);
+    if (kind == LIMIT_NONE)
+        return;
+    limit_note(l, L);
+    luaL_error(L, "%s", limit_message(kind));
 }
 
 int limit_raise_memory(lua_State *L)
@@ -375,12 +413,14 @@ static void on_signal(int number)
     note_name(watch, l);
 }
 
-void limit_init(void)
+bool limit_init(void)
 {
+    bool found = hookswitch_find();
     /* No SA_RESTART: a system call that the script waits in is to return. */
     struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
     sigaction(LIMIT_SIGNAL, &action, NULL);
+    return found;
 }
 
 struct limit_watch *limit_watch_create(int worker)

@@ -38,6 +38,7 @@ struct limit {
     struct limit_thread *volatile running;
     volatile int kind; /* enum limit_kind */
     bool closing;      /* lua_close is at work */
+    bool collects;     /* but for the broken limit Lua would collect garbage */
     char *where;       /* malloc'ed traceback of where it struck, or NULL */
     size_t grown,
         denied_at; /* bytes; to tell a denial that a collection could not cure */
@@ -92,16 +93,21 @@ void limit_note(struct limit *l, lua_State *L);
 /* What the broken limit's error says. */
 const char *limit_message(enum limit_kind kind);
 
-/* lua_resume for library.c: `co` joins the running coroutines of `l` meanwhile. */
+/* lua_resume for guard.c: `co` joins the running coroutines of `l` meanwhile. When a limit
+ * is broken and has ended it, LIMIT_ENDED, without values or an error on its stack: it may
+ * not be resumed again. */
+#define LIMIT_ENDED (-1)
 int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs);
+bool limit_has_ended(lua_State *co);
 
 /* -- Deadlines of threads that run Lua -- */
 
 struct limit_watch; /* one thread's */
 
 /* Process-wide, once, before any thread: installs the handler of the signal that
- * limit_watch_check sends. */
-void limit_init(void);
+ * limit_watch_check sends. False when loops in finalizers, and where else Lua has turned
+ * hooks off, cannot be ended (hookswitch.h). */
+bool limit_init(void);
 
 /* Called by the thread to be watched: unblocks the signal in it. NULL: out of memory. */
 struct limit_watch *limit_watch_create(int worker);

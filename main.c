@@ -440,7 +440,9 @@ int main(int argc, char **argv)
     pidfile_write();
     notify_start();
     FCGX_Init();
-    limit_init();
+    if (!limit_init())
+        log_warning(
+            "loops in finalizers (__gc) cannot be ended: Lua is not built as usual");
     struct service *service = start(config, listener);
     config_unref(config);
     notify_send("READY=1");

@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "buffer.h"
+#include "chunk.h"
 #include "directory.h"
 #include "guard.h"
 #include "handle.h"
@@ -175,7 +176,7 @@ static int load_text(lua_State *L, const struct buffer *text, const char *name)
         len = end == NULL ? 0 : len - (size_t)(end - data); /* keeps the newline */
         data = end == NULL ? "" : end;
     }
-    return luaL_loadbufferx(L, data, len, name, "t");
+    return chunk_load(L, data, len, name, "t");
 }
 
 static int append_bytecode(lua_State *L, const void *data, size_t len, void *buffer)
@@ -200,21 +201,30 @@ static int compile(lua_State *L)
     return 0;
 }
 
-static void compile_text(struct script_code *code, const struct buffer *text,
-                         const struct config *config)
+/* False with `error` filled when there was no time for it: another time there may be. */
+static bool compile_text(struct script_code *code, const struct buffer *text,
+                         const struct config *config, struct script_error *error)
 {
-    struct limit limit = {.max = (size_t)config->script_memory_limit};
+    struct limit limit = {.max = (size_t)config->script_memory_limit, .name = code->path};
     lua_State *L = limit_newstate(&limit);
     if (L == NULL) {
         set_error(&code->error, 500, "out of memory");
-        return;
+        return true;
     }
     struct compilation c = {code, text};
     lua_pushcfunction(L, compile);
     lua_pushlightuserdata(L, &c);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+    limit_enter(&limit);
+    bool ok = lua_pcall(L, 1, 0, 0) == LUA_OK;
+    limit_leave(&limit);
+    bool late = limit_broken(&limit) == LIMIT_TIME;
+    if (late)
+        set_error(error, 504,
+                  "time limit exceeded (RequestTimeout) while the script was compiled");
+    else if (!ok)
         set_error(&code->error, 500, lua_tostring(L, -1));
     limit_close(&limit);
+    return !late;
 }
 
 struct script_code *script_compile(const char *path, const struct config *config,
@@ -222,21 +232,21 @@ struct script_code *script_compile(const char *path, const struct config *config
 {
     struct buffer text = {0};
     struct script_code *code = calloc(1, sizeof *code);
-    int failure = code == NULL || (code->path = strdup(path)) == NULL
-                      ? ENOMEM
-                      : source_read(path, config->script_root, &code->source, &text);
-    if (failure != 0) {
-        set_error(error, status_of_errno(failure), strerror(failure));
-        buffer_free(&text);
-        if (code != NULL)
-            free(code->path);
+    if (code == NULL || (code->path = strdup(path)) == NULL) {
+        set_error(error, 500, strerror(ENOMEM));
         free(code);
         return NULL;
     }
     atomic_init(&code->references, 1);
-    compile_text(code, &text, config);
+    int failure = source_read(path, config->script_root, &code->source, &text);
+    if (failure != 0)
+        set_error(error, status_of_errno(failure), strerror(failure));
+    bool ok = failure == 0 && compile_text(code, &text, config, error);
     buffer_free(&text);
-    return code;
+    if (ok)
+        return code;
+    script_code_unref(code);
+    return NULL;
 }
 
 const struct script_error *script_code_error(const struct script_code *code)

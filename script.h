@@ -23,9 +23,10 @@ struct script_error {
 
 void script_error_clear(struct script_error *e);
 
-/* Reads and compiles a file. NULL with `error` filled when it cannot be read (404, 403):
- * nothing of that is remembered. A file that was read but does not compile gives a code
- * too, one that knows only its version and its error. */
+/* Reads and compiles a file, under the limits of `config` and the calling thread's time.
+ * NULL with `error` filled when it cannot be read (404, 403), or there is no time to
+ * compile it (504): nothing of that is remembered. A file that was read but does not
+ * compile gives a code too, one that knows only its version and its error. */
 struct script_code *script_compile(const char *path, const struct config *config,
                                    struct script_error *error);
 

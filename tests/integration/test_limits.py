@@ -132,6 +132,24 @@ RUNNING = [
                                    "end end}) collectgarbage() while true do end", ""),
     ("__gc is pcall", "setmetatable({}, {__gc = pcall, __call = function() while true do end "
                       "end}) collectgarbage() while true do end", ""),
+    ("__gc given later", "local m = {__gc = true} setmetatable({}, m) m.__gc = function() "
+                         "while true do end end collectgarbage()", ""),
+    ("__gc given later to many", "local m = {__gc = true} for i = 1, 1000 do setmetatable({}, m) "
+     "end m.__gc = function() while true do end end while true do collectgarbage() end", ""),
+    ("__gc given later, of garbage", "local m = {__gc = true} while true do setmetatable({}, m) "
+     "m.__gc = function() while true do pcall(error) end end end", ""),
+    ("__gc given by rawset", "local m = {__gc = 1} setmetatable({}, m) rawset(m, '__gc', "
+     "function() while true do pcall(function() while true do end end) end end) "
+     "while true do pcall(collectgarbage) end", ""),
+    ("__gc given by another __gc", "local m = {__gc = true} setmetatable({}, m) "
+     "setmetatable({}, {__gc = function() m.__gc = function() while true do end end end}) "
+     "collectgarbage()", ""),
+    ("__gc of files", "io.open('/dev/null'):close() getmetatable(io.stdout).__gc = function() "
+                      "while true do end end collectgarbage()", ""),
+    ("__gc of files by __index", "io.open('/dev/null'):close() io.stdout.__index.__gc = function() "
+                                 "while true do end end collectgarbage()", ""),
+    ("__gc in a coroutine, given later", "local m = {__gc = true} setmetatable({}, m) "
+     "m.__gc = function() while true do end end coroutine.wrap(collectgarbage)()", ""),
     ("allocations", "local t while true do t = {t and nil} end", ""),
     ("strings", "local i = 0 while true do i = i + 1 local s = 'x' .. i end", ""),
     ("closures", "while true do local f = function() return f end end", ""),
@@ -147,6 +165,32 @@ RUNNING = [
      "while true do pcall(debug.sethook, main) end end)()", ""),
     ("sethook loop", "debug.sethook(function() while true do end end, 'l') local x = 1 x = 2",
      ""),
+    ("handler of sethook's error", "xpcall(function() debug.sethook(function() error('x') end, '', "
+     "1000) while true do end end, function() while true do end end)", ""),
+    ("handler of sethook's error that catches", "while true do xpcall(function() "
+     "debug.sethook(error, 'c') print() end, function() while true do pcall(function() "
+     "while true do end end) end end) end", ""),
+    ("__tostring of sethook's error", "debug.sethook(function() error(setmetatable({}, "
+     "{__tostring = function() while true do end end})) end, '', 1000) while true do end", ""),
+    ("handler of __gc's error", "local m = {__gc = true} setmetatable({}, m) m.__gc = function() "
+     "xpcall(error, function() while true do end end) end collectgarbage()", ""),
+    ("pcall nest in a coroutine", "coroutine.wrap(function() local function f() "
+                                  "while true do pcall(f) end end f() end)()", ""),
+    ("pcall nest in coroutines", "local function f() while true do pcall(f) end end "
+     "local function deep(n) if n == 0 then f() end while true do pcall(coroutine.wrap(deep), "
+     "n - 1) end end deep(20)", ""),
+    ("xpcall nest in a coroutine", "coroutine.wrap(function() local function f() while true do "
+     "xpcall(f, debug.traceback) end end f() end)()", ""),
+    ("pcall nest of metamethods in a coroutine", "local t = setmetatable({}, {}) "
+     "getmetatable(t).__index = function() while true do pcall(function() return t.x end) end end "
+     "coroutine.wrap(function() return t.x end)()", ""),
+    ("pcall nest in a coroutine that is resumed again", "local co = coroutine.create(function() "
+     "local function f() while true do pcall(f) end end f() end) "
+     "while true do coroutine.resume(co) end", ""),
+    ("pcall nest in a coroutine that sorts", "coroutine.wrap(function() local function f() "
+     "while true do pcall(table.sort, {1, 2}, f) end end f() end)()", ""),
+    ("pcall nest that yields", "local function f() while true do pcall(f) coroutine.yield() end "
+     "end local co = coroutine.wrap(f) while true do co() end", ""),
     ("removed standard library", "_G.debug, _G.coroutine, _G.setmetatable = nil "
                                  "while true do end", ""),
     ("Receive in a loop", "while true do Receive() end", ""),
@@ -162,6 +206,19 @@ def test_time_limit_beats(solo, code, prelude):
     with unharmed(solo):
         check_beaten(solo, page)
     assert solo.get(page).text == "1", "the state was used again"
+
+
+def test_time_limit_beats_a_finalizer_given_to_con(solo):
+    """Whose metatable is the daemon's: the next con has the finalizer, and the next but one
+    sees it collected."""
+    page = solo.script("function main(env, con) if env.QUERY_STRING == 'give' then "
+                       "debug.getmetatable(con).__gc = function() while true do end end end "
+                       "if env.QUERY_STRING == 'bad' then con = nil collectgarbage() end "
+                       "return 'as ever' end")
+    with unharmed(solo):
+        assert [solo.get(page, query).text for query in ("give", "", "")] == ["as ever"] * 3
+        check_beaten(solo, page)
+        assert solo.get(page).text == "as ever"
 
 
 # -- at load --
@@ -184,6 +241,46 @@ def test_time_limit_beats_at_load(solo, code):
     with unharmed(solo):
         for _ in range(2):
             check_beaten(solo, page)
+        solo.site.write(page, "function main() return 'mended' end")
+        wait_until(lambda: solo.get(page).text == "mended", "the script that was mended")
+
+
+# -- while text is compiled --
+
+# Labels are compared with those before them in their block, which may have 32,767.
+LABELS = "".join("::a%d::x()" % n for n in range(32000))
+TEXTS = {
+    "labels": "do %s end " % LABELS,
+    "gotos": "do local x %s ::a:: x = x end " % ("goto a " * 10000),
+    "names from outside": "do " + "".join("local %s function f%d() " % (
+        ",".join("v%d_%d" % (depth, n) for n in range(190)), depth) for depth in range(180)) +
+        "x = x " * 20000 + "end " * 181,
+}
+ENOUGH = {"labels": 30, "gotos": 40, "names from outside": 8}  # for some seconds
+
+
+@pytest.mark.parametrize("how", ["load(text)", "local n = 0 load(function() n = n + 1 "
+                                 "return n == 1 and text or nil end)",
+                                 "loadfile('text')", "pcall(dofile, 'text')",
+                                 "while true do pcall(load, text) end"])
+def test_time_limit_beats_compiling(solo, how):
+    solo.site.write("text", TEXTS["labels"] * ENOUGH["labels"])
+    page = counting(solo, "local text = io.open('text'):read('a') %s" % how)
+    with unharmed(solo):
+        assert solo.get(page).text == "1"
+        check_beaten(solo, page)
+        assert solo.get(page).text == "1"
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_time_limit_beats_compiling_the_script(solo, text):
+    page = solo.script("")
+    with unharmed(solo):
+        solo.site.write(page, TEXTS[text] * ENOUGH[text] + "function main() return 'never' end")
+        for _ in range(2):
+            with at_the_limit():
+                check_page(solo.get(page), 504)
+            solo.expect_error(MESSAGE + " while the script was compiled")
         solo.site.write(page, "function main() return 'mended' end")
         wait_until(lambda: solo.get(page).text == "mended", "the script that was mended")
 
