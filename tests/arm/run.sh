@@ -66,7 +66,8 @@ in_tree() {
 # Those that neither execute themselves, which qemu can't, nor need minutes in it.
 units="test_header test_notify test_pidfile test_realm test_record test_request test_session \
     test_sha256 test_source test_value"
-core="test_scripts test_response test_lf test_modules test_webservers test_heartbeat"
+core="test_scripts test_response test_lf test_modules test_webservers test_heartbeat \
+    test_large_files"
 # On the smallest of the processors more of them.
 more="test_errors test_signals test_socket"
 
