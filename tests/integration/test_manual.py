@@ -1,0 +1,100 @@
+"""The examples of luafcgid2-lua(3) are run as they stand there."""
+
+import collections
+import os
+import re
+import sqlite3
+import subprocess
+import threading
+
+import pytest
+
+from servers import ROOT
+
+DAEMON = {"WorkerThreads": 4}
+MAN = os.path.join(ROOT, "etc/man/luafcgid2-lua.3")
+DATABASE = "/var/lib/luafcgid2/visits.db"
+CLIENTS, VISITS = 16, 25
+
+
+def literals():
+    """The displayed texts, without the page's own markup."""
+    with open(MAN, encoding="ascii") as f:
+        found = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", f.read(), re.M | re.S)
+    return [text.replace(r"\e", "\\") for text in found]
+
+
+SCRIPTS = [text for text in literals() if re.search(r"^function (main|handler)\(", text, re.M)]
+SQLITE, = [text for text in SCRIPTS if "luasql" in text]
+
+
+@pytest.mark.parametrize("source", [s for s in SCRIPTS if s != SQLITE],
+                         ids=lambda s: s.strip().splitlines()[-2].strip())
+def test_example_runs(web, source):
+    page = web.script(source)
+    for query, body in ("", b""), ("state", b"who=Ada&who=%3CBob%3E&colour=r+d"):
+        response = web.post(page, body, query=query)
+        assert response.status in (200, 303, 404), response
+
+
+def test_there_are_examples_of_each_style():
+    assert len(SCRIPTS) >= 9
+
+
+def needs(module, package):
+    done = subprocess.run(["lua5.3", "-e", "require '%s'" % module], check=False,
+                          stderr=subprocess.DEVNULL)
+    return pytest.mark.skipif(done.returncode != 0, reason=package + " is not installed")
+
+
+@pytest.fixture
+def visits(scratch):
+    """A database that is made as the page says."""
+    path = os.path.join(scratch(), "visits.db")
+    command, = [text for text in literals() if text.startswith("sqlite3 ")]
+    assert DATABASE in command
+    subprocess.run(["sh", "-ec", command.replace(DATABASE, path)], check=True, timeout=30,
+                   stdout=subprocess.PIPE)
+    return path
+
+
+@needs("luasql.sqlite3", "lua-sql-sqlite3")
+def test_database_of_the_example_loses_no_write_of_16_clients(daemon, visits):
+    d = daemon(WorkerThreads=CLIENTS, LuaMaxStates=CLIENTS)
+    assert SQLITE.count(DATABASE) == 1
+    page = d.script(SQLITE.replace(DATABASE, visits))
+    answers = collections.Counter()
+
+    def client():
+        for _ in range(VISITS):
+            response = d.get(page)
+            answers[response.status, response.text.startswith("Visit number ")] += 1
+    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {(200, True): CLIENTS * VISITS}
+    with sqlite3.connect(visits) as database:
+        assert database.execute("SELECT n FROM visits").fetchall() == [(CLIENTS * VISITS,)]
+    assert d.get(page).text == "Visit number %d" % (CLIENTS * VISITS + 1)
+
+
+LOCKS = """
+local lfs = require "lfs"
+function main()
+    local file = io.open("shared", "a")
+    local locked, dir = lfs.lock(file, "w"), lfs.lock_dir(Dir())
+    Flush() Receive()
+    Send(tostring(locked), " ", tostring(dir ~= nil))
+    if dir then dir:free() end
+    file:close()
+end"""
+
+
+@needs("lfs", "lua-filesystem")
+def test_of_the_locks_of_lfs_only_a_directory_keeps_states_apart(web):
+    """Should lfs.lock do it one day, the page is to say so."""
+    page = web.script(LOCKS)
+    first, second = web.hold(page), web.hold(page)
+    assert [c.end().response().raw for c in (first, second)] == [b"true true", b"true false"]
