@@ -67,8 +67,8 @@ const char *headers_strerror(enum headers_result result)
         [HEADERS_OK] = "no error",
         [HEADERS_BAD_NAME] = "not a header name",
         [HEADERS_BAD_VALUE] = "a header must not contain CR, LF or NUL",
-        [HEADERS_TOO_LARGE] = "the headers of a response are limited to 64 KiB "
-                              "and 1000 lines",
+        [HEADERS_TOO_LARGE] = ("the headers of a response are limited to 64 KiB "
+                               "and 1000 lines"),
         [HEADERS_NO_MEMORY] = "out of memory",
     };
     return texts[result];

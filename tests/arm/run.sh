@@ -54,15 +54,6 @@ trap 'exit 143' TERM HUP
 inside=${work#"$tree"}
 copy_source "$work/source"
 
-# in_tree COMMAND...: in the tree, with /proc, which goes together with the command.
-in_tree() {
-    # shellcheck disable=SC2016 # for the inner shell
-    unshare --mount --propagation private sh -c \
-        'mount -t proc proc "$0/proc" && exec chroot "$0" env -i \
-            PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI="${CI-}" "$@"' \
-        "$tree" "$@"
-}
-
 # Those that neither execute themselves, which qemu can't, nor need minutes in it.
 units="test_header test_notify test_pidfile test_realm test_record test_request test_session \
     test_sha256 test_source test_value"

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # top comes from whoever sources this
-# Debian trees for tests: sourced by the run.sh of tests/service and tests/arm, with $top
-# the top of the source.
+# Debian trees for tests: sourced by the scripts of tests/ that want some, with $top the top of
+# the source.
 #
 # SUITE=trixie makes them of that release of Debian; otherwise they are of this system's.
 #
@@ -102,6 +102,15 @@ make_tree() {
     keep "$suite-base" "$suite" build_base
     base=$tree
     keep "$suite-$name" "$suite $*" build_tree "$@"
+}
+
+# in_tree COMMAND...: in the tree, with /proc, which goes together with the command.
+in_tree() {
+    # shellcheck disable=SC2016 # for the inner shell
+    unshare --mount --propagation private sh -c \
+        'mount -t proc proc "$0/proc" && exec chroot "$0" env -i \
+            PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI="${CI-}" "$@"' \
+        "$tree" "$@"
 }
 
 # copy_source DIRECTORY: what git has or would take, as it is in the working tree; without
