@@ -139,6 +139,8 @@ void connection_release(struct connections *set, struct connection *c, FCGX_Requ
         connection_drain(c);
     keep = keep && c->keep && c->ended && c->output == CONNECTION_OK &&
            !atomic_load(&set->stopping);
+    if (connection_is_cut_short(c) && !connection_cut(set, r, c))
+        return;
     if (!keep || c->body == CONNECTION_ABORTED)
         let_go(set, r, c);
     else if (connection_await_next(c))
@@ -172,7 +174,7 @@ struct connections *connections_create(int listener, const struct config *config
     if (set->table && set->poller && listener_peers_create(&set->peers) &&
         FCGX_Init() == 0) {
         set->deferred_end = &set->deferred;
-        if (listener < 0 || poller_add(set->poller, listener, LISTENER_COOKIE))
+        if (listener < 0 || poller_add(set->poller, listener, LISTENER_COOKIE, false))
             return set;
         error = errno;
     }

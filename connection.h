@@ -54,6 +54,11 @@ void connections_sweep(struct connections *set, const struct config *config);
  * NULL. Any thread, once. */
 void connections_stop(struct connections *set);
 
+/* The process is about to end, though workers still have requests: tells their peers that
+ * the responses which have begun are not whole. The workers may write no more of these.
+ * Any thread, once; does not block. */
+void connections_cut_all(struct connections *set);
+
 /* How many are open. */
 size_t connections_count(const struct connections *set);
 
@@ -89,11 +94,11 @@ enum connection_status {
 enum connection_status connection_read(struct connection *c, void *data, size_t size,
                                        size_t *got, int64_t timeout);
 
-/* Writes `len` bytes made of `parts` as FCGI_STDOUT records, and with `end` the records
- * that end the request (FastCGI 5.5; protocol status FCGI_REQUEST_COMPLETE): all of it in
- * one system call when the socket takes it. Waits at most `timeout` ms (< 0: for ever)
- * without progress. What is not CONNECTION_OK stays, and costs no system call any more.
- * `parts` is changed. Call it once with `end`. */
+/* Writes the bytes of `parts`, at most 64, as FCGI_STDOUT records, and with `end` the
+ * records that end the request (FastCGI 5.5; protocol status FCGI_REQUEST_COMPLETE): all
+ * of it in one system call when the socket takes it. Waits at most `timeout` ms (< 0: for
+ * ever) without progress. What is not CONNECTION_OK stays, and costs no system call any
+ * more. `parts` is changed. Call it once with `end`. */
 enum connection_status connection_write(struct connection *c, struct iovec *parts,
                                         int count, bool end, int64_t timeout);
 
@@ -102,9 +107,12 @@ bool connection_wants_keep(const struct connection *c);
 
 /* The request is over: frees what FCGX_Accept_r allocated, then parks the connection, if
  * `keep` and the peer asked for it and the response was written with `end`, or closes it.
- * What is left of the body is dropped first: at most 256 KiB and for 2 s, in the poller
- * and not here, or the connection closes after all. Never blocks (but for up to a second
- * when stopping); a close never cuts off what was written. `c` is no longer the caller's.
+ * A response that has begun and is not whole is followed by a record with which every web
+ * server tells an error from an end, as soon as the peer takes it, for WriteTimeout at
+ * most. What is left of the body is dropped first: at most 256 KiB and for 2 s, in the
+ * poller and not here, or the connection closes after all. Never blocks (but for up to a
+ * second when stopping); a close never cuts off what was written. `c` is no longer the
+ * caller's.
  */
 void connection_release(struct connections *set, struct connection *c, FCGX_Request *fcgi,
                         bool keep);

@@ -29,7 +29,7 @@ enum {
     DIRECT_TAIL = 4096,
     MAX_STRAYS = 1000, /* records in one body that are none of it */
     BATCH_RECORDS = 32,
-    BATCH_PARTS = 2 * BATCH_RECORDS + 1,
+    BATCH_PARTS = 2 * BATCH_RECORDS + 8,
 };
 
 /* -- The head -- */
@@ -342,14 +342,15 @@ static void advance(struct iovec **parts, int *count, size_t n)
     }
 }
 
-static enum connection_status send_all(struct connection *c, struct iovec *parts,
+/* `*parts` moves to what was not sent. */
+static enum connection_status send_all(struct connection *c, struct iovec **parts,
                                        int count, int64_t timeout)
 {
     while (count > 0) {
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = (iov_count)count};
+        struct msghdr message = {.msg_iov = *parts, .msg_iovlen = (iov_count)count};
         ssize_t n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n >= 0) {
-            advance(&parts, &count, (size_t)n);
+            advance(parts, &count, (size_t)n);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             enum connection_status status = wait_for(c->fd, POLLOUT, timeout);
             if (status != CONNECTION_OK)
@@ -374,27 +375,26 @@ static void batch_add(struct batch *b, void *data, size_t len)
     b->parts[b->count++] = (struct iovec){data, len};
 }
 
-/* Takes from `parts` what fits. `left` is the total still to be sent, `open` what is to
- * come of the record whose header was the last. */
-static void batch_fill(struct batch *b, uint16_t id, struct iovec **parts, size_t *left,
-                       size_t *open)
+/* Takes from the `count` parts what fits: whole records. `left` is the total still to be
+ * sent. */
+static void batch_fill(struct batch *b, uint16_t id, struct iovec **parts, int count,
+                       size_t *left)
 {
-    while (*left > 0 && b->count < BATCH_PARTS - 2) {
-        if (*open == 0) {
-            if (b->records == BATCH_RECORDS)
-                return;
-            *open = *left < RECORD_MAX_STDOUT ? *left : RECORD_MAX_STDOUT;
-            uint8_t *header = b->headers[b->records++];
-            batch_add(b, header, record_put_header(header, RECORD_STDOUT, id, *open));
+    while (*left > 0 && b->records < BATCH_RECORDS &&
+           b->count + count + 2 <= BATCH_PARTS) {
+        size_t open = *left < RECORD_MAX_STDOUT ? *left : RECORD_MAX_STDOUT;
+        uint8_t *header = b->headers[b->records++];
+        batch_add(b, header, record_put_header(header, RECORD_STDOUT, id, open));
+        *left -= open;
+        while (open > 0) {
+            while ((*parts)->iov_len == 0)
+                (*parts)++;
+            size_t n = (*parts)->iov_len < open ? (*parts)->iov_len : open;
+            batch_add(b, (*parts)->iov_base, n);
+            (*parts)->iov_base = (uint8_t *)(*parts)->iov_base + n;
+            (*parts)->iov_len -= n;
+            open -= n;
         }
-        while ((*parts)->iov_len == 0)
-            (*parts)++;
-        size_t n = (*parts)->iov_len < *open ? (*parts)->iov_len : *open;
-        batch_add(b, (*parts)->iov_base, n);
-        (*parts)->iov_base = (uint8_t *)(*parts)->iov_base + n;
-        (*parts)->iov_len -= n;
-        *left -= n;
-        *open -= n;
     }
 }
 
@@ -405,23 +405,57 @@ static void batch_close(struct batch *b, uint16_t id)
     batch_add(b, b->closing, n);
 }
 
+/* Whether a record begins with this part, and none of it was sent. */
+static bool begins_record(const struct batch *b, const struct iovec *part)
+{
+    const uint8_t *at = part->iov_base;
+    if (at == b->closing)
+        return true;
+    for (int i = 0; i < b->records; i++)
+        if (at == b->headers[i])
+            return true;
+    return false;
+}
+
+/* The peer takes no more, and may have got a part of a record: the rest of it is kept. */
+static void keep_rest(struct connection *c, const struct batch *b,
+                      const struct iovec *unsent)
+{
+    int n = 0, count = (int)(b->parts + b->count - unsent);
+    while (n < count && !begins_record(b, &unsent[n]))
+        n++;
+    connection_keep_rest(c, unsent, n);
+}
+
 enum connection_status connection_write(struct connection *c, struct iovec *parts,
                                         int count, bool end, int64_t timeout)
 {
-    size_t left = 0, open = 0;
+    size_t left = 0;
     for (int i = 0; i < count; i++)
         left += parts[i].iov_len;
     if (c->ended && left + end > 0)
         return CONNECTION_ABORTED;
+    if (c->output != CONNECTION_OK || left + end == 0)
+        return c->output;
+    if (atomic_exchange(&c->stage, STAGE_WRITING) == STAGE_CUT) {
+        atomic_store(&c->stage, STAGE_CUT);
+        return CONNECTION_ABORTED;
+    }
     while (c->output == CONNECTION_OK && (left > 0 || (end && !c->ended))) {
         struct batch b;
         b.count = b.records = 0;
-        batch_fill(&b, c->id, &parts, &left, &open);
+        batch_fill(&b, c->id, &parts, count, &left);
         if (left == 0 && end) {
             batch_close(&b, c->id);
             c->ended = true;
         }
-        c->output = send_all(c, b.parts, b.count, timeout);
+        struct iovec *unsent = b.parts;
+        c->output = send_all(c, &unsent, b.count, timeout);
+        if (c->output == CONNECTION_TIMEOUT)
+            keep_rest(c, &b, unsent);
     }
+    if (c->output == CONNECTION_OK)
+        atomic_store_explicit(&c->stage, c->ended ? STAGE_WHOLE : STAGE_OPEN,
+                              memory_order_release);
     return c->output;
 }

@@ -149,6 +149,7 @@ static void begin_request(struct connection_reader *r, struct connection *c, siz
     c->id = c->head.id;
     c->keep = c->head.keep;
     c->ended = false;
+    atomic_store_explicit(&c->stage, STAGE_NONE, memory_order_relaxed);
     c->body = CONNECTION_OK;
     c->content = c->padding = 0;
     c->strays = 0;
@@ -303,6 +304,14 @@ static enum look look_linger(struct connection_reader *r, struct connection *c)
     return LOOK_MORE;
 }
 
+static enum look look_cut(struct connection *c)
+{
+    enum connection_status status = connection_send_cut(c);
+    return status == CONNECTION_OK    ? LOOK_MORE
+           : status == CONNECTION_END ? LOOK_LINGER
+                                      : LOOK_CLOSE;
+}
+
 static void begin_linger(struct connection *c)
 {
     connection_forget_pending(c);
@@ -322,6 +331,8 @@ static enum look look_once(struct connections *set, struct connection_reader *r,
         return look_drain(set, r, c);
     case KIND_LINGER:
         return look_linger(r, c);
+    case KIND_CUT:
+        return look_cut(c);
     default:
         return look_head(set, r, c);
     }

@@ -4,6 +4,7 @@
  *     connection.c          the life of the set; waiting, letting go
  *     connection_accept.c   how connections come in
  *     connection_look.c     what is done with bytes that no request has used
+ *     connection_cut.c      responses that are not whole, and what tells the peer so
  *     connection_sweep.c    which connections are closed without being asked
  *     connection_slot.c     the table, and who owns a connection of it
  *
@@ -31,6 +32,7 @@ enum connection_kind {
     KIND_IDLE,   /* the first byte of the next request: KeepAliveTimeout */
     KIND_DRAIN,  /* the rest of a body that the script did not read: CLOSING_TIME */
     KIND_LINGER, /* the peer to have read our last bytes and to close: CLOSING_TIME */
+    KIND_CUT,    /* room for the record that a response is not whole: WriteTimeout */
 };
 
 struct poller_event;
@@ -54,7 +56,7 @@ struct connections {
     struct connection *deferred, **deferred_end;
     atomic_bool any_deferred; /* read without the lock */
 
-    atomic_uint limits[KIND_LINGER + 1]; /* ms that each kind may wait; 0: for ever */
+    atomic_uint limits[KIND_CUT + 1]; /* ms that each kind may wait; 0: for ever */
     atomic_bool stopping;
     atomic_uint count;
     atomic_bool accept_again;   /* more may wait in the listening socket's queue */
@@ -83,20 +85,30 @@ static inline size_t connection_reader_room(const struct connection_reader *r)
     return r->feed.size - RECORD_PACK_ROOM;
 }
 
-/* `word`, `since` and `kind` are atomic. All else belongs to the owner: who moved `word`
- * to BUSY, until who moves it on. `next` is under the set's lock while the connection is
- * in one of its lists. */
+/* How far the response is. */
+enum connection_stage {
+    STAGE_NONE,    /* nothing of it has gone out */
+    STAGE_OPEN,    /* some records have, the last of them whole */
+    STAGE_WRITING, /* its worker writes, or the peer has a part of a record */
+    STAGE_WHOLE,
+    STAGE_CUT, /* it is not whole, and no more of it goes out */
+};
+
+/* `word`, `since`, `kind` and `stage` are atomic. All else belongs to the owner: who
+ * moved `word` to BUSY, until who moves it on. `next` is under the set's lock while the
+ * connection is in one of its lists. */
 struct connection {
-    atomic_uint word;  /* generation << 3 | state, see connection_slot.c */
-    atomic_uint since; /* clock_ticks(): when it began to wait */
-    atomic_uchar kind; /* enum connection_kind */
-    bool added;        /* the poller has it */
-    bool again;        /* bytes, or the end, may be there that no event will tell of */
-    bool keep;         /* FCGI_KEEP_CONN of this request */
-    bool ended;        /* the response is complete */
-    uint8_t padding;   /* still to come behind `content` */
-    uint16_t strays;   /* records in the body that were none of it */
-    uint16_t id;       /* of this request */
+    atomic_uint word;   /* generation << 3 | state, see connection_slot.c */
+    atomic_uint since;  /* clock_ticks(): when it began to wait */
+    atomic_uchar kind;  /* enum connection_kind */
+    atomic_uchar stage; /* enum connection_stage; a stop cuts off what is STAGE_OPEN */
+    bool added;         /* the poller has it */
+    bool again;         /* bytes, or the end, may be there that no event will tell of */
+    bool keep;          /* FCGI_KEEP_CONN of this request */
+    bool ended;         /* the response is complete */
+    uint8_t padding;    /* still to come behind `content` */
+    uint16_t strays;    /* records in the body that were none of it */
+    uint16_t id;        /* of this request */
     int fd;
     uint32_t content;              /* still to come of the current FCGI_STDIN record */
     size_t drained;                /* bytes of the body read for nothing */
@@ -105,7 +117,8 @@ struct connection {
     struct connection_reader *reader;
     struct connection *next;
     struct record_head head;
-    uint8_t *pending; /* received and unused bytes while no worker has it; or NULL */
+    uint8_t *pending; /* received and unused bytes while no worker has it; of KIND_CUT
+                         the bytes still to be sent; or NULL */
     size_t pending_len, pending_cap;
 };
 
@@ -160,6 +173,27 @@ void connection_linger(struct connections *set, struct connection_reader *r,
  * over, for the rest of it. What no request has used leaves the reader's memory. false:
  * out of memory. */
 bool connection_await_next(struct connection *c);
+
+/* -- connection_cut.c: all by the owner -- */
+
+/* Whether some of a response has gone out, and the rest never will. */
+bool connection_is_cut_short(struct connection *c);
+
+/* Tells the peer so. false: it does not take that yet; `c` waits for it and is not the
+ * caller's any more. */
+bool connection_cut(struct connections *set, struct connection_reader *r,
+                    struct connection *c);
+
+/* Keeps what is left of a record of which the peer has got a part, for connection_cut.
+ * false: out of memory. */
+bool connection_keep_rest(struct connection *c, const struct iovec *parts, int count);
+
+/* Lets the close be a reset, which no peer takes for the end of a response. */
+void connection_reset(struct connection *c);
+
+/* Goes on sending what connection_cut had no room for. OK: not yet; END: all is sent;
+ * ABORTED: the peer is gone. */
+enum connection_status connection_send_cut(struct connection *c);
 
 /* -- connection_sweep.c -- */
 

@@ -129,6 +129,8 @@ void connection_forget_pending(struct connection *c)
 /* The generation moves on: a late event finds nothing. */
 void connection_close(struct connections *set, struct connection *c)
 {
+    if (connection_kind_of(c) == KIND_CUT && c->pending)
+        connection_reset(c);
     connection_forget_pending(c);
     close(c->fd);
     c->fd = -1;
@@ -145,6 +147,7 @@ void connection_open(struct connections *set, struct connection *c, int fd)
 {
     c->fd = fd;
     c->added = c->again = c->keep = c->ended = false;
+    atomic_store_explicit(&c->stage, STAGE_NONE, memory_order_relaxed);
     c->output = CONNECTION_OK;
     c->reader = NULL;
     c->head = (struct record_head){0};
@@ -198,13 +201,20 @@ void connections_defer(struct connections *set, struct connection *c)
     poller_kick(set->poller);
 }
 
-/* A stop closes what is parked, once, unless it waits for its first request. What is
+/* Whether a stop waits for it: it has a request, or half of one, or must still be told
+ * that a response is not whole. */
+static bool is_awaited(struct connection *c)
+{
+    enum connection_kind kind = connection_kind_of(c);
+    return kind == KIND_HEAD || kind == KIND_CUT;
+}
+
+/* A stop closes what is parked, once, unless it is awaited. What is
  * parked later closes itself: either the stop saw it PARKED, or this sees the stop (both
  * are sequentially consistent). */
 void connection_close_if_stopping(struct connections *set, struct connection *c)
 {
-    if (atomic_load(&set->stopping) && connection_kind_of(c) != KIND_HEAD &&
-        connection_take_parked(c))
+    if (atomic_load(&set->stopping) && !is_awaited(c) && connection_take_parked(c))
         connection_close(set, c);
 }
 
@@ -224,7 +234,8 @@ static void park_first(struct connections *set, struct connection *c)
     c->again = false; /* adding announces whatever is there */
     unsigned word = with_state(atomic_load(&c->word), ADDING);
     atomic_store(&c->word, word);
-    bool added = poller_add(set->poller, fd, cookie);
+    bool output = connection_kind_of(c) == KIND_CUT;
+    bool added = poller_add(set->poller, fd, cookie, output);
     int error = errno;
     if (!atomic_compare_exchange_strong(&c->word, &word,
                                         with_state(word, added ? PARKED : BUSY)))
@@ -244,6 +255,8 @@ bool connection_park(struct connections *set, struct connection *c)
         park_first(set, c);
         return true;
     }
+    if (connection_kind_of(c) == KIND_CUT)
+        poller_watch_output(set->poller, c->fd, cookie_of(set, c));
     if (change(c, BUSY, PARKED)) {
         connection_close_if_stopping(set, c);
         return true;
@@ -272,8 +285,7 @@ bool connections_anyone_left(struct connections *set)
         return true;
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         unsigned state = state_of(atomic_load(&set->table[i].word));
-        if ((state == PARKED || state == ADDING) &&
-            connection_kind_of(&set->table[i]) == KIND_HEAD)
+        if ((state == PARKED || state == ADDING) && is_awaited(&set->table[i]))
             return true;
     }
     return false;

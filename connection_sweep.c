@@ -10,6 +10,7 @@
 
 enum {
     LAST_HEAD_TIME = 1000, /* ms that a head may take once the daemon stops */
+    LAST_CUT_TIME = 5000,  /* and room for the record that a response is not whole */
     STARVED_TIME = 5000,   /* ms without a failed accept, after which that is over */
 };
 
@@ -21,6 +22,7 @@ void connections_set_limits(struct connections *set, const struct config *config
     atomic_store(&set->limits[KIND_IDLE], (unsigned)config->keep_alive_timeout);
     atomic_store(&set->limits[KIND_DRAIN], CLOSING_TIME);
     atomic_store(&set->limits[KIND_LINGER], CLOSING_TIME);
+    atomic_store(&set->limits[KIND_CUT], (unsigned)config->write_timeout);
 }
 
 /* Whether a waiting connection is late. */
@@ -28,9 +30,11 @@ static bool is_late(struct connections *set, struct connection *c, unsigned now)
 {
     enum connection_kind kind = connection_kind_of(c);
     unsigned limit = atomic_load(&set->limits[kind]);
-    if (kind == KIND_HEAD && atomic_load(&set->stopping) &&
-        (limit == 0 || limit > LAST_HEAD_TIME))
-        limit = LAST_HEAD_TIME;
+    unsigned last = kind == KIND_HEAD  ? LAST_HEAD_TIME
+                    : kind == KIND_CUT ? LAST_CUT_TIME
+                                       : 0;
+    if (last > 0 && atomic_load(&set->stopping) && (limit == 0 || limit > last))
+        limit = last;
     unsigned since = atomic_load_explicit(&c->since, memory_order_relaxed);
     return limit > 0 && connection_elapsed(now, since) >= limit;
 }
@@ -44,7 +48,9 @@ bool connection_close_if_late(struct connections *set, struct connection *c, uns
             set, LOG_LEVEL_INFO,
             "connection closed: no whole request came within ReadTimeout");
     } else {
-        log_debug("connection closed: idle");
+        log_debug("connection closed: %s", connection_kind_of(c) == KIND_CUT
+                                               ? "a cut response was not read"
+                                               : "idle");
     }
     connection_close(set, c);
     return true;
@@ -66,8 +72,11 @@ static void sweep_one(struct connections *set, struct connection *c, unsigned no
  * gets a moment to come, or a crowd of newcomers would put each other out. */
 static struct connection *find_victim(struct connections *set)
 {
-    static const unsigned char rank[] = {
-        [KIND_HEAD] = 1, [KIND_IDLE] = 3, [KIND_DRAIN] = 2, [KIND_LINGER] = 2};
+    static const unsigned char rank[] = {[KIND_HEAD] = 1,
+                                         [KIND_IDLE] = 3,
+                                         [KIND_DRAIN] = 2,
+                                         [KIND_LINGER] = 2,
+                                         [KIND_CUT] = 1};
     unsigned now = clock_ticks(), best_rank = 0, best_time = 0;
     struct connection *best = NULL;
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {

@@ -180,6 +180,7 @@ static void on_stuck(int worker, const char *script)
               worker == SWEEPER ? "close scripts" : "serve");
     struct config *config = config_current();
     session_store_save(service->sessions, config);
+    connections_cut_all(service->connections);
     _exit(70); /* EX_SOFTWARE; what is stuck cannot be waited for */
 }
 

@@ -395,6 +395,8 @@ static void stop(struct service *service)
     if (!closed)
         log_warning(
             "the closing of scripts was cut off: a finalizer (__gc) took too long");
+    if (!all)
+        connections_cut_all(service->connections);
     if (!all || !closed)
         _exit(EXIT_SUCCESS); /* their threads still use what would be freed */
     pool_destroy(service->pool);

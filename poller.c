@@ -26,10 +26,16 @@ struct poller {
     int queue, kick, wake;
 };
 
-static bool watch(struct poller *p, int fd, uint32_t events, uint32_t cookie)
+static bool control(struct poller *p, int operation, int fd, uint32_t events,
+                    uint32_t cookie)
 {
     struct epoll_event e = {.events = events, .data.u64 = cookie};
-    return epoll_ctl(p->queue, EPOLL_CTL_ADD, fd, &e) == 0;
+    return epoll_ctl(p->queue, operation, fd, &e) == 0;
+}
+
+static bool watch(struct poller *p, int fd, uint32_t events, uint32_t cookie)
+{
+    return control(p, EPOLL_CTL_ADD, fd, events, cookie);
 }
 
 struct poller *poller_create(void)
@@ -64,9 +70,17 @@ void poller_destroy(struct poller *p)
     free(p);
 }
 
-bool poller_add(struct poller *p, int fd, uint32_t cookie)
+enum { INPUT = EPOLLIN | EPOLLRDHUP };
+
+bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output)
 {
-    return watch(p, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, cookie);
+    return watch(p, fd, INPUT | (output ? EPOLLOUT : 0) | EPOLLET, cookie);
+}
+
+/* A change announces what is there already, too. */
+bool poller_watch_output(struct poller *p, int fd, uint32_t cookie)
+{
+    return control(p, EPOLL_CTL_MOD, fd, INPUT | EPOLLOUT | EPOLLET, cookie);
 }
 
 int poller_wait(struct poller *p, int timeout, struct poller_event *event)
@@ -109,12 +123,18 @@ struct poller {
     int queue, kick[2], wake[2];
 };
 
+static void prepare(struct kevent *e, int fd, short filter, unsigned short flags,
+                    uint32_t cookie)
+{
+    EV_SET(e, (uintptr_t)fd, filter, (unsigned short)(EV_ADD | flags), 0, 0, NULL);
+    e->udata =
+        (void *)(uintptr_t)cookie; /* an integer in some headers, a pointer in most */
+}
+
 static bool watch(struct poller *p, int fd, unsigned short flags, uint32_t cookie)
 {
     struct kevent e;
-    EV_SET(&e, (uintptr_t)fd, EVFILT_READ, (unsigned short)(EV_ADD | flags), 0, 0, NULL);
-    e.udata =
-        (void *)(uintptr_t)cookie; /* an integer in some headers, a pointer in most */
+    prepare(&e, fd, EVFILT_READ, flags, cookie);
     return kevent(p->queue, &e, 1, NULL, 0, NULL) == 0;
 }
 
@@ -161,9 +181,19 @@ void poller_destroy(struct poller *p)
     free(p);
 }
 
-bool poller_add(struct poller *p, int fd, uint32_t cookie)
+bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output)
 {
-    return watch(p, fd, EV_CLEAR, cookie);
+    struct kevent e[2];
+    prepare(&e[0], fd, EVFILT_READ, EV_CLEAR, cookie);
+    prepare(&e[1], fd, EVFILT_WRITE, EV_CLEAR, cookie);
+    return kevent(p->queue, e, output ? 2 : 1, NULL, 0, NULL) == 0;
+}
+
+bool poller_watch_output(struct poller *p, int fd, uint32_t cookie)
+{
+    struct kevent e;
+    prepare(&e, fd, EVFILT_WRITE, EV_CLEAR, cookie);
+    return kevent(p->queue, &e, 1, NULL, 0, NULL) == 0;
 }
 
 int poller_wait(struct poller *p, int timeout, struct poller_event *event)

@@ -27,9 +27,12 @@ struct poller_event {
 struct poller *poller_create(void);
 void poller_destroy(struct poller *p);
 
-/* Watches `fd` for input. What is readable already counts as an arrival. false with
- * errno. */
-bool poller_add(struct poller *p, int fd, uint32_t cookie);
+/* Watches `fd` for input, and with `output` for room to write. What is there already
+ * counts as an arrival. false with errno. */
+bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output);
+
+/* From now on `fd`, which was added without, is watched for room to write, too. */
+bool poller_watch_output(struct poller *p, int fd, uint32_t cookie);
 
 /* Waits at most `timeout` milliseconds (< 0: for ever) for one event. One at a time, so
  * that no worker sits on events another could serve. 1: `event` has it. 0: time is over,

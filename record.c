@@ -440,6 +440,13 @@ size_t record_put_end(uint8_t *out, uint16_t id, enum record_protocol_status sta
     return RECORD_END_SIZE;
 }
 
+size_t record_put_cut(uint8_t *out, uint16_t id)
+{
+    put_header(out, (enum record_type)0, id, 0, 0);
+    out[0] = 0;
+    return RECORD_CUT_SIZE;
+}
+
 size_t record_put_unknown(uint8_t *out, uint8_t type)
 {
     put_header(out, RECORD_UNKNOWN_TYPE, 0, 8, 0);

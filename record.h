@@ -14,6 +14,7 @@
 enum {
     RECORD_HEADER_SIZE = 8,
     RECORD_END_SIZE = 16,     /* an END_REQUEST or UNKNOWN_TYPE record */
+    RECORD_CUT_SIZE = 8,      /* the record that ends a response which is not whole */
     RECORD_VALUES_SIZE = 104, /* the longest answer to GET_VALUES */
     RECORD_PACK_ROOM = 16,    /* bytes that record_pack needs before a head */
     RECORD_MAX_SIZE = 8 + 65535 + 255,
@@ -158,6 +159,12 @@ size_t record_put_header(uint8_t *out, enum record_type type, uint16_t id, size_
 
 /* RECORD_END_SIZE bytes, application status 0. */
 size_t record_put_end(uint8_t *out, uint16_t id, enum record_protocol_status status);
+
+/* RECORD_CUT_SIZE bytes: a record of a version and a type that do not exist, in which a
+ * web server sees an error. The close alone looks to some like the end of a whole
+ * response. It is empty because some pass its content on, and of no type because an empty
+ * FCGI_STDOUT is an end to some. */
+size_t record_put_cut(uint8_t *out, uint16_t id);
 
 /* RECORD_END_SIZE bytes. */
 size_t record_put_unknown(uint8_t *out, uint8_t type);

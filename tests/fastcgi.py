@@ -32,6 +32,10 @@ def as_bytes(text):
     return text if isinstance(text, bytes) else str(text).encode()
 
 
+# What comes before the close when a response is not whole, of request 1.
+CUT = HEADER.pack(0, 0, 1, 0, 0)
+
+
 def record(kind, content=b"", request_id=1, padding=0, version=1):
     """One record, whole."""
     return (HEADER.pack(version, kind, request_id, len(content), padding) +
@@ -74,11 +78,12 @@ class Response:
 
     status, reason: of the Status header (200 and "" without one). headers: (name, value)
     pairs in their order. body, stderr, raw: bytes. ended: FCGI_END_REQUEST came, with
-    app_status and protocol_status. closed: the connection ended before that.
+    app_status and protocol_status. closed: the connection ended before that. cut: the
+    record that tells of a response that is not whole came before the close.
     """
 
-    def __init__(self, raw=b"", stderr=b"", end=None):
-        self.raw, self.stderr = raw, stderr
+    def __init__(self, raw=b"", stderr=b"", end=None, cut=False):
+        self.raw, self.stderr, self.cut = raw, stderr, cut
         self.ended, self.closed = end is not None, end is None
         self.app_status, self.protocol_status = end or (None, None)
         top, found, self.body = raw.partition(b"\r\n\r\n")
@@ -119,6 +124,7 @@ class Connection:
         self.incoming = bytearray()
         self.eof = False     # the peer has closed its side
         self.broken = False  # the peer refused what we sent
+        self.cut = False     # the peer said that the response is not whole
         family = socket.AF_UNIX if isinstance(address, str) else (
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.sock = socket.socket(family, socket.SOCK_STREAM)
@@ -188,7 +194,12 @@ class Connection:
         while True:
             if len(self.incoming) >= HEADER.size:
                 version, kind, request_id, size, padding = HEADER.unpack_from(self.incoming)
-                assert version == 1, "a record of version %d" % version
+                if self.incoming[:HEADER.size] == CUT:
+                    assert not self.cut
+                    self.cut = True
+                    del self.incoming[:HEADER.size]
+                    continue
+                assert version == 1 and not self.cut, "a record of version %d" % version
                 end = HEADER.size + size + padding
                 if len(self.incoming) >= end:
                     content = bytes(self.incoming[HEADER.size:HEADER.size + size])
@@ -254,7 +265,7 @@ class Connection:
             else:
                 assert kind == END_REQUEST, "a record of type %d" % kind
                 end = struct.unpack(">IB3x", content)
-        return Response(b"".join(out), b"".join(err), end)
+        return Response(b"".join(out), b"".join(err), end, self.cut)
 
 
 def request(address, params, body=b"", keep=False, timeout=10):

@@ -131,7 +131,8 @@ struct answer {
     size_t len;
 };
 
-/* Every record whole and of a type that a server sends; no STDOUT after its end. */
+/* Every record whole and of a type that a server sends; no STDOUT after its end, and
+ * nothing after the record that says a response is not whole. */
 static void check_answer(const struct answer *a, bool whole)
 {
     static bool over[65536];
@@ -141,6 +142,10 @@ static void check_answer(const struct answer *a, bool whole)
         if (a->len - at < RECORD_HEADER_SIZE)
             return;
         struct record r = record_decode(a->data + at);
+        if (r.version == 0) {
+            demand(r.type == 0 && a->len - at == RECORD_CUT_SIZE && !over[r.id]);
+            return;
+        }
         demand(r.version == 1);
         demand(r.type == RECORD_STDOUT || r.type == RECORD_END_REQUEST ||
                r.type == RECORD_GET_VALUES_RESULT || r.type == RECORD_UNKNOWN_TYPE);

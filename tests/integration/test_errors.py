@@ -188,16 +188,31 @@ def test_nothing_of_the_script_is_in_its_error_page(web):
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_error_after_a_flush_ends_the_stream_and_the_connection(web, keep):
+def test_error_after_a_flush_cuts_the_stream_and_ends_the_connection(web, keep):
     page = web.script("function main() Send('sent') Flush() Send('unsent') error('late') end")
     with web.connect() as c:
         c.begin(web.site.params(page), keep=keep).end()
         response = c.response()
         assert response.status == 200 and response.body.startswith(b"sent")
         assert b"500" not in response.raw and b"<" not in response.body
+        assert response.cut and response.closed
         assert c.is_closed(PATIENCE)
     web.expect_error(r"\.lua:1: late")
     web.wait_log("stack traceback:", "error")
+
+
+def test_show_errors_shows_nothing_behind_a_flush(daemon):
+    d = daemon(ShowErrors=True)
+    response = d.run("function main() Send('sent') Flush() error('late') end")
+    assert response.body == b"sent" and response.cut
+    d.expect_error("late")
+
+
+def test_error_after_a_flush_with_a_content_length_cuts_it_too(web):
+    response = web.run("function main() Header('Content-Length', '4') Send('sent') Flush() "
+                       "error('late') end")
+    assert response.body == b"sent" and response.cut and response.closed
+    web.expect_error("late")
 
 
 def test_error_leaves_the_state_usable(solo):

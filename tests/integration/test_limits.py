@@ -364,7 +364,7 @@ def test_nothing_of_the_script_is_in_the_504_page(solo):
 def test_time_limit_after_a_flush_cuts_the_stream_off(solo):
     with unharmed(solo):
         response = solo.run("function main() Send('sent') Flush() while true do end end")
-        assert response.status == 200 and response.body == b"sent" and response.closed
+        assert response.status == 200 and response.body == b"sent" and response.cut
         solo.expect_error(MESSAGE)
 
 

@@ -5,6 +5,7 @@
  * are the caller's udata. */
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/event.h>
 #include <sys/ioctl.h>
@@ -20,16 +21,20 @@ static int apply(int queue, const struct kevent *change)
 {
     unsigned flags = change->flags & (unsigned)~EV_CLEAR;
     uintptr_t udata = (uintptr_t)change->udata;
-    if (change->filter != EVFILT_READ || flags != EV_ADD || change->fflags != 0 ||
-        udata > UINT32_MAX || change->ident > INT_MAX) {
+    bool output = change->filter == EVFILT_WRITE; /* after EVFILT_READ */
+    if ((change->filter != EVFILT_READ && !output) || flags != EV_ADD ||
+        change->fflags != 0 || udata > UINT32_MAX || change->ident > INT_MAX) {
         errno = EINVAL;
         return -1;
     }
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP,
                             .data.u64 = (uint64_t)change->ident << 32 | udata};
+    if (output)
+        e.events |= EPOLLOUT;
     if (change->flags & EV_CLEAR)
         e.events |= EPOLLET;
-    return epoll_ctl(queue, EPOLL_CTL_ADD, (int)change->ident, &e);
+    return epoll_ctl(queue, output ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, (int)change->ident,
+                     &e);
 }
 
 static void report(const struct epoll_event *e, struct kevent *event)

@@ -37,6 +37,7 @@
 enum {
     PATIENCE = 30000, /* ms until a test that waits has failed */
     BIG = 1 << 20,
+    LARGE = 24 << 20, /* more than sockets take */
     MAX_WORKERS = 8,
 };
 
@@ -153,6 +154,7 @@ static inline bool receive(int fd, void *p, size_t n)
 struct response {
     struct bytes out;
     bool ended, closed; /* which of the two came first */
+    bool cut;           /* before the close it was said that the response is not whole */
     unsigned id, status;
     unsigned others; /* records that are neither STDOUT nor END_REQUEST */
     uint8_t other[256];
@@ -169,6 +171,14 @@ static inline void read_response(int fd, struct response *r)
     while (receive(fd, h, 8)) {
         struct record record = record_decode(h);
         uint8_t content[65535 + 255];
+        assert_false(r->cut);
+        if (record.version == 0) {
+            uint8_t expected[RECORD_CUT_SIZE];
+            record_put_cut(expected, 1);
+            assert_memory_equal(h, expected, sizeof expected);
+            r->cut = true;
+            continue;
+        }
         assert_int_equal(record.version, 1);
         assert_true(receive(fd, content, record.length + record.padding));
         r->id = record.id;
@@ -202,7 +212,9 @@ static inline void read_response(int fd, struct response *r)
  *   big      sends BIG bytes without reading
  *   refuse   asks for keep = false
  *   half     sends without an end, then drops the connection
+ *   large    the same with LARGE bytes
  *   slow     waits until `gate` is open
+ *   begun    sends "begun" before that
  * Anything else: sends the name. */
 struct server {
     struct config config;
@@ -216,7 +228,7 @@ struct server {
     int64_t read_timeout, write_timeout;
 };
 
-static uint8_t big_body[BIG];
+static uint8_t big_body[BIG], large_body[LARGE];
 
 static inline enum connection_status say(struct server *s, struct connection *c, const void *p,
                                   size_t n)
@@ -253,7 +265,11 @@ static inline bool serve(struct server *s, struct connection *c, const char *nam
     struct bytes body = {0};
     enum connection_status status = CONNECTION_END;
     bool keep = strcmp(name, "refuse") != 0;
-    if (strcmp(name, "slow") == 0)
+    if (strcmp(name, "begun") == 0) {
+        struct iovec part = {(void *)(uintptr_t) "begun", 5};
+        connection_write(c, &part, 1, false, s->write_timeout);
+    }
+    if (strcmp(name, "slow") == 0 || strcmp(name, "begun") == 0)
         wait_for_gate(s);
     if (strcmp(name, "echo") == 0 || strcmp(name, "count") == 0)
         status = read_body(s, c, &body);
@@ -270,13 +286,15 @@ static inline bool serve(struct server *s, struct connection *c, const char *nam
     } else if (strcmp(name, "count") == 0) {
         char text[32];
         say(s, c, text, (size_t)snprintf(text, sizeof text, "%zu", body.len));
-    } else if (strcmp(name, "big") == 0) {
-        status = say(s, c, big_body, BIG);
+    } else if (strcmp(name, "big") == 0 || strcmp(name, "large") == 0) {
+        bool big = strcmp(name, "big") == 0;
+        status = say(s, c, big ? big_body : large_body, big ? BIG : LARGE);
         atomic_fetch_add(&s->timeouts, status == CONNECTION_TIMEOUT);
         atomic_fetch_add(&s->aborted, status == CONNECTION_ABORTED);
     } else {
-        say(s, c, strcmp(name, "ignore") == 0 ? "ignored" : name,
-            strcmp(name, "ignore") == 0 ? 7 : strlen(name));
+        status = say(s, c, strcmp(name, "ignore") == 0 ? "ignored" : name,
+                     strcmp(name, "ignore") == 0 ? 7 : strlen(name));
+        atomic_fetch_add(&s->aborted, status == CONNECTION_ABORTED);
     }
     drop(&body);
     return keep;
@@ -377,14 +395,20 @@ static inline void start(struct server *s)
     start_workers(s, listener);
 }
 
-static inline void stop(struct server *s)
+/* After connections_stop. */
+static inline void finish(struct server *s)
 {
-    atomic_store(&s->gate, true);
-    connections_stop(s->set);
     for (int i = 0; i < s->workers; i++)
         pthread_join(s->threads[i], NULL);
     connections_destroy(s->set);
     connection_unlink();
+}
+
+static inline void stop(struct server *s)
+{
+    atomic_store(&s->gate, true);
+    connections_stop(s->set);
+    finish(s);
 }
 
 static inline int dial(const struct server *s)
@@ -495,6 +519,8 @@ static inline int set_up(void **state)
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < BIG; i++)
         big_body[i] = (uint8_t)(i * 7 + i / 251);
+    for (size_t i = 0; i < LARGE; i++)
+        large_body[i] = (uint8_t)(i * 31 + i / 65528);
     return 0;
 }
 

@@ -41,22 +41,6 @@ static void closes_when_the_server_will_not_keep(void **state)
     drop(&r.out);
 }
 
-static void a_response_without_end_closes_without_end_request(void **state)
-{
-    struct server s;
-    struct response r = {0};
-    (void)state;
-    default_config(&s);
-    start(&s);
-    int fd = must_dial(&s);
-    ask(fd, true, "half", &r);
-    assert_true(r.closed);
-    assert_int_equal(r.out.len, 4);
-    close(fd);
-    stop(&s);
-    drop(&r.out);
-}
-
 static void pipelined_requests_are_all_served(void **state)
 {
     struct server s;
@@ -268,7 +252,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_a_connection_for_many_requests),
         cmocka_unit_test(closes_when_the_server_will_not_keep),
-        cmocka_unit_test(a_response_without_end_closes_without_end_request),
         cmocka_unit_test(pipelined_requests_are_all_served),
         cmocka_unit_test(stop_wakes_all_and_finishes_what_runs),
         cmocka_unit_test(many_clients_at_once),

@@ -190,25 +190,6 @@ static void a_body_that_does_not_come_times_out(void **state)
     drop(&b);
 }
 
-static void a_reader_that_does_not_read_times_out(void **state)
-{
-    struct server s;
-    struct bytes b = {0};
-    (void)state;
-    default_config(&s);
-    s.write_timeout = 50;
-    start(&s);
-    int fd = must_dial(&s);
-    put_head(&b, 1, true, "big", 0);
-    put_body(&b, 1, NULL, 0, 1);
-    send_all(fd, b.data, b.len);
-    wait_until(atomic_load(&s.timeouts) == 1);
-    wait_until(connections_count(s.set) == 0);
-    close(fd);
-    stop(&s);
-    drop(&b);
-}
-
 static void a_reader_that_vanishes_is_noticed(void **state)
 {
     (void)state;
@@ -248,7 +229,6 @@ int main(void)
         cmocka_unit_test(closing_with_unread_input_cuts_nothing_off),
         cmocka_unit_test(the_peer_reads_to_the_end_before_it_sees_the_close),
         cmocka_unit_test(a_body_that_does_not_come_times_out),
-        cmocka_unit_test(a_reader_that_does_not_read_times_out),
         cmocka_unit_test(a_reader_that_vanishes_is_noticed),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -2,7 +2,7 @@
  * BSDs can be compiled and tested where there is no libkqueue: `make POLLER=kqueue`.
  *
  * EVFILT_READ, added once and kept until its descriptor is closed, with or without
- * EV_CLEAR; EV_EOF is reported. Anything else is refused with EINVAL, so that a poller
+ * EV_CLEAR, and EVFILT_WRITE beside it; EV_EOF is reported. Anything else is refused with EINVAL, so that a poller
  * which begins to use more fails here and does not pass by accident. */
 #ifndef LUAFCGID2_TESTS_SYS_EVENT_H
 #define LUAFCGID2_TESTS_SYS_EVENT_H
@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define EVFILT_READ (-1)
+#define EVFILT_WRITE (-2)
 
 #define EV_ADD   0x0001
 #define EV_CLEAR 0x0020 /* an arrival is told of once, not as long as bytes are there */
