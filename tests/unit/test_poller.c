@@ -22,7 +22,7 @@ struct fixture {
 
 static void watch(struct poller *p, int fd, uint32_t cookie)
 {
-    assert_true(poller_add(p, fd, cookie));
+    assert_true(poller_add(p, fd, cookie, false));
 }
 
 static int set_up(void **state)
@@ -148,13 +148,46 @@ static void a_closed_descriptor_is_forgotten(void **state)
     expect_none(f->p);
 }
 
+/* Fills what the peer does not read, has it read, and expects to hear of it. */
+static void expect_room(struct fixture *f, uint32_t cookie)
+{
+    static const char text[4096];
+    while (send(f->pair[0], text, sizeof text, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        ;
+    struct poller_event e;
+    while (poller_wait(f->p, 0, &e) == 1)
+        ;
+    drain(f->pair[1]);
+    assert_false(expect(f->p, cookie).hangup);
+}
+
+static void room_to_write_is_told_to_who_asks_when_adding(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(poller_add(f->p, f->pair[0], 9, true));
+    expect(f->p, 9); /* there is room already */
+    expect_room(f, 9);
+}
+
+static void room_to_write_is_told_to_who_asks_later(void **state)
+{
+    struct fixture *f = *state;
+    watch(f->p, f->pair[0], 9);
+    expect_none(f->p);
+    assert_true(poller_watch_output(f->p, f->pair[0], 9));
+    expect(f->p, 9);
+    expect_room(f, 9);
+    say(f, "x", 1);
+    expect(f->p, 9); /* input as before */
+}
+
 static void what_is_not_open_cannot_be_watched(void **state)
 {
     struct fixture *f = *state;
     int fd = dup(f->pair[0]);
     close(fd);
     errno = 0;
-    assert_false(poller_add(f->p, fd, 7));
+    assert_false(poller_add(f->p, fd, 7, false));
     assert_int_equal(errno, EBADF);
 }
 
@@ -259,6 +292,8 @@ int main(void)
         TEST(the_cookie_is_the_descriptors),
         TEST(the_peers_end_is_a_hangup_with_or_without_bytes),
         TEST(a_closed_descriptor_is_forgotten),
+        TEST(room_to_write_is_told_to_who_asks_when_adding),
+        TEST(room_to_write_is_told_to_who_asks_later),
         TEST(what_is_not_open_cannot_be_watched),
         TEST(a_kick_before_the_wait_is_not_lost),
         TEST(kick_one_wake_all),
