@@ -1,7 +1,8 @@
 /* Loading a configuration in a thread of its own, for the main thread.
  *
  * `lock` guards the fields of a struct loading that say so. It is freed by its last user:
- * loading_end, or the thread when that was given up. */
+ * loading_end, or the thread when that was given up. Otherwise the thread is joined: at
+ * the start it is gone before signals are blocked, of which it would take some. */
 #include "loading.h"
 
 #include "clock.h"
@@ -13,6 +14,8 @@
 #include <string.h>
 
 struct loading {
+    pthread_t thread;      /* main thread's, if `started` */
+    bool started;          /* main thread's */
     char *file;            /* immutable; NULL: defaults */
     uint32_t began;        /* immutable; on clock_ticks */
     pthread_cond_t over;   /* of `done` */
@@ -58,14 +61,12 @@ static void *run(void *arg)
 
 static bool start_thread(struct loading *l)
 {
-    pthread_t thread;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, LIMIT_STACK_BYTES);
-    int error = pthread_create(&thread, &attributes, run, l);
+    l->started = pthread_create(&l->thread, &attributes, run, l) == 0;
     pthread_attr_destroy(&attributes);
-    return error == 0;
+    return l->started;
 }
 
 struct loading *loading_begin(const char *file)
@@ -113,14 +114,18 @@ static char *late_message(const struct loading *l)
 struct config *loading_end(struct loading *l, char **errors)
 {
     char *late = late_message(l);
+    pthread_t thread = l->thread; /* one that is given up may free `l` at once */
     pthread_mutex_lock(&lock);
     bool done = l->done;
     l->given_up = !done;
     pthread_mutex_unlock(&lock);
     if (!done) {
+        pthread_detach(thread);
         *errors = late;
         return NULL;
     }
+    if (l->started)
+        pthread_join(thread, NULL); /* it is at its last line */
     free(late);
     struct config *config = l->config;
     *errors = l->errors;

@@ -1,6 +1,7 @@
 """Signals: TERM and INT end it well, HUP changes its mind, USR1 reopens the log."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -245,3 +246,12 @@ def test_signal_disturbs_no_request(daemon, number):
         held.body("part %d " % i)
     assert held.end().response().raw == b"".join(b"part %d " % i for i in range(50))
     assert d.main("return 'fine'").text == "fine"
+
+
+def test_no_thread_takes_a_signal_that_is_meant_for_the_main_one(daemon):
+    """Nor the one that loaded the configuration, which is gone before anybody connects."""
+    d = daemon()
+    sets = [re.search(r"SigBlk:\s*(\w+)", read("/proc/%d/task/%s/status" % (d.pid, task)))[1]
+            for task in os.listdir("/proc/%d/task" % d.pid)]
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
+        assert all(int(blocked, 16) >> (number - 1) & 1 for blocked in sets), sets
