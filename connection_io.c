@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "watch.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -117,20 +118,23 @@ bool connection_answer_end(struct connection *c, uint16_t id,
 
 /* -- The body -- */
 
-/* CONNECTION_OK when `events` may have come. A worker that is late gets signal after
- * signal (limit.h), which must not make the wait longer. */
+/* CONNECTION_OK when `events` may have come. The wait has a limit of its own, so the
+ * clock of the request stands still; a signal for a worker that is late all the same must
+ * not make it longer. */
 static enum connection_status wait_for(int fd, short events, int64_t timeout)
 {
     struct pollfd p = {.fd = fd, .events = events};
     int64_t left = timeout < 0 ? -1 : timeout > INT_MAX ? INT_MAX : timeout;
     int64_t until = clock_nanoseconds() / 1000000 + left;
     int n;
+    watch_pause();
     while ((n = left == 0 ? 0 : poll(&p, 1, (int)left)) < 0 && errno == EINTR) {
         if (left > 0) {
             int64_t now = clock_nanoseconds() / 1000000;
             left = now < until ? until - now : 0;
         }
     }
+    watch_resume();
     return n > 0 ? CONNECTION_OK : n == 0 ? CONNECTION_TIMEOUT : CONNECTION_ABORTED;
 }
 

@@ -131,6 +131,9 @@ static int base_xpcall(lua_State *L)
  * function's own. */
 static int guarded_call(lua_State *L)
 {
+    struct limit *limit = limit_of(L);
+    if (limit->closing && limit_broken(limit) != LIMIT_NONE)
+        return 0; /* the time of all finalizers together is over */
     int count = lua_gettop(L);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);

@@ -1,17 +1,15 @@
-/* Limits of Lua states, and deadlines of the threads that run them.
+/* Limits of Lua states.
  *
- * The allocator and the hook run in the thread that owns the state. Watches are a list
- * under `lock`, walked by the heartbeat; a watch's deadline is atomic. The signal handler
- * reads only its own thread's `current` and the deadline beside it. */
+ * The allocator and the hook run in the thread that owns the state. What a late thread's
+ * signal handler does (watch.h) concerns only `current`, its own thread's. */
 #include "limit.h"
 
 #include "buffer.h"
 #include "clock.h"
 #include "hookswitch.h"
 #include "memory.h"
+#include "watch.h"
 #include <lauxlib.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,34 +21,11 @@
 
 #define LARGE_BYTES (1024u * 1024) /* of a state whose memory goes back to the system */
 
-/* What one finalizer may do while its state is closed: some tenths of a second. */
-#define CLOSING_INSTRUCTIONS 10000000
-
-/* How long closing a state may take, in ms, where no request's time runs, before the
- * watchdog's time begins. */
-#define CLOSING_TIME 1000
+/* Instructions of a finalizer between two looks at the clock: a few milliseconds. */
+#define CLOSING_INSTRUCTIONS 500000
 
 #define TRACEBACK_LEVELS 22
 
-#define LIMIT_SIGNAL SIGVTALRM
-
-#define NAME_BYTES 256 /* of a script's path that the watchdog logs */
-
-struct limit_watch {
-    struct limit_watch *next; /* lock */
-    pthread_t thread;         /* immutable */
-    int worker;               /* immutable */
-    atomic_bool timed;        /* there is a deadline; written by the thread */
-    atomic_uint deadline;     /* on clock_ticks; written before `timed` */
-    atomic_bool stuck;        /* set by the heartbeat, for good */
-    atomic_bool named;        /* `name` is written, and stays for this request */
-    char name[NAME_BYTES];    /* of the late script; written by the signal handler */
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct limit_watch *watches; /* lock */
-
-static _Thread_local struct limit_watch *watch;      /* this thread's */
 static _Thread_local struct limit *volatile current; /* whose Lua this thread runs */
 
 /* -- The hook -- */
@@ -177,6 +152,8 @@ static void on_instruction(lua_State *L, lua_Debug *ar)
 static void set_hooks(struct limit *l)
 {
     for (struct limit_thread *t = l->running; t != NULL; t = t->below) {
+        if (t->L == NULL) /* closed, up to its end */
+            return;
         lua_sethook(t->L, on_instruction, LUA_MASKCOUNT, 1);
         hookswitch_on(t->L);
     }
@@ -200,9 +177,20 @@ void limit_mend(struct limit *l)
     l->where = NULL;
 }
 
+/* Finalizers have one time in all, however many they are and whatever they run in. */
+static void end_late_closing(struct limit *l)
+{
+    if (l->kind == LIMIT_NONE && clock_ticks() - l->closing_since >= LIMIT_CLOSING_TIME)
+        l->kind = LIMIT_TIME;
+}
+
 static void on_closing(lua_State *L, lua_Debug *ar)
 {
-    limit_break(limit_of(L), LIMIT_TIME);
+    struct limit *l = limit_of(L);
+    end_late_closing(l);
+    if (l->kind == LIMIT_NONE)
+        return;
+    set_hooks(l);
     on_instruction(L, ar);
 }
 
@@ -219,6 +207,8 @@ int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
     struct limit_thread t = {co, l->running};
     l->running = &t;
     atomic_signal_fence(memory_order_seq_cst);
+    if (l->closing)
+        end_late_closing(l);
     if (l->kind != LIMIT_NONE)
         lua_sethook(co, on_instruction, LUA_MASKCOUNT, 1);
     else if (l->closing) /* one that was made before has no hook yet */
@@ -269,11 +259,24 @@ static bool fits(const struct limit *l, size_t more)
     return l->max == 0 || more <= l->max - (l->used < l->max ? l->used : l->max);
 }
 
+/* The last that goes is what the main thread is part of: from here on a signal finds
+ * nothing to hook. */
+static void note_end(struct limit *l, const void *block, size_t size)
+{
+    uintptr_t at = (uintptr_t)l->main.L, start = (uintptr_t)block;
+    if (at < start || at - start >= size)
+        return;
+    l->main.L = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 static void *allocate(void *data, void *block, size_t old_size, size_t size)
 {
     struct limit *l = data;
     size_t old = block == NULL ? 0 : old_size; /* else it is the kind of a new object */
     if (size == 0) {
+        if (l->closing)
+            note_end(l, block, old);
         free(block);
         l->used -= old;
         return NULL;
@@ -382,100 +385,23 @@ lua_State *limit_newstate(struct limit *l)
     return L;
 }
 
-/* -- Deadlines -- */
+/* -- The time limit -- */
 
-static bool overdue(const struct limit_watch *w, uint32_t now, int64_t grace)
+/* Called by the signal handler. */
+static void on_late(void)
 {
-    if (!atomic_load_explicit(&w->timed, memory_order_acquire))
-        return false;
-    unsigned deadline = atomic_load_explicit(&w->deadline, memory_order_relaxed);
-    return (int32_t)(now - deadline) >= 0 && (int64_t)(uint32_t)(now - deadline) >= grace;
-}
-
-/* Only the stuck thread itself can tell what it runs: its memory may be gone by the time
- * that another one looks. Of a long path the end. */
-static void note_name(struct limit_watch *w, const struct limit *l)
-{
-    if (l->name == NULL || atomic_load_explicit(&w->named, memory_order_relaxed))
-        return;
-    size_t len = strlen(l->name), skip = len < NAME_BYTES ? 0 : len - NAME_BYTES + 1;
-    memcpy(w->name, l->name + skip, len - skip + 1);
-    atomic_store_explicit(&w->named, true, memory_order_release);
-}
-
-static void on_signal(int number)
-{
-    (void)number;
     struct limit *l = current;
-    if (l == NULL || watch == NULL || !overdue(watch, clock_ticks(), 0))
+    if (l == NULL)
         return;
     limit_break(l, LIMIT_TIME);
-    note_name(watch, l);
+    if (l->name != NULL)
+        watch_note_script(l->name);
 }
 
 bool limit_init(void)
 {
-    bool found = hookswitch_find();
-    /* No SA_RESTART: a system call that the script waits in is to return. */
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(LIMIT_SIGNAL, &action, NULL);
-    return found;
-}
-
-struct limit_watch *limit_watch_create(int worker)
-{
-    struct limit_watch *w = calloc(1, sizeof *w);
-    if (w == NULL)
-        return NULL;
-    w->thread = pthread_self();
-    w->worker = worker;
-    watch = w;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, LIMIT_SIGNAL);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    pthread_mutex_lock(&lock);
-    w->next = watches;
-    watches = w;
-    pthread_mutex_unlock(&lock);
-    return w;
-}
-
-void limit_watch_destroy(struct limit_watch *w)
-{
-    pthread_mutex_lock(&lock);
-    struct limit_watch **link = &watches;
-    while (*link != w)
-        link = &(*link)->next;
-    *link = w->next;
-    pthread_mutex_unlock(&lock);
-    watch = NULL;
-    free(w);
-}
-
-void limit_watch_begin(struct limit_watch *w, int64_t timeout)
-{
-    if (timeout <= 0)
-        return;
-    atomic_store_explicit(&w->named, false, memory_order_relaxed);
-    atomic_store_explicit(&w->deadline, clock_ticks() + (uint32_t)timeout,
-                          memory_order_relaxed);
-    atomic_store_explicit(&w->timed, true, memory_order_release);
-}
-
-void limit_watch_end(struct limit_watch *w)
-{
-    atomic_store_explicit(&w->timed, false, memory_order_release);
-}
-
-int64_t limit_time_left(void)
-{
-    if (watch == NULL || !atomic_load_explicit(&watch->timed, memory_order_relaxed))
-        return -1;
-    unsigned deadline = atomic_load_explicit(&watch->deadline, memory_order_relaxed);
-    int32_t left = (int32_t)(deadline - clock_ticks());
-    return left > 0 ? left : 0;
+    watch_init(on_late);
+    return hookswitch_find();
 }
 
 /* A signal that came before `current` was set is lost, but the heartbeat sends another
@@ -491,80 +417,23 @@ void limit_leave(struct limit *l)
     current = NULL;
 }
 
-void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *script))
-{
-    struct {
-        int worker;
-        char name[NAME_BYTES];
-    } late[16]; /* the rest at the next look */
-    int count = 0;
-    uint32_t now = clock_ticks();
-    pthread_mutex_lock(&lock);
-    for (struct limit_watch *w = watches; w != NULL; w = w->next) {
-        if (!overdue(w, now, 0))
-            continue;
-        pthread_kill(w->thread, LIMIT_SIGNAL); /* it cannot end: it would need the lock */
-        if (watchdog > 0 && overdue(w, now, watchdog) && count < 16 &&
-            !atomic_exchange(&w->stuck, true)) {
-            bool named = atomic_load_explicit(&w->named, memory_order_acquire);
-            late[count].worker = w->worker;
-            memcpy(late[count++].name, named ? w->name : "", named ? NAME_BYTES : 1);
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    for (int i = 0; i < count; i++)
-        stuck(late[i].worker, late[i].name);
-}
-
-bool limit_watch_was_stuck(const struct limit_watch *w)
-{
-    return atomic_load(&w->stuck);
-}
-
 /* -- Closing -- */
 
-/* The heartbeat may be looking: what it must see together is changed under its lock. */
-static void begin_closing(const struct limit *l, bool own_time)
-{
-    pthread_mutex_lock(&lock);
-    if (own_time)
-        limit_watch_begin(watch, CLOSING_TIME);
-    note_name(watch, l);
-    pthread_mutex_unlock(&lock);
-}
-
-static void end_closing(bool own_time)
-{
-    pthread_mutex_lock(&lock);
-    atomic_store_explicit(&watch->named, false, memory_order_relaxed);
-    if (own_time)
-        limit_watch_end(watch);
-    pthread_mutex_unlock(&lock);
-}
-
-/* Where a request's time runs, that holds for what is closed in it, too. */
-static void close_watched(struct limit *l)
-{
-    bool own_time = limit_time_left() < 0;
-    if (watch != NULL)
-        begin_closing(l, own_time);
-    lua_close(l->main.L);
-    if (watch != NULL)
-        end_closing(own_time);
-}
-
-/* Closing may happen in any thread, watched or not, so finalizers are counted, not
- * timed: coroutines made from here on inherit the hook. A full state has a little room
- * for them. The watchdog sees what no count stops. */
+/* Closing may happen in any thread, watched or not, so the hook looks at the clock, too;
+ * coroutines made from here on inherit it. A full state has a little room for finalizers.
+ * The watchdog sees what no hook stops. */
 void limit_close(struct limit *l)
 {
     bool large = l->kind == LIMIT_MEMORY || l->used >= LARGE_BYTES;
     if (l->max != 0 && l->max < l->used + HEADROOM)
         l->max = l->used + HEADROOM;
     l->closing = true;
+    l->closing_since = clock_ticks();
     l->kind = LIMIT_NONE;
     lua_sethook(l->main.L, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
-    close_watched(l);
+    limit_enter(l);
+    lua_close(l->main.L);
+    limit_leave(l);
     free(l->where);
     l->where = NULL;
     memory_note_freed();

@@ -36,10 +36,11 @@ struct limit {
     size_t max;       /* bytes; 0: no limit */
     struct limit_thread main;
     struct limit_thread *volatile running;
-    volatile int kind; /* enum limit_kind */
-    bool closing;      /* lua_close is at work */
-    bool collects;     /* but for the broken limit Lua would collect garbage */
-    char *where;       /* malloc'ed traceback of where it struck, or NULL */
+    volatile int kind;      /* enum limit_kind */
+    bool closing;           /* lua_close is at work, */
+    uint32_t closing_since; /* as clock_ticks says */
+    bool collects;          /* but for the broken limit Lua would collect garbage */
+    char *where;            /* malloc'ed traceback of where it struck, or NULL */
     size_t grown,
         denied_at; /* bytes; to tell a denial that a collection could not cure */
     const void *denied_block;
@@ -53,9 +54,12 @@ struct limit {
 /* A new Lua state under `l`, zeroed by the caller but for `max`. NULL: out of memory. */
 lua_State *limit_newstate(struct limit *l);
 
-/* lua_close, with bounds on what finalizers may do and allocate. In a thread that is
- * watched and has no request it is given a deadline. Frees what `l` holds. */
+/* lua_close, with bounds on what finalizers may allocate, and on the time of all of them
+ * together. When that is over the rest of them is skipped, but for those in C. Frees what
+ * `l` holds. */
 void limit_close(struct limit *l);
+
+#define LIMIT_CLOSING_TIME 1000 /* milliseconds */
 
 /* Whether, and by what, the script is to end. */
 static inline enum limit_kind limit_broken(const struct limit *l)
@@ -100,39 +104,17 @@ const char *limit_message(enum limit_kind kind);
 int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs);
 bool limit_has_ended(lua_State *co);
 
-/* -- Deadlines of threads that run Lua -- */
+/* -- Threads that run Lua -- */
 
-struct limit_watch; /* one thread's */
-
-/* Process-wide, once, before any thread: installs the handler of the signal that
- * limit_watch_check sends. False when loops in finalizers, and where else Lua has turned
- * hooks off, cannot be ended (hookswitch.h). */
+/* Process-wide, once, before any thread: installs the handler of late threads (watch.h).
+ * False when loops in finalizers, and where else Lua has turned hooks off, cannot be ended
+ * (hookswitch.h). */
 bool limit_init(void);
-
-/* Called by the thread to be watched: unblocks the signal in it. NULL: out of memory. */
-struct limit_watch *limit_watch_create(int worker);
-void limit_watch_destroy(struct limit_watch *w); /* by the thread itself */
-
-/* From here the thread has `timeout` milliseconds (0: for ever) for its request. */
-void limit_watch_begin(struct limit_watch *w, int64_t timeout);
-void limit_watch_end(struct limit_watch *w);
-
-/* Milliseconds left, at least 0; -1 when there is no limit. Of the calling thread, which
- * need not be watched (-1). */
-int64_t limit_time_left(void);
 
 /* Between these the calling thread runs Lua under `l`; the time limit is its request's.
  */
 void limit_enter(struct limit *l);
 void limit_leave(struct limit *l);
-
-/* Heartbeat: signals every thread that is over its time. Calls stuck(worker, script) once
- * for each that has been so for `watchdog` ms or more (0: never); `script` is "" when it
- * is not known. */
-void limit_watch_check(int64_t watchdog, void (*stuck)(int worker, const char *script));
-
-/* Whether limit_watch_check reported the calling thread as stuck. */
-bool limit_watch_was_stuck(const struct limit_watch *w);
 
 /* The stack of a thread that runs Lua, if only finalizers. Nested calls of string.gsub
  * take the most: 190 of them need 1.6 MiB. What is not used costs address space only. */

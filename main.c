@@ -7,6 +7,7 @@
  * it; then the fork of Daemonize, then threads. */
 #include "main.h"
 
+#include "closer.h"
 #include "config.h"
 #include "connection.h"
 #include "handle.h"
@@ -19,7 +20,9 @@
 #include "pidfile.h"
 #include "pool.h"
 #include "reserve.h"
+#include "saver.h"
 #include "session.h"
+#include "sweeper.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -38,9 +41,14 @@
 #ifndef SHUTDOWN_TIMEOUT
 #define SHUTDOWN_TIMEOUT 30000 /* milliseconds that running requests have to finish */
 #endif
-#define RELOAD_LOOK       20    /* between two looks for signals while one is at work */
-#define FINALIZER_TIMEOUT 2000  /* the same for finalizers of states that are closed */
-#define EVICTED_AT_ONCE   16    /* idle states that go when descriptors are short */
+#define RELOAD_LOOK     20 /* between two looks for signals while one is at work */
+#define EVICTED_AT_ONCE 16 /* idle states that go when descriptors are short */
+
+/* Milliseconds for finalizers of states that are closed at the end, for a look at a file,
+ * and for the sessions. */
+#define CLOSING_TIMEOUT 2000
+#define SWEEPER_TIMEOUT 2000
+#define SAVING_TIMEOUT  5000
 
 struct options {
     bool check;       /* -t */
@@ -239,7 +247,7 @@ static void take_over(struct config *config)
         log_warning("these changes need a restart: %s", names);
     log_open(config->log_file_path, config->log_level);
     config_publish(config);
-    heartbeat_wake(); /* idle states of the old one go now */
+    sweeper_wake(); /* idle states of the old one go now */
     log_info("configuration reloaded");
     config_unref(old);
 }
@@ -282,7 +290,8 @@ static int next_signal(const sigset_t *handled, struct loading *loading)
     return number > 0 ? number : 0;
 }
 
-/* Returns when it is time to end. A reload that is asked for during another follows it. */
+/* Returns when it is time to end. A reload that is asked for during another follows it.
+ */
 static void wait_for_signals(const sigset_t *handled, const char *file)
 {
     struct loading *loading = NULL;
@@ -346,8 +355,10 @@ static struct service *start(struct config *config, int listener)
     service.sessions = session_store_create(config);
     config_publish(config_ref(config));
     if (service.connections == NULL || service.pool == NULL || service.sessions == NULL ||
+        !closers_start(config->worker_threads) ||
         !workers_start(&service, config->worker_threads) ||
-        !heartbeat_start(&service, config->worker_threads)) {
+        !sweeper_start(service.pool, config->worker_threads) ||
+        !saver_start(service.sessions) || !heartbeat_start(&service)) {
         connection_unlink();
         pidfile_remove();
         die("cannot start: out of memory, threads or descriptors");
@@ -372,10 +383,22 @@ static void set_last_alarm(void)
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    alarm((SHUTDOWN_TIMEOUT + FINALIZER_TIMEOUT) / 1000 + 5);
+    alarm((SHUTDOWN_TIMEOUT + CLOSING_TIMEOUT + SWEEPER_TIMEOUT + SAVING_TIMEOUT) / 1000 +
+          4); /* before systemd loses patience: TimeoutStopSec of the unit */
 }
 
-/* Ends in the order in which things depend on each other. */
+static bool close_scripts(struct service *service)
+{
+    pool_close_idle(service->pool);
+    bool closed = closers_stop(CLOSING_TIMEOUT);
+    if (!closed)
+        log_warning(
+            "the closing of scripts was cut off: a finalizer (__gc) took too long");
+    return closed;
+}
+
+/* Ends in the order in which things depend on each other. What is not waited for may use
+ * what would be freed. */
 static void stop(struct service *service)
 {
     log_info("stopping");
@@ -384,21 +407,18 @@ static void stop(struct service *service)
     connections_stop(service->connections);
     bool all = workers_wait(SHUTDOWN_TIMEOUT);
     connection_unlink();
-    bool closed = heartbeat_stop(FINALIZER_TIMEOUT);
-    struct config *config = config_current();
-    session_store_save(service->sessions, config);
-    config_unref(config);
-    pidfile_remove();
     if (!all)
         log_warning("requests still running after %d s were cut off",
                     SHUTDOWN_TIMEOUT / 1000);
-    if (!closed)
-        log_warning(
-            "the closing of scripts was cut off: a finalizer (__gc) took too long");
+    heartbeat_stop();
+    bool unused = saver_stop(SAVING_TIMEOUT);
+    unused &= sweeper_stop(SWEEPER_TIMEOUT);
+    unused &= close_scripts(service);
+    pidfile_remove();
     if (!all)
         connections_cut_all(service->connections);
-    if (!all || !closed)
-        _exit(EXIT_SUCCESS); /* their threads still use what would be freed */
+    if (!all || !unused)
+        _exit(EXIT_SUCCESS);
     pool_destroy(service->pool);
     connections_destroy(service->connections);
     session_store_destroy(service->sessions);

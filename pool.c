@@ -3,12 +3,15 @@
  * Workers check states out and in, the sweeper sweeps. An entry stands for one script
  * (path and document root). It owns what was compiled of it (struct version) and its
  * states. Every state kept has a slot, counted in its entry and in the pool from before
- * it is made until after it is closed, so the limits hold for what is in memory.
+ * it is made until it goes to the closing room (closer.h), so nobody waits for the
+ * finalizers of another script. Whoever makes states of a script faster than they are
+ * closed waits for that: what requests have sent there is counted, too.
  *
  * The pool's one lock guards everything here but what is marked otherwise. It is never
  * held while a function of the script room runs. An entry lives as long as it has a slot,
- * a pin (a thread at work on it), or something to remember; with only the last it is a
- * ghost, and of those there are at most LuaTotalStates, the oldest leaving first.
+ * a pin (a thread at work on it), a state in the closing room, or something to remember;
+ * with only the last it is a ghost, and of those there are at most LuaTotalStates, the
+ * oldest leaving first.
  *
  * Which state goes when the pool is full: the oldest idle one of the entry with the
  * lowest rank. A rank counts an entry's checkouts above the pool's age; the age goes up
@@ -19,6 +22,7 @@
  * order. */
 #include "pool.h"
 #include "clock.h"
+#include "closer.h"
 #include "log.h"
 #include "source.h"
 #include <assert.h>
@@ -38,6 +42,10 @@ enum {
 
 static const int64_t retry_time = 5000000; /* ns; one of LuaMaxSearchRetries */
 
+/* ns that a checkout waits, at most, for states of before to be closed: as long as one
+ * may take for that. */
+static const int64_t closing_patience = 1000000000;
+
 /* Circular, with a sentinel. */
 struct link {
     struct link *prev, *next;
@@ -45,13 +53,15 @@ struct link {
 
 #define CONTAINER(type, member, l) ((type *)(void *)((char *)(l)-offsetof(type, member)))
 
-/* What a state's slot counts in. EVICTED: in the entry only, as its place in the pool has
- * gone to the state that is made when this one is closed. */
-enum slot_kind { KEPT, EXTRA, EVICTED };
+/* What a state's slot counts in. */
+enum slot_kind { KEPT, EXTRA };
 
 /* One Lua state. While it is checked out, only its owner touches this. */
 struct state {
-    struct link link; /* lock; in its entry's idle list, newest first */
+    struct closing closing; /* the closing room's */
+    struct pool *pool;      /* immutable, for the closing room */
+    bool charged;           /* it went there on a request's account */
+    struct link link;       /* lock; in its entry's idle list, newest first */
     struct entry *entry;
     struct script *script;
     struct config *config; /* what it was made with; borrowed from the script */
@@ -83,6 +93,8 @@ struct entry {
     unsigned pins, waiters;
     unsigned examined; /* idle lists that the sweeper has taken out to look at */
     int kept, extra;   /* slots */
+    int closing;       /* states in the closing room, */
+    int charged;       /* of these on account of requests */
     bool ghost;
     uint32_t first_ids, *ids; /* bits of the ids in use */
     unsigned id_words;
@@ -108,7 +120,7 @@ struct pool {
     int ghost_limit; /* LuaTotalStates of the last one who asked */
     struct link buckets[BUCKETS];
     unsigned age, evictions;
-    int kept;
+    int kept, charged;
     uint32_t seed;        /* immutable */
     atomic_size_t states; /* made and not closed */
 
@@ -125,9 +137,10 @@ struct search {
     uint32_t hash;
     struct config *config;
     struct script_error *error;
-    struct entry *entry;     /* pinned; NULL until something has to be made */
-    struct version *version; /* counted */
-    int64_t deadline;        /* for a state to come back; 0: not waiting yet */
+    struct entry *entry;      /* pinned; NULL until something has to be made */
+    struct version *version;  /* counted */
+    int64_t deadline;         /* for a state to come back; 0: not waiting yet, */
+    int64_t closing_deadline; /* and the same for others to be closed */
     bool ranked, loaded;
 };
 
@@ -136,7 +149,7 @@ struct place {
     int id;
     enum slot_kind kind;
     bool first;           /* the script had no state at all */
-    struct state *victim; /* evicted for it, to be closed before */
+    struct state *victim; /* evicted for it */
 };
 
 static void list_init(struct link *list)
@@ -408,7 +421,7 @@ static void drop_locked(struct pool *p, struct entry *e, struct entry **dead)
  * one that comes, so that even a lowered limit costs no long hold of the lock. */
 static void settle_locked(struct pool *p, struct entry *e, struct entry **dead)
 {
-    if (e->pins > 0 || e->kept > 0 || e->extra > 0)
+    if (e->pins > 0 || e->kept > 0 || e->extra > 0 || e->closing > 0)
         return;
     if (e->version == NULL) {
         drop_locked(p, e, dead);
@@ -516,12 +529,24 @@ static void free_slot_locked(struct pool *p, struct entry *e, int id, enum slot_
     give_id_locked(e, id);
     if (kind == EXTRA)
         e->extra--;
-    else
+    else {
         e->kept--;
-    if (kind == KEPT)
         p->kept--;
+    }
     wake_locked(e);
     settle_locked(p, e, dead);
+}
+
+/* The state is on its way to the closing room, its slot free. `charged`: on account of
+ * the request that the caller serves. */
+static void leave_locked(struct pool *p, struct state *st, bool charged)
+{
+    struct entry *e = st->entry, *dead = NULL;
+    st->charged = charged;
+    e->closing++;
+    e->charged += charged;
+    p->charged += charged;
+    free_slot_locked(p, e, st->id, st->kind, &dead); /* it has a state: none is dead */
 }
 
 static void count_eviction_locked(struct pool *p, const struct config *config)
@@ -544,8 +569,7 @@ static struct state *evict_locked(struct pool *p, const struct config *config)
             return NULL;
     struct entry *e = CONTAINER(struct entry, order, p->buckets[rank % BUCKETS].next);
     struct state *st = pop_idle_locked(p, e, e->idle.prev);
-    st->kind = EVICTED;
-    p->kept--;
+    leave_locked(p, st, true);
     count_eviction_locked(p, config);
     return st;
 }
@@ -579,17 +603,39 @@ static void claim_extra_locked(struct search *w, struct place *place)
 
 /* -- Making and closing states -- */
 
-/* Closes first: the slot is free when the memory is. */
-static void discard(struct pool *p, struct state *st)
+/* The closing room's work, in its thread. */
+static void close_state(struct closing *c)
 {
-    struct entry *dead = NULL;
+    struct state *st = CONTAINER(struct state, closing, c);
+    struct pool *p = st->pool;
+    struct entry *e = st->entry, *dead = NULL;
     script_close(st->script);
     atomic_fetch_sub(&p->states, 1);
     lock(p);
-    free_slot_locked(p, st->entry, st->id, st->kind, &dead);
+    e->closing--;
+    e->charged -= st->charged;
+    p->charged -= st->charged;
+    if (e->waiters > 0)
+        pthread_cond_broadcast(&e->returned);
+    settle_locked(p, e, &dead);
     unlock(p);
     free(st);
     bury(dead);
+}
+
+/* After leave_locked. */
+static void hand_to_closer(struct state *st)
+{
+    st->closing = (struct closing){.name = st->entry->path, .close = close_state};
+    closers_add(&st->closing);
+}
+
+static void discard(struct pool *p, struct state *st, bool charged)
+{
+    lock(p);
+    leave_locked(p, st, charged);
+    unlock(p);
+    hand_to_closer(st);
 }
 
 int pool_evict(struct pool *p, const struct config *config, int count)
@@ -600,7 +646,7 @@ int pool_evict(struct pool *p, const struct config *config, int count)
         unlock(p);
         if (st == NULL)
             return evicted;
-        discard(p, st);
+        hand_to_closer(st);
     }
     return count;
 }
@@ -625,7 +671,8 @@ static struct state *create(struct search *w, const struct place *place,
         bury(dead);
         return NULL;
     }
-    *st = (struct state){.entry = w->entry,
+    *st = (struct state){.pool = p,
+                         .entry = w->entry,
                          .script = s,
                          .config = w->config,
                          .id = place->id,
@@ -672,7 +719,7 @@ static struct script *hand_over(struct state *st, const struct config *config)
 static struct script *make(struct search *w, const struct place *place)
 {
     if (place->victim != NULL)
-        discard(w->pool, place->victim);
+        hand_to_closer(place->victim);
     struct state *st = create(w, place, w->error);
     if (st == NULL)
         return NULL;
@@ -839,6 +886,28 @@ static bool wait_for_return_locked(struct search *w)
     return true;
 }
 
+/* Whether as many states are being closed as requests may leave behind: of the script as
+ * many as there are workers, of all together twice that beside LuaTotalStates. There is
+ * one closer more than workers, so the others get theirs closed. Waits until it may be
+ * otherwise. false: it is not so, or has been for long enough. */
+static bool wait_for_closers_locked(struct search *w)
+{
+    const struct config *config = w->config;
+    int workers = config->worker_threads;
+    if (w->entry->charged < workers &&
+        w->pool->charged < config->lua_total_states + 2 * workers)
+        return false;
+    int64_t now = clock_nanoseconds();
+    if (w->closing_deadline == 0)
+        w->closing_deadline = now + closing_patience;
+    if (now >= w->closing_deadline)
+        return false;
+    w->entry->waiters++;
+    wait_locked(w->pool, &w->entry->returned, now + retry_time);
+    w->entry->waiters--;
+    return true;
+}
+
 /* Finds a place for one more state. false: the idle list is worth another look. States
  * that the sweeper is looking at come back at once, and are worth waiting for. */
 static bool find_place(struct search *w, struct place *place)
@@ -852,7 +921,7 @@ static bool find_place(struct search *w, struct place *place)
         e->waiters++;
         wait_locked(p, &e->returned, 0);
         e->waiters--;
-    } else if (!idle) {
+    } else if (!idle && !wait_for_closers_locked(w)) {
         found = claim_locked(w, true, place);
         if (!found && !wait_for_return_locked(w)) {
             claim_extra_locked(w, place);
@@ -870,7 +939,7 @@ static struct script *find_or_make(struct search *w)
         while ((st = take_idle(w)) != NULL) {
             if (st->config == w->config && script_is_current(st->script))
                 return hand_over(st, w->config);
-            discard(w->pool, st);
+            discard(w->pool, st, true);
         }
         if (w->entry == NULL && !pin(w))
             return NULL;
@@ -918,7 +987,7 @@ void pool_checkin(struct pool *p, struct script *s, bool reusable)
     bool worn = st->max_requests > 0 && script_requests(s) >= st->max_requests;
     if (!reusable || st->kind == EXTRA || worn || is_failing(st) ||
         !script_is_current(s)) {
-        discard(p, st);
+        discard(p, st, true);
         return;
     }
     lock(p);
@@ -1018,7 +1087,7 @@ static void sweep_entry(struct pool *p, struct entry *e, const struct config *co
     while (!list_is_empty(&stale)) {
         struct state *st = CONTAINER(struct state, link, stale.next);
         list_remove(&st->link);
-        discard(p, st);
+        discard(p, st, false);
     }
 }
 
@@ -1042,8 +1111,8 @@ static void note_sweep(struct pool *p, unsigned epoch, unsigned generation)
     unlock(p);
 }
 
-/* A close may take long. What was current for the configuration of the beginning need not
- * be so for one that came meanwhile, whose sweep is yet to come. */
+/* What was current for the configuration of the beginning need not be so for one that
+ * came meanwhile, whose sweep is yet to come. */
 void pool_sweep(struct pool *p)
 {
     unsigned epoch = source_epoch(), generation = config_generation();
@@ -1100,6 +1169,28 @@ struct pool *pool_create(void)
     return p;
 }
 
+static void close_idle(struct pool *p, struct entry *e)
+{
+    for (;;) {
+        lock(p);
+        struct state *st =
+            list_is_empty(&e->idle) ? NULL : pop_idle_locked(p, e, e->idle.next);
+        unlock(p);
+        if (st == NULL)
+            return;
+        discard(p, st, false);
+    }
+}
+
+void pool_close_idle(struct pool *p)
+{
+    struct walk k = {.pool = p};
+    while (walk_on(&k) > 0)
+        for (size_t i = 0; i < k.n; i++)
+            close_idle(p, k.batch[i]);
+}
+
+/* Entries without states and versions go when the walk has passed. */
 void pool_destroy(struct pool *p)
 {
     if (p == NULL)
@@ -1108,8 +1199,7 @@ void pool_destroy(struct pool *p)
     while (walk_on(&k) > 0) {
         for (size_t i = 0; i < k.n; i++) {
             struct entry *e = k.batch[i];
-            while (!list_is_empty(&e->idle))
-                discard(p, pop_idle_locked(p, e, e->idle.next));
+            close_idle(p, e);
             version_unref(e->version);
             e->version = NULL;
         }

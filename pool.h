@@ -16,7 +16,11 @@ struct pool;
 /* NULL: out of memory. */
 struct pool *pool_create(void);
 
-/* Closes every idle state. Nothing may be checked out any more. */
+/* Hands every idle state to the closers (closer.h): at the end. */
+void pool_close_idle(struct pool *p);
+
+/* Closes idle states that there still are. Nothing may be checked out, or with the closers,
+ * any more. */
 void pool_destroy(struct pool *p);
 
 /* A state of the script at `path`, served for document root `root`, ready to run and the
@@ -24,21 +28,22 @@ void pool_destroy(struct pool *p);
  * (LuaStates of them the first time) within LuaMaxStates and LuaTotalStates, evicting the
  * oldest idle state of the script least asked for; else waits briefly,
  * LuaMaxSearchRetries times, for one to come back; else makes an extra one, closed at its
- * check-in. Concurrent first requests compile once. NULL with `error` filled. Blocks for
+ * check-in. While many states of the script are still being closed it waits for that, a
+ * second at most, before it makes one. Concurrent first requests compile once. NULL with `error` filled. Blocks for
  * as long as the script's own loading takes. */
 struct script *pool_checkout(struct pool *p, const char *path, const char *root,
                              struct config *config, struct script_error *error);
 
-/* Gives it back. Closed instead of kept when not `reusable`, extra, stale, or renewed by
- * LuaMaxRequests or LuaMaxErrors. */
+/* Gives it back. It goes to the closers, instead of being kept, when not `reusable`, extra,
+ * stale, or renewed by LuaMaxRequests or LuaMaxErrors. */
 void pool_checkin(struct pool *p, struct script *s, bool reusable);
 
-/* Sweeper: closes idle states that are no longer current and forgets what is known of
- * changed files. Call after source_sweep or a reload. */
+/* Sweeper: hands idle states that are no longer current to the closers and forgets what is
+ * known of changed files. Call after source_sweep or a reload. */
 void pool_sweep(struct pool *p);
 
 /* Closes up to `count` idle states, in the order in which others would take their places.
- * Returns how many. Runs their finalizers. */
+ * Returns how many. The closers close them, soon. */
 int pool_evict(struct pool *p, const struct config *config, int count);
 
 /* Calls visit(path, states, arg) for every script with loaded states, busy ones counted;
@@ -47,7 +52,7 @@ int pool_evict(struct pool *p, const struct config *config, int count);
 void pool_visit(struct pool *p, void (*visit)(const char *path, int states, void *arg),
                 void *arg);
 
-/* All states in memory, idle and busy. Cheap: one atomic load. */
+/* All states in memory: idle, busy, being closed. Cheap: one atomic load. */
 size_t pool_states(const struct pool *p);
 
 /* Whether the calling thread holds a pool's lock: for assertions in tests. */

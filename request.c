@@ -2,10 +2,10 @@
  * the scripts above (api.c). Runs in the worker that owns the connection; no locks. */
 #include "request.h"
 
-#include "limit.h"
 #include "log.h"
 #include "record.h"
 #include "status.h"
+#include "watch.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -29,9 +29,10 @@
 /* Parameters of a request; web servers send some 25, and as many as the client's headers.
  * Who chooses their names can choose such as Lua's hash makes the same: each costs a walk
  * along all the others. */
-#define PARAMS_MAX 1000
-#define TEXT_OF(x) #x
-#define NUMBER(x)  TEXT_OF(x)
+#define PARAMS_MAX   1000
+#define TEXT_OF(x)   #x
+#define NUMBER(x)    TEXT_OF(x)
+#define SLOWEST_BODY 1000 /* bytes a second; see request_read */
 
 /* -- Parameters -- */
 
@@ -310,7 +311,7 @@ bool request_begin(struct request *r, struct connection *c, struct config *confi
 {
     r->connection = c;
     r->config = config;
-    r->received = 0;
+    r->received = r->awaited = 0;
     r->body_ended = r->body_failed = r->body_too_large = false;
     r->buffering = config->buffering;
     r->head_sent = r->body_sent = r->gone = r->aborted = false;
@@ -330,12 +331,18 @@ bool request_begin(struct request *r, struct connection *c, struct config *confi
 
 /* -- Body -- */
 
-static int64_t lesser_timeout(int64_t configured)
+/* Milliseconds that the next wait for the body may take; -1: for ever. Who sends a byte
+ * now and then must not hold a worker for days, and who is slow but steady is to be
+ * served. */
+static int64_t body_patience(const struct request *r)
 {
-    int64_t left = limit_time_left();
-    if (configured <= 0)
-        return left;
-    return left >= 0 && left < configured ? left : configured;
+    int64_t read = r->config->read_timeout, whole = r->config->request_timeout;
+    if (whole <= 0)
+        return read > 0 ? read : -1;
+    int64_t left = whole + r->received * 1000 / SLOWEST_BODY - r->awaited;
+    if (left < 0)
+        left = 0;
+    return read > 0 && read < left ? read : left;
 }
 
 size_t request_read(struct request *r, void *data, size_t size)
@@ -343,8 +350,11 @@ size_t request_read(struct request *r, void *data, size_t size)
     if (r->body_ended || r->body_failed || r->body_too_large || size == 0)
         return 0;
     size_t got = 0;
-    switch (connection_read(r->connection, data, size, &got,
-                            lesser_timeout(r->config->read_timeout))) {
+    uint32_t paused = watch_paused();
+    enum connection_status status =
+        connection_read(r->connection, data, size, &got, body_patience(r));
+    r->awaited += watch_paused() - paused;
+    switch (status) {
     case CONNECTION_OK:
         break;
     case CONNECTION_END:

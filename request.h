@@ -39,6 +39,7 @@ struct request {
     char *derived_root;         /* memory of a derived DOCUMENT_ROOT */
 
     int64_t received; /* bytes of the body read so far */
+    int64_t awaited;  /* milliseconds that it was waited for */
     bool body_ended, body_failed, body_too_large;
 
     /* The response */
@@ -78,7 +79,9 @@ int request_refuse(const struct request *r, const char **why);
 /* -- Body -- */
 
 /* Up to `size` bytes of the body; 0 when it is over, failed, or larger than MaxPostSize,
- * as the fields above then say. Blocks for ReadTimeout and the request's time at most. */
+ * as the fields above then say. Blocks for ReadTimeout at most; the request's clock stands
+ * still meanwhile. All waits for a body together may take RequestTimeout, and a second for
+ * each thousand bytes that have come. */
 size_t request_read(struct request *r, void *data, size_t size);
 
 /* -- Response -- */

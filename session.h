@@ -45,14 +45,13 @@ void session_store_destroy(struct session_store *s); /* does not write; see _sav
 void session_store_sweep(struct session_store *s, const struct config *config);
 
 /* Writes SessionFile atomically (write, fsync, rename, fsync of the directory; mode 0600)
- * while requests go on. Nothing to do without SessionFile. Blocks on the disk. Only one
- * thread at a time: the heartbeat, and after its end main, at shutdown. false is logged.
- */
+ * while requests go on. Nothing to do without SessionFile. Blocks on the disk. One thread
+ * at a time (saver.h). false is logged. */
 bool session_store_save(struct session_store *s, const struct config *config);
 
-/* Heartbeat, about once a second: session_store_save when it is due. A change of data is
- * written within 10 s and a mere use within 5 minutes, but at most 1 % of the time is
- * spent on writing (an SD card may be slow). */
+/* About once a second: session_store_save when it is due. A change of data is written
+ * within 10 s and a mere use within 5 minutes, but at most 1 % of the time is spent on
+ * writing (an SD card may be slow). */
 void session_store_autosave(struct session_store *s, const struct config *config);
 
 /* How many there are, expired ones that were not swept yet counted. */

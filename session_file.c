@@ -1,5 +1,5 @@
-/* SessionFile. Written by the heartbeat and, at shutdown, by the main thread; read by the
- * main thread before there are others. Owns no state between calls; takes no lock.
+/* SessionFile. Written by the saver; read by the main thread before there are others.
+ * Owns no state between calls; takes no lock.
  *
  * A reader believes nothing: every length is compared with what is left of the file
  * before memory is asked for, and what was read counts only if the sum at the end is

@@ -1,7 +1,7 @@
 /* The store of sessions: its life, its bounds, and SessionFile.
  *
- * Main creates and destroys it while there are no other threads; the heartbeat sweeps and
- * saves; workers come from session.c.
+ * Main creates and destroys it while there are no other threads; the heartbeat sweeps,
+ * the saver saves; workers come from session.c.
  *
  * The store is SESSION_SHARDS shards, and a session belongs to the one that its key's
  * hash says. A shard's lock guards all that is in it. It is a leaf, a thread holds one at

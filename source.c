@@ -9,8 +9,10 @@
  * from) or outdated: the sweeper saw that it changed or vanished, so nobody holds a
  * current reference, and whatever is read next is taken as it is. */
 #include "source.h"
+#include "clock.h"
 #include "log.h"
 #include "reserve.h"
+#include "watch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -77,8 +79,15 @@ struct source {
     bool outdated;       /* lock */
 };
 
+/* A sweeper's look at a file, while it lasts. */
+struct glance {
+    struct glance *next;
+    dev_t dev;
+};
+
 static struct {
     pthread_mutex_t lock;
+    struct glance *glances;
     struct source **slots; /* a power of two of them */
     size_t size, count;
 } table = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -420,7 +429,9 @@ int source_read(const char *path, const char *root, struct source_ref *ref,
     struct look look = {.kind = FILE_READ, .racy = true};
     size_t start = text->len;
     int patience = READ_PATIENCE;
+    watch_set_name(path, true); /* a file system may not answer */
     int error = read_settled(path, root, &patience, &look, text);
+    watch_set_name(NULL, false);
     if (error != 0)
         return error;
     error = refer(path, &look, ref);
@@ -442,7 +453,8 @@ int source_note_directory(const char *path, const char *at, struct source_ref *r
         return errno;
     if (!S_ISDIR(st.st_mode))
         return ENOTDIR;
-    struct look look = {.kind = DIRECTORY, .digest = digest_of_directory(&st)};
+    struct look look = {
+        .kind = DIRECTORY, .identity.dev = st.st_dev, .digest = digest_of_directory(&st)};
     return refer(path, &look, ref);
 }
 
@@ -555,22 +567,56 @@ static enum verdict compare(const char *path, const struct look *known, bool use
     return now->digest == known->digest ? LOOKED_AGAIN : CHANGED;
 }
 
+/* false: somebody is looking at the same device. */
+static bool begin_glance_locked(struct glance *g)
+{
+    for (const struct glance *other = table.glances; other != NULL; other = other->next)
+        if (other->dev == g->dev)
+            return false;
+    g->next = table.glances;
+    table.glances = g;
+    return true;
+}
+
+static void end_glance_locked(struct glance *g)
+{
+    struct glance **at = &table.glances;
+    while (*at != g)
+        at = &(*at)->next;
+    *at = g->next;
+}
+
+/* compare, under the eyes of the heartbeat. */
+static enum verdict compare_watched(const char *path, const struct look *known,
+                                    bool use_checksum, int *patience, struct look *now)
+{
+    int64_t begun = clock_nanoseconds();
+    watch_begin(SOURCE_LOOK_TIME);
+    watch_set_name(path, true);
+    enum verdict verdict = compare(path, known, use_checksum, patience, now);
+    watch_end();
+    if (watch_was_stuck())
+        log_warning("looking at %s took %d s", path,
+                    (int)((clock_nanoseconds() - begun) / second));
+    return verdict;
+}
+
 /* The caller holds a reference. If a worker read another content while we looked, what we
  * saw may be older than that: the next sweep decides. */
 static bool sweep_one(struct source *s, bool use_checksum, int *patience)
 {
     pthread_mutex_lock(&table.lock);
     struct look known = s->known;
-    bool outdated = s->outdated;
+    struct glance glance = {.dev = known.identity.dev};
     unsigned version = atomic_load(&s->version);
+    bool looks = !s->outdated && begin_glance_locked(&glance);
     pthread_mutex_unlock(&table.lock);
-    if (outdated)
+    if (!looks)
         return false;
     struct look now = known;
-    enum verdict verdict = compare(s->path, &known, use_checksum, patience, &now);
-    if (verdict == UNCHANGED)
-        return false;
+    enum verdict verdict = compare_watched(s->path, &known, use_checksum, patience, &now);
     pthread_mutex_lock(&table.lock);
+    end_glance_locked(&glance);
     bool ours = atomic_load(&s->version) == version && !s->outdated;
     if (ours && verdict == LOOKED_AGAIN)
         s->known = now;
@@ -611,7 +657,8 @@ unsigned source_sweep(bool use_checksum)
     int patience = SWEEP_PATIENCE;
     unsigned changed = 0;
     for (size_t i = 0; i < count; i++) {
-        changed += sweep_one(all[i], use_checksum, &patience);
+        if (!watch_was_stuck())
+            changed += sweep_one(all[i], use_checksum, &patience);
         put(all[i]);
     }
     free(all);

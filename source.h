@@ -53,7 +53,13 @@ bool source_is_current(const struct source_ref *ref);
  * was current still is. */
 unsigned source_epoch(void);
 
-/* Sweeper: looks at every source; returns how many changed or vanished. With
+/* A look at one file that takes longer, in milliseconds, is late: the sweeper's watch
+ * (watch.h) says so. */
+#define SOURCE_LOOK_TIME 2000
+
+/* Sweeper: looks at every source; returns how many changed or vanished. Leaves out the
+ * devices at which another sweeper is looking just now: they may not answer. One that has
+ * been late does no more after that. With
  * `use_checksum` a file whose content is as before has not changed. A file changed so
  * recently that its times could hide a second change is compared by content each time,
  * until its times are old enough to be trusted. */

@@ -1,12 +1,12 @@
 /* The accept loop of a worker thread: wait for a request, find its script, run it, send
  * the response, give everything back.
  *
- * A worker owns its struct worker and all it points to. The list of workers is shared:
- * `lock` guards the count and is taken at the start and end of a thread only. */
+ * A worker owns its struct worker and all it points to; nothing here is shared but the
+ * crew (crew.h), and what is atomic. */
 #include "worker.h"
 
 #include "api.h"
-#include "clock.h"
+#include "crew.h"
 #include "directory.h"
 #include "limit.h"
 #include "log.h"
@@ -24,7 +24,6 @@
 struct worker {
     const struct service *service;
     int id;
-    struct limit_watch *watch;
     struct connection_reader *reader;
     struct config *config; /* a reference */
     unsigned config_generation;
@@ -33,12 +32,10 @@ struct worker {
     struct source_ref directory; /* that it is in; without a source: unknown */
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed;       /* any of what `lock` guards */
+static bool work(int id);
+
+static struct crew crew = CREW("worker", work, LIMIT_STACK_BYTES);
 static const struct service *shared; /* immutable once workers run */
-static int wanted;                   /* immutable once workers run */
-static int running, stuck, last_id;  /* lock */
-static int begun, failed;            /* lock; of those ever started */
 static atomic_uint requests;
 
 /* -- The working directory -- */
@@ -154,7 +151,7 @@ static void serve(struct worker *w, struct connection *c)
 {
     struct request *r = &w->request;
     struct script *s = NULL;
-    limit_watch_begin(w->watch, w->config->request_timeout);
+    watch_begin(w->config->request_timeout);
     if (request_begin(r, c, w->config)) {
         s = respond(w);
         request_finish(r);
@@ -166,7 +163,7 @@ static void serve(struct worker *w, struct connection *c)
         script_collect(s);
         pool_checkin(w->service->pool, s, script_is_usable(s));
     }
-    limit_watch_end(w->watch);
+    watch_end();
     log_set_script(NULL);
     atomic_fetch_add_explicit(&requests, 1, memory_order_relaxed);
 }
@@ -184,135 +181,85 @@ static void refresh_config(struct worker *w)
     w->request.defaults_of = NULL;
 }
 
-static bool begin(struct worker *w)
+static bool begin(struct worker *w, int id)
 {
-    log_set_worker(w->id);
+    w->service = shared;
+    w->id = id;
+    log_set_worker(id);
     let_the_web_server_finish();
     request_init(&w->request);
     w->has_directory = directory_make_own();
-    w->watch = limit_watch_create(w->id);
     w->reader = connection_reader_create(w->service->connections);
-    return w->watch != NULL && w->reader != NULL;
+    return w->reader != NULL && watch_create(WATCH_WORKER, id);
 }
 
 static void end(struct worker *w)
 {
-    bool was_stuck = w->watch != NULL && limit_watch_was_stuck(w->watch);
-    if (w->watch != NULL)
-        limit_watch_destroy(w->watch);
+    watch_destroy();
     connection_reader_destroy(w->reader);
     request_free(&w->request);
     config_unref(w->config);
     source_release(&w->directory);
-    if (was_stuck)
-        log_warning("came back from where it was stuck, and leaves");
-    pthread_mutex_lock(&lock);
-    running--;
-    stuck -= was_stuck;
-    pthread_cond_signal(&changed);
-    pthread_mutex_unlock(&lock);
     free(w);
 }
 
-static bool report(bool ok)
+/* One that was stuck leaves if another has taken its place. */
+static bool may_stay(void)
 {
-    if (!ok)
-        log_error("a worker cannot start: %s", strerror(errno));
-    pthread_mutex_lock(&lock);
-    begun += ok;
-    failed += !ok;
-    pthread_cond_signal(&changed);
-    pthread_mutex_unlock(&lock);
-    return ok;
+    if (!watch_was_stuck())
+        return true;
+    bool leaves = crew_came_back(&crew);
+    log_warning("came back from where it was stuck%s", leaves ? ", and leaves" : "");
+    watch_forgive();
+    return !leaves;
 }
 
-static void *work(void *arg)
-{
-    struct worker *w = arg;
-    struct connection *c;
-    if (report(begin(w)))
-        while (!limit_watch_was_stuck(w->watch) &&
-               (c = connection_wait(w->service->connections, w->reader)) != NULL) {
-            refresh_config(w);
-            serve(w, c);
-        }
-    end(w);
-    return NULL;
-}
-
-static bool create_thread(struct worker *w)
-{
-    pthread_t thread;
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, LIMIT_STACK_BYTES);
-    int error = pthread_create(&thread, &attributes, work, w);
-    pthread_attr_destroy(&attributes);
-    if (error != 0)
-        log_error("cannot start a worker thread: %s", strerror(error));
-    return error == 0;
-}
-
-static bool start_one(void)
+static bool work(int id)
 {
     struct worker *w = calloc(1, sizeof *w);
     if (w == NULL)
         return false;
-    pthread_mutex_lock(&lock);
-    w->id = ++last_id;
-    running++;
-    pthread_mutex_unlock(&lock);
-    w->service = shared;
-    if (create_thread(w))
-        return true;
-    pthread_mutex_lock(&lock);
-    running--;
-    pthread_mutex_unlock(&lock);
-    free(w);
-    return false;
+    if (!begin(w, id)) {
+        int error = errno;
+        end(w);
+        errno = error;
+        return false;
+    }
+    crew_begun(&crew);
+    struct connection *c;
+    while (may_stay() &&
+           (c = connection_wait(w->service->connections, w->reader)) != NULL) {
+        refresh_config(w);
+        serve(w, c);
+    }
+    end(w);
+    return true;
 }
 
 bool workers_start(const struct service *service, int count)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&changed, &attributes);
-    pthread_condattr_destroy(&attributes);
     shared = service;
-    wanted = count;
-    for (int i = 0; i < count; i++)
-        if (!start_one())
-            return false;
-    pthread_mutex_lock(&lock);
-    while (begun + failed < count)
-        pthread_cond_wait(&changed, &lock);
-    bool all = failed == 0;
-    pthread_mutex_unlock(&lock);
-    return all;
+    return crew_start(&crew, count, count);
 }
 
-bool workers_replace(int id, const char *script)
+bool workers_replace(const struct watch_report *report)
 {
-    pthread_mutex_lock(&lock);
-    bool possible = ++stuck <= wanted;
-    pthread_mutex_unlock(&lock);
-    log_error("worker %d is stuck in a script that no limit reaches, %s; %s", id, script,
+    bool possible = crew_replace(&crew);
+    log_error("worker %d is stuck %s %s; %s", report->id,
+              report->reading ? "at the file" : "in a script that no limit reaches,",
+              report->name,
               possible ? "another takes its place" : "as all the others are");
-    return possible && start_one();
+    return possible;
+}
+
+void workers_mend(void)
+{
+    crew_mend(&crew);
 }
 
 bool workers_wait(int64_t timeout)
 {
-    struct timespec until = clock_after(timeout);
-    pthread_mutex_lock(&lock);
-    int error = 0;
-    while (running > 0 && error == 0)
-        error = pthread_cond_timedwait(&changed, &lock, &until);
-    bool all = running == 0;
-    pthread_mutex_unlock(&lock);
-    return all;
+    return crew_wait(&crew, timeout);
 }
 
 unsigned workers_requests(void)

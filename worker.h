@@ -6,6 +6,7 @@
 #include "connection.h"
 #include "pool.h"
 #include "session.h"
+#include "watch.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,10 +21,13 @@ struct service {
  * until they are ready. false: not all could be started, as the log says. Main thread. */
 bool workers_start(const struct service *service, int count);
 
-/* Starts one more in place of worker `stuck`, at work on `script`, which leaves when it
- * comes back from where it hangs. false: as many are stuck as were started at first, or
- * no thread can be made: only a new process helps. Heartbeat. */
-bool workers_replace(int stuck, const char *script);
+/* Starts one more in place of a worker that is stuck, and that leaves when it comes back
+ * from where it hangs. false: as many are stuck as were started at first, and only a new
+ * process helps. Heartbeat. */
+bool workers_replace(const struct watch_report *report);
+
+/* Heartbeat: starts those that could not be started before. */
+void workers_mend(void);
 
 /* Waits until every worker has ended, after connections_stop, for at most `timeout`
  * milliseconds. false: some still run. */

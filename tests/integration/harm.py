@@ -77,7 +77,7 @@ def unharmed(daemon):
         response = daemon.get(steady)
         assert (response.status, response.text) == (200, expected), response
     assert daemon.running() and daemon.pid == pid
-    assert process_state(daemon) == state
+    wait_until(lambda: process_state(daemon) == state, "the process to be as it was: %s" % state)
     wait_until(lambda: not children(daemon), "the script's children to end")
     wait_until(lambda: descriptors(daemon) == open_files,
                "descriptors to be closed: %s" % descriptors(daemon))

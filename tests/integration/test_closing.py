@@ -3,7 +3,7 @@
 import os
 import time
 
-from harm import children, descriptors
+from harm import children, descriptors, threads
 from servers import PATIENCE, SANITIZER, lua, wait_until
 
 SOON = 20 if SANITIZER else 3  # seconds
@@ -20,6 +20,7 @@ def close_by_edit(d, page):
 def test_closing_does_not_wait_for_children_that_do_not_read(daemon):
     """Each pipe is full, and more is in the handle's buffer."""
     d = daemon(WorkerThreads=1)
+    threads(d)  # all of them have opened what they need
     before = descriptors(d)
     page = d.script("""
         kept = {}
@@ -46,6 +47,7 @@ def test_closing_does_not_wait_for_a_reader_that_has_stalled(daemon, scratch):
         os.mkfifo("%s/%d" % (directory, i))
         readers.append(os.open("%s/%d" % (directory, i), os.O_RDONLY | os.O_NONBLOCK))
     d = daemon(WorkerThreads=1)
+    threads(d)  # all of them have opened what they need
     before = descriptors(d)
     page = d.script("""
         kept = {}

@@ -165,7 +165,7 @@ def test_every_request_is_answered_as_it_should_be(soak, capsys):
 
 def test_process_is_as_it_was(soak):
     assert soak.daemon.running()
-    assert process_state(soak.daemon) == soak.before
+    wait_until(lambda: process_state(soak.daemon) == soak.before, "the process to be as it was")
     wait_until(lambda: soak.daemon.get("hello.lua").text == "good", "a healthy answer")
 
 

@@ -247,7 +247,7 @@ def test_more_stuck_finalizers_than_workers_end_the_daemon(closing, scratch):
     close("gc2.lua")
     d.expected_status = d.wait()
     assert d.expected_status > 0
-    d.wait_log("no sweeper is left", "error")
+    d.wait_log("no thread is left that could close scripts", "error")
     assert b"kept" in pathlib.Path(sessions).read_bytes()
 
 

@@ -1,6 +1,7 @@
 /* Limits of Lua states, without the rooms above: memory, time, the end by os.exit, and
  * the watch over threads that are late. */
 #include "limit.h"
+#include "watch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -205,22 +206,21 @@ static void each_limit_has_its_message(void **state)
 static void without_a_watch_there_is_no_time_limit(void **state)
 {
     (void)state;
-    assert_int_equal(limit_time_left(), -1);
-    struct limit_watch *w = limit_watch_create(1);
-    assert_non_null(w);
-    assert_int_equal(limit_time_left(), -1);
-    limit_watch_begin(w, 0);
-    assert_int_equal(limit_time_left(), -1);
-    limit_watch_end(w);
-    limit_watch_begin(w, 100000);
-    assert_in_range(limit_time_left(), 70000, 100000);
-    limit_watch_end(w);
-    assert_int_equal(limit_time_left(), -1);
-    limit_watch_begin(w, 1);
+    assert_int_equal(watch_time_left(), -1);
+    assert_true(watch_create(WATCH_WORKER, 1));
+    assert_int_equal(watch_time_left(), -1);
+    watch_begin(0);
+    assert_int_equal(watch_time_left(), -1);
+    watch_end();
+    watch_begin(100000);
+    assert_in_range(watch_time_left(), 70000, 100000);
+    watch_end();
+    assert_int_equal(watch_time_left(), -1);
+    watch_begin(1);
     poll(NULL, 0, 30);
-    assert_int_equal(limit_time_left(), 0); /* never less */
-    limit_watch_end(w);
-    limit_watch_destroy(w);
+    assert_int_equal(watch_time_left(), 0); /* never less */
+    watch_end();
+    watch_destroy();
 }
 
 static struct {
@@ -228,11 +228,11 @@ static struct {
     char script[64]; /* of the first; written before `count` */
 } told;
 
-static void tell(int worker, const char *script)
+static void tell(const struct watch_report *report)
 {
     if (atomic_load(&told.count) == 0)
-        snprintf(told.script, sizeof told.script, "%s", script);
-    atomic_store(&told.worker, worker);
+        snprintf(told.script, sizeof told.script, "%.63s", report->name);
+    atomic_store(&told.worker, report->id);
     atomic_fetch_add(&told.count, 1);
 }
 
@@ -242,29 +242,28 @@ static int64_t watchdog; /* of keep_watch; set before it starts */
 static void *keep_watch(void *arg)
 {
     while (!atomic_load(&over)) {
-        limit_watch_check(watchdog, tell);
+        watch_check(watchdog, tell);
         poll(NULL, 0, 2);
     }
     return arg;
 }
 
 /* Runs `body` while another thread is the heartbeat. */
-static void watched(int64_t stuck_after, void (*body)(struct limit_watch *w))
+static void watched(int64_t stuck_after, void (*body)(void))
 {
     pthread_t heartbeat;
     atomic_store(&over, false);
     atomic_store(&told.count, 0);
     watchdog = stuck_after;
-    struct limit_watch *w = limit_watch_create(7);
-    assert_non_null(w);
+    assert_true(watch_create(WATCH_WORKER, 7));
     assert_int_equal(pthread_create(&heartbeat, NULL, keep_watch, NULL), 0);
-    body(w);
+    body();
     atomic_store(&over, true);
     pthread_join(heartbeat, NULL);
-    limit_watch_destroy(w);
+    watch_destroy();
 }
 
-static void be_late(struct limit_watch *w)
+static void be_late(void)
 {
     static const char *const texts[] = {
         "while true do end",
@@ -274,9 +273,9 @@ static void be_late(struct limit_watch *w)
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         lua_State *L = open_state(0);
-        limit_watch_begin(w, 20);
+        watch_begin(20);
         assert_int_not_equal(run(L, texts[i]), LUA_OK);
-        limit_watch_end(w);
+        watch_end();
         assert_int_equal(limit_broken(&limit), LIMIT_TIME);
         limit_close(&limit);
     }
@@ -289,13 +288,13 @@ static void a_late_script_is_ended(void **state)
     assert_int_equal(atomic_load(&told.count), 0); /* it ended: nobody is stuck */
 }
 
-static void be_in_time(struct limit_watch *w)
+static void be_in_time(void)
 {
     for (int i = 0; i < 20; i++) {
         lua_State *L = open_state(0);
-        limit_watch_begin(w, 60000);
+        watch_begin(60000);
         assert_int_equal(run(L, "for i = 1, 200000 do local x = i end"), LUA_OK);
-        limit_watch_end(w);
+        watch_end();
         limit_close(&limit);
     }
 }
@@ -317,16 +316,16 @@ static int hang(lua_State *L)
     return 0;
 }
 
-static void be_stuck(struct limit_watch *w)
+static void be_stuck(void)
 {
     lua_State *L = open_state(0);
     limit.name = "/srv/stuck.lua";
     lua_register(L, "hang", hang);
-    assert_false(limit_watch_was_stuck(w));
-    limit_watch_begin(w, 10);
+    assert_false(watch_was_stuck());
+    watch_begin(10);
     run(L, "hang()");
-    limit_watch_end(w);
-    assert_true(limit_watch_was_stuck(w));
+    watch_end();
+    assert_true(watch_was_stuck());
     limit_close(&limit);
 }
 
