@@ -138,7 +138,7 @@ void connection_release(struct connections *set, struct connection *c, FCGX_Requ
     if (c->output == CONNECTION_OK)
         connection_drain(c);
     keep = keep && c->keep && c->ended && c->output == CONNECTION_OK &&
-           !atomic_load(&set->stopping);
+           !connections_are_ending(set);
     if (connection_is_cut_short(c) && !connection_cut(set, r, c))
         return;
     if (!keep || c->body == CONNECTION_ABORTED)
@@ -204,6 +204,7 @@ void connections_destroy(struct connections *set)
 
 void connections_stop(struct connections *set)
 {
+    atomic_store(&set->stopped_at, clock_ticks());
     atomic_store(&set->stopping, true);
     connections_accept_last(set);
     poller_wake_all(set->poller);

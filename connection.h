@@ -49,9 +49,9 @@ void connections_destroy(struct connections *set); /* closes everything; no work
  * ReadTimeout, or that were idle longer than KeepAliveTimeout. */
 void connections_sweep(struct connections *set, const struct config *config);
 
-/* Shutdown: refuses new connections, closes idle ones, wakes every worker. Who connected
- * before is served, if its request comes within a second; then connection_wait returns
- * NULL. Any thread, once. */
+/* Shutdown: refuses new connections, wakes every worker. Who connected before is served,
+ * if its first request comes within a second, or another within a tenth of one, in which
+ * it may be on its way; then connections are closed, and connection_wait returns NULL. Any thread, once. */
 void connections_stop(struct connections *set);
 
 /* The process is about to end, though workers still have requests: tells their peers that

@@ -58,6 +58,7 @@ struct connections {
 
     atomic_uint limits[KIND_CUT + 1]; /* ms that each kind may wait; 0: for ever */
     atomic_bool stopping;
+    atomic_uint stopped_at; /* ms; before `stopping` */
     atomic_uint count;
     atomic_bool accept_again;   /* more may wait in the listening socket's queue */
     atomic_bool paused;         /* something ran out: accept is tried every RETRY_TIME */
@@ -251,8 +252,17 @@ bool connection_park(struct connections *set, struct connection *c);
 void connection_park_or_again(struct connections *set, struct connection_reader *r,
                               struct connection *c);
 
-/* After a stop: closes `c` if it is parked, unless it waits for its first request. */
+/* After a stop: closes `c` if it is parked, unless a request of it may still be served.
+ */
 void connection_close_if_stopping(struct connections *set, struct connection *c);
+
+/* Whether kept connections are not kept any more: a while after a stop. */
+bool connections_are_ending(struct connections *set);
+
+/* By the owner, before a close of ours: whether an idle connection has a request after
+ * all. It must then be looked at: a close would throw that away, and the web server could
+ * not know whether it was served. */
+bool connection_has_request(struct connection *c);
 
 /* By the owner, who leaves `c` to any worker that comes by, behind what waits already.
  * defer also wakes one for it, who wakes the next if there are more. */
@@ -263,7 +273,8 @@ void connections_defer(struct connections *set, struct connection *c);
  * the only one. */
 struct connection *connections_take_deferred(struct connections *set, bool *more);
 
-/* After a stop: whether somebody who connected before it still waits to be served. */
+/* After a stop: whether somebody who connected before it may still have to be served.
+ * Closes those of whom that is no longer so. */
 bool connections_anyone_left(struct connections *set);
 
 /* -- connection_io.c -- */

@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { FREE, PARKED, ADDING, BUSY, BUSY_AGAIN };
@@ -36,7 +37,8 @@ enum {
     STATE_MASK = (1 << STATE_BITS) - 1,
     INDEX_BITS = 20, /* of a cookie; the rest is the low bits of the generation */
     INDEX_MASK = (1 << INDEX_BITS) - 1,
-    MAX_STREAK = 16, /* requests of one connection in a row */
+    MAX_STREAK = 16,      /* requests of one connection in a row */
+    LAST_IDLE_TIME = 100, /* ms after a stop that kept connections are still served */
 };
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "the state word must be lock-free");
@@ -201,12 +203,29 @@ void connections_defer(struct connections *set, struct connection *c)
     poller_kick(set->poller);
 }
 
-/* Whether a stop waits for it: it has a request, or half of one, or must still be told
- * that a response is not whole. */
-static bool is_awaited(struct connection *c)
+/* Whether a stop waits for it: it has a request, or half of one, or one may be on its
+ * way, or it must still be told that a response is not whole. */
+static bool is_awaited(struct connections *set, struct connection *c)
 {
     enum connection_kind kind = connection_kind_of(c);
-    return kind == KIND_HEAD || kind == KIND_CUT;
+    return kind == KIND_HEAD || kind == KIND_CUT ||
+           (kind == KIND_IDLE && !connections_are_ending(set));
+}
+
+bool connections_are_ending(struct connections *set)
+{
+    return atomic_load(&set->stopping) &&
+           connection_elapsed(clock_ticks(), atomic_load(&set->stopped_at)) >=
+               LAST_IDLE_TIME;
+}
+
+bool connection_has_request(struct connection *c)
+{
+    char byte;
+    bool found = connection_kind_of(c) == KIND_IDLE &&
+                 recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    c->again = c->again || found;
+    return found;
 }
 
 /* A stop closes what is parked, once, unless it is awaited. What is
@@ -214,7 +233,11 @@ static bool is_awaited(struct connection *c)
  * are sequentially consistent). */
 void connection_close_if_stopping(struct connections *set, struct connection *c)
 {
-    if (atomic_load(&set->stopping) && !is_awaited(c) && connection_take_parked(c))
+    if (!atomic_load(&set->stopping) || is_awaited(set, c) || !connection_take_parked(c))
+        return;
+    if (connection_has_request(c))
+        connections_defer(set, c);
+    else
         connection_close(set, c);
 }
 
@@ -284,9 +307,11 @@ bool connections_anyone_left(struct connections *set)
     if (atomic_load(&set->any_deferred))
         return true;
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
-        unsigned state = state_of(atomic_load(&set->table[i].word));
-        if ((state == PARKED || state == ADDING) && is_awaited(&set->table[i]))
+        struct connection *c = &set->table[i];
+        unsigned state = state_of(atomic_load(&c->word));
+        if ((state == PARKED || state == ADDING) && is_awaited(set, c))
             return true;
+        connection_close_if_stopping(set, c);
     }
-    return false;
+    return atomic_load(&set->any_deferred);
 }

@@ -41,7 +41,7 @@ static bool is_late(struct connections *set, struct connection *c, unsigned now)
 
 bool connection_close_if_late(struct connections *set, struct connection *c, unsigned now)
 {
-    if (!is_late(set, c, now))
+    if (!is_late(set, c, now) || connection_has_request(c))
         return false;
     if (connection_kind_of(c) == KIND_HEAD) {
         connections_log_fault(
@@ -102,10 +102,13 @@ bool connections_make_room(struct connections *set)
 {
     struct connection *c;
     while ((c = find_victim(set)) != NULL) {
-        if (connection_take_parked(c)) {
+        if (!connection_take_parked(c))
+            continue;
+        if (!connection_has_request(c)) {
             connection_close(set, c);
             return true;
         }
+        connections_defer(set, c);
     }
     return false;
 }

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import servers
-from servers import SANITIZER, read, wait_until
+from servers import PATIENCE, SANITIZER, read, wait_until
 
 ECHO = "function main() Flush() Send(Receive()) end"
 
@@ -255,3 +255,47 @@ def test_no_thread_takes_a_signal_that_is_meant_for_the_main_one(daemon):
             for task in os.listdir("/proc/%d/task" % d.pid)]
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
         assert all(int(blocked, 16) >> (number - 1) & 1 for blocked in sets), sets
+
+
+def ask(connection, daemon, page):
+    connection.begin(daemon.site.params(page), keep=True).end()
+
+
+def kept_connections(daemon, page, count=8):
+    """Idle ones, of which each has been served once."""
+    kept = [daemon.connect() for _ in range(count)]
+    for c in kept:
+        ask(c, daemon, page)
+        assert c.response().ended
+    return kept
+
+
+@pytest.mark.parametrize("end", ["stop", "KeepAliveTimeout"])
+def test_request_that_crosses_the_close_of_its_kept_connection_is_served(daemon, end):
+    """The only worker is busy as they come, so that they lie in the sockets for a while."""
+    d = daemon(WorkerThreads=1, KeepAliveTimeout=1)
+    page, held = d.script("function main() return 'x' end"), d.script(ECHO)
+    *kept, idle = kept_connections(d, page)
+    busy = d.hold(held)
+    for c in kept:
+        ask(c, d, page)
+    if end == "stop":
+        d.signal(signal.SIGTERM)
+        d.wait_log("stopping")
+    else:
+        assert idle.is_closed(PATIENCE)  # so the others' time is over as well
+    busy.end()
+    for c in kept:
+        response = c.response()
+        assert response.ended and response.text == "x", response
+        c.close()
+    busy.close()
+
+
+def test_kept_connections_are_closed_soon_after_the_stop(daemon):
+    d = daemon()
+    kept = kept_connections(d, d.script("function main() return 'x' end"))
+    began = time.monotonic()
+    d.signal(signal.SIGTERM)
+    assert d.wait() == 0 and all(c.is_closed(1) for c in kept)
+    assert time.monotonic() - began < (10 if SANITIZER else 2)
