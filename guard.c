@@ -15,11 +15,25 @@
  * `true`, or the finalizer that it must be. */
 #define FINALIZERS "luafcgid2.finalizers"
 
-/* Not by lua_call: what was replaced must be no function that a script could get hold of,
- * as any that is called can be, by debug and from a hook. */
+static int all_results(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    return lua_gettop(L);
+}
+
+/* Lua's own function is not called by Lua: it must be none that a script could get hold
+ * of, as any that is called can be, by debug and from a hook. It has no upvalues. What
+ * has is a replacement in its turn. */
 int guard_original(lua_State *L)
 {
-    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+    if (lua_getupvalue(L, lua_upvalueindex(1), 1) == NULL)
+        return lua_tocfunction(L, lua_upvalueindex(1))(L);
+    lua_pop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, all_results);
+    return lua_gettop(L);
 }
 
 /* -- Coroutines: limits must reach the one that runs -- */
@@ -371,6 +385,26 @@ static int debug_setuservalue(lua_State *L)
     return luaL_argerror(L, 1, "a userdata stays what it is");
 }
 
+/* The libraries' own functions could be had once more from the file they are in. */
+static int package_loadlib(lua_State *L)
+{
+    static const lua_CFunction openers[] = {
+        luaopen_base, luaopen_coroutine, luaopen_debug,  luaopen_io,    luaopen_math,
+        luaopen_os,   luaopen_package,   luaopen_string, luaopen_table, luaopen_utf8,
+    };
+    int count = guard_original(L);
+    lua_CFunction found = lua_tocfunction(L, -count);
+    for (size_t i = 0; found != NULL && i < sizeof openers / sizeof *openers; i++) {
+        if (found != openers[i])
+            continue;
+        lua_pushnil(L);
+        lua_pushliteral(L, "the standard library is open already");
+        lua_pushliteral(L, "init");
+        return 3;
+    }
+    return count;
+}
+
 /* -- Opening -- */
 
 /* Replaces field `name` of the table on top by `function`, whose first upvalue is what
@@ -392,6 +426,7 @@ void guard_open(lua_State *L)
         {"_G", "xpcall", base_xpcall},
         {"_G", "setmetatable", guarded_setmetatable},
         {"_G", "getmetatable", visible_getmetatable},
+        {LUA_LOADLIBNAME, "loadlib", package_loadlib},
         {LUA_COLIBNAME, "resume", coroutine_resume},
         {LUA_COLIBNAME, "wrap", coroutine_wrap},
         {LUA_DBLIBNAME, "debug", debug_debug},

@@ -48,6 +48,20 @@ BAD = {
     "coroutine": (504, "local co = coroutine.wrap(function() while true do end end) "
                        "function main() while true do pcall(co) end end"),
     "load": (504, "while true do end"),
+    "gc_later": (504, "function main() local m = {__gc = true} setmetatable({}, m) "
+                      "m.__gc = function() while true do pcall(error) end end "
+                      "collectgarbage() end"),
+    "gc_of_files": (504, "function main() io.open('/dev/null'):close() "
+                         "getmetatable(io.stdout).__gc = function() while true do end end "
+                         "collectgarbage() end"),
+    "hook_handler": (504, "function main() xpcall(function() debug.sethook(function() "
+                          "error('x') end, '', 1000) while true do end end, function() "
+                          "while true do end end) end"),
+    "pcall_nest": (504, "function main() coroutine.wrap(function() local function f() "
+                        "while true do pcall(f) end end f() end)() end"),
+    "compile": (504, "function main() local t = {} for i = 1, 10000 do t[i] = 'goto a ' end "
+                     "local s = 'do local x ' .. table.concat(t) .. '::a:: x = x end ' "
+                     "while true do load(s) end end"),
     "sleep": (504, "function main() os.execute('sleep 1000') end"),
     "rep": (500, "function main() pcall(string.rep, 'x', 1 << 30) end"),
     "bomb": (500, "function main() local t = {} while true do t[#t + 1] = {} end end"),
@@ -61,6 +75,10 @@ BAD = {
     "recursion": (500, "function main() local function f() return ('x'):gsub('.', f) end f() end"),
     "syntax": (500, "function main( end"),
     "no_main": (500, "x = 1"),
+    "setlocal": (500, "local function f() debug.setlocal(2, 5, 1) end "
+                      "function main() local t = {1, f(), 2, f(), x = f()} end"),
+    "original": (500, "local o load(function() o = debug.getinfo(2, 'f').func end) "
+                      "function main() o(string.dump(main))() end"),
     "exit_at_load": (500, "os.exit()"),
     "exit": (200, "function main() Send('exited') os.exit(1) end"),
 }
