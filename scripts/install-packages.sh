@@ -52,17 +52,23 @@ else
     die "neither root nor sudo. Please have somebody run: apt-get install$wanted"
 fi
 
+is_there() { # SERVICE
+    if [ -d /run/systemd/system ]; then
+        systemctl cat "$1.service" >/dev/null 2>&1
+    else
+        [ -e "/etc/init.d/$1" ] || [ -e "/lib/systemd/system/$1.service" ]
+    fi
+}
+
 # A unit that does not exist yet is masked while its package is installed, for otherwise
 # the package starts it; --runtime forgets the mask at the next boot if we cannot lift it.
 masked=
 hold_services() {
     for service in $services; do
+        ! is_there "$service" || continue
         if [ -d /run/systemd/system ]; then
-            systemctl cat "$service.service" >/dev/null 2>&1 && continue
             say "$service will not be started as a service; apt-get may say that it is masked."
             as_root systemctl mask --runtime --quiet "$service.service"
-        elif [ -e "/etc/init.d/$service" ]; then
-            continue
         fi
         masked="$masked $service"
     done
@@ -78,6 +84,10 @@ release_services() {
         elif [ -e "/etc/init.d/$service" ]; then
             as_root update-rc.d "$service" disable >/dev/null || :
             say "The service $service is not started. To have it: update-rc.d $service enable"
+        elif is_there "$service"; then
+            # A unit alone, in a system that systemd has not booted.
+            as_root systemctl disable --quiet "$service.service" >/dev/null 2>&1 || :
+            say "The service $service is not started. To have it: systemctl enable $service"
         fi
     done
     masked=

@@ -268,6 +268,19 @@ def test_the_manual_names_every_option_and_signal(tree):
         assert signal in text
 
 
+# -- Packages that are fetched --
+
+def test_a_service_that_is_not_wanted_is_not_enabled_where_systemd_does_not_run(bare_tree):
+    """Not for the next boot either, and also if the package has no init script."""
+    try:
+        done = bare_tree.run("sh %s/scripts/install-packages.sh -s caddy caddy" % SOURCE)
+        assert "The service caddy is not started." in done.out
+        assert not bare_tree.exists("/etc/init.d/caddy")
+        assert bare_tree.run("systemctl is-enabled caddy", check=False).out == "disabled\n"
+    finally:
+        bare_tree.run("apt-get -q -y purge caddy")
+
+
 # -- These tests: where they can't run, and what they need --
 
 def test_what_cannot_be_done_here_is_skipped_loudly_but_never_in_ci():
