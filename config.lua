@@ -102,7 +102,7 @@ MinFileInfoTime = 1000
 UseFileChecksum = true
 
 -- A Lua file that is run in every new state before the script, for what all scripts
--- share; "" for none.
+-- share; "" for none. It must exist.
 StartupScript = ""
 
 -- The name of the function that is called for each request <handler>. As long as the
@@ -114,8 +114,9 @@ StartupScript = ""
 -- visitors can upload: keep the list short.
 AllowedExtensions = {".lua"}
 
--- A directory that scripts may not be outside of, links followed; "" for none. With the
--- web server's document root here, a mistake in its configuration runs nothing else.
+-- A directory that scripts may not be outside of, links followed at each use; "" for none.
+-- With the web server's document root here, a mistake in its configuration runs nothing
+-- else.
 ScriptRoot = ""
 
 ---------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ SessionTime = 3600
 -- SessionMaxAge = 86400
 
 -- The length of a session's key, 22 to 128 characters. 22 are the least that cannot be
--- guessed: each is one of 62, which is 5.95 bits, and 22 x 5.95 = 130.9.
+-- guessed, and less becomes 22: each is one of 62, which is 5.95 bits, 22 x 5.95 = 130.9.
 SessionKeyLen = 24
 
 -- The cookie travels over https only: true, false, or "auto", which means when the
