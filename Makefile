@@ -128,7 +128,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | $(BUI
 	$(CC) $(ALL_CFLAGS) -I. -MMD -MP -MF $@.d $(LDFLAGS) $(UNIT_LDFLAGS_$*) -o $@ \
 	    $(filter %.c %.o,$^) $(ALL_LIBS) -lcmocka
 
-$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(addprefix $(BUILD)/,pool.o closer.o crew.o watch.o source.o buffer.o clock.o log.o reserve.o) \
+$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(addprefix $(BUILD)/,pool.o closer.o crew.o watch.o source.o buffer.o clock.o log.o logfile.o reserve.o) \
                          | $(BUILD)/unit
 	$(CC) $(ALL_CFLAGS) -I. -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
 	    $(ALL_LIBS) -lcmocka
@@ -162,7 +162,7 @@ FUZZ_TARGETS ?= head connection
 FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
                 -fno-sanitize-recover=undefined
 FUZZ_SOURCES_head       = record.c
-FUZZ_SOURCES_connection = $(wildcard connection*.c) listener.c feed.c poller.c record.c watch.c clock.c log.c reserve.c
+FUZZ_SOURCES_connection = $(wildcard connection*.c) listener.c feed.c poller.c record.c watch.c clock.c log.c logfile.c reserve.c
 
 .SECONDEXPANSION:
 $(FUZZ)/fuzz_%: tests/fuzz/fuzz_%.c $$(FUZZ_SOURCES_$$*) $(wildcard *.h) Makefile | $(FUZZ)

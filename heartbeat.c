@@ -27,7 +27,8 @@
 #define SHORTEST 5    /* milliseconds that it sleeps at least */
 
 /* Milliseconds that the sessions may take before an end by force. */
-#define LAST_SAVE 5000
+#define LAST_LINES 1000 /* milliseconds */
+#define LAST_SAVE  5000
 
 static const struct service *service; /* immutable while the thread runs */
 static pthread_t thread;
@@ -89,6 +90,7 @@ static _Noreturn void give_up(const char *who)
     log_error("no %s: exiting, to be started anew", who);
     saver_stop(LAST_SAVE);
     connections_cut_all(service->connections);
+    log_flush(LAST_LINES);
     _exit(70); /* EX_SOFTWARE */
 }
 

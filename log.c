@@ -1,14 +1,15 @@
 /* Log lines. log_write runs on any thread; opening and reopening on the main thread only.
  *
- * No lock: a line is built on the writer's stack and leaves in one write(2) to a
+ * A line is built on the writer's stack and goes to logfile.h, which writes it to a
  * descriptor that is open for appending. That descriptor, once made, keeps its number for
  * the life of the process: a rotation puts another file under it with dup3, which the
  * kernel does at one stroke, so a thread that has just read the number writes to the old
- * file or to the new one, never to a closed or foreign one. `log_fd` and `threshold` are
+ * file or to the new one, never to a closed or foreign one. `threshold` is
  * atomic, `worker_id` and `script_path` belong to their thread, the rest to the main
  * thread. */
 #include "log.h"
 
+#include "logfile.h"
 #include "reserve.h"
 
 #include <errno.h>
@@ -24,17 +25,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES   8192 /* the newline is one of them */
-#define SCRIPT_MAX_BYTES 1024 /* what a script's path may take of it */
+#define LINE_MAX_BYTES   LOGFILE_LINE_MAX /* the newline is one of them */
+#define SCRIPT_MAX_BYTES 1024             /* what a script's path may take of it */
 
 static const char CUT[] = "...[cut]";
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 static atomic_int threshold = LOG_LEVEL_INFO;
-static atomic_int log_fd = STDERR_FILENO;
+static struct logfile *sink; /* the main thread's, set before there are others */
 
 static char *log_path;    /* absolute; "" or NULL: standard error */
 static int log_file = -1; /* our own descriptor, once there was a file */
+static bool in_file;      /* lines go there */
 
 static _Thread_local int worker_id;
 static _Thread_local const char *script_path;
@@ -185,18 +187,25 @@ static void line_begin(struct line *line, enum log_level level)
     line_add(line, ": ", 2);
 }
 
-/* A short write is rare (a full disk, a pipe): the rest follows, or is lost with it. */
-static void write_all(int fd, const char *data, size_t len)
+static size_t say_lost(char *text, uint64_t count)
 {
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return;
-        data += n;
-        len -= (size_t)n;
-    }
+    struct line line;
+    char what[128];
+    int len =
+        snprintf(what, sizeof what,
+                 "%" PRIu64 " lines were lost: the log could not be written", count);
+    line_begin(&line, LOG_LEVEL_WARNING);
+    line_add(&line, what, (size_t)len);
+    line_add(&line, "\n", 1);
+    memcpy(text, line.text, line.len);
+    return line.len;
+}
+
+/* Before the log is opened, and in programs that never do. */
+static void write_unopened(const char *data, size_t len)
+{
+    if (write(STDERR_FILENO, data, len) < 0)
+        return;
 }
 
 static void write_line(enum log_level level, const char *text, size_t len)
@@ -205,7 +214,10 @@ static void write_line(enum log_level level, const char *text, size_t len)
     line_begin(&line, level);
     line_escape(&line, text, len, LINE_MAX_BYTES - 1);
     line_add(&line, "\n", 1);
-    write_all(atomic_load_explicit(&log_fd, memory_order_acquire), line.text, line.len);
+    if (sink != NULL)
+        logfile_write(sink, line.text, line.len);
+    else
+        write_unopened(line.text, line.len);
 }
 
 /* -- What every thread calls -- */
@@ -322,7 +334,8 @@ static bool use_file(const char *path)
         if (!done)
             return false;
     }
-    atomic_store_explicit(&log_fd, log_file, memory_order_release);
+    in_file = true;
+    logfile_use(sink, log_file);
     return true;
 }
 
@@ -330,7 +343,8 @@ static bool use_file(const char *path)
  * it; and the file, rotated perhaps, is let go. */
 static void use_standard_error(void)
 {
-    atomic_store_explicit(&log_fd, STDERR_FILENO, memory_order_release);
+    in_file = false;
+    logfile_use(sink, STDERR_FILENO);
     if (log_file >= 0)
         replace_file(STDERR_FILENO);
 }
@@ -357,9 +371,22 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
     va_end(args);
 }
 
+bool log_start(void)
+{
+    return sink != NULL && logfile_start(sink);
+}
+
+void log_flush(int64_t timeout)
+{
+    if (sink != NULL)
+        logfile_flush(sink, timeout);
+}
+
 bool log_open(const char *path, enum log_level level)
 {
     int saved = errno;
+    if (sink == NULL && (sink = logfile_create(say_lost)) == NULL)
+        return false; /* lines go to standard error */
     atomic_store_explicit(&threshold, (int)level, memory_order_relaxed);
     char *full = absolute(path != NULL ? path : "");
     free(log_path);
@@ -393,7 +420,7 @@ bool log_reopen(void)
 void log_chown(unsigned uid, unsigned gid)
 {
     struct stat st;
-    if (log_file < 0 || atomic_load(&log_fd) != log_file)
+    if (!in_file)
         return;
     if (fstat(log_file, &st) == 0 && S_ISREG(st.st_mode) &&
         fchown(log_file, uid, gid) != 0)

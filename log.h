@@ -2,15 +2,16 @@
  *
  *     2026-01-31T12:00:00.123Z error worker 3 /srv/www/hello.lua: message
  *
- * A line is at most 8 KiB and goes out in one write(2) to a file opened for appending,
- * so lines of several threads never mix and no lock is needed. Control characters and
- * bytes that are not UTF-8 are escaped (\n, \x1b): text that a client chose can neither
- * end a line nor drive a terminal. A line that is cut ends in "...[cut]". */
+ * A line is at most 8 KiB. One thread writes at a time (logfile.h), to a file opened for
+ * appending, so lines never mix, nor with those of another process. Control characters
+ * and bytes that are not UTF-8 are escaped (\n, \x1b): text that a client chose can
+ * neither end a line nor drive a terminal. A line that is cut ends in "...[cut]". */
 #ifndef LUAFCGID2_LOG_H
 #define LUAFCGID2_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -24,6 +25,15 @@ bool log_open(const char *path, enum log_level level);
  * cannot be, which is said in the log; lines go where they went before. */
 bool log_reopen(void);
 
+/* Starts the thread that writes what a full pipe or a stalled reader does not take: from
+ * now on no thread waits for these. Main thread only, once, after a fork. false: errno.
+ */
+bool log_start(void);
+
+/* Before the process ends: waits until all lines are written, for `timeout` milliseconds
+ * at most. Any thread. */
+void log_flush(int64_t timeout);
+
 /* Hands the log file to the user the daemon is about to become. */
 void log_chown(unsigned uid, unsigned gid);
 
@@ -34,7 +44,7 @@ void log_set_script(const char *script);
 
 bool log_enabled(enum log_level level);
 
-/* One line. Never fails, never blocks on a lock; errno is left as it was. */
+/* One line. Never fails, never waits for a reader; errno is left as it was. */
 void log_write(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

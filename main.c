@@ -39,6 +39,7 @@
 
 /* make hasty sets what is asked for by #ifndef, here and elsewhere. */
 #ifndef SHUTDOWN_TIMEOUT
+#define LOG_TIMEOUT      1000  /* milliseconds that the last lines of the log have */
 #define SHUTDOWN_TIMEOUT 30000 /* milliseconds that running requests have to finish */
 #endif
 #define RELOAD_LOOK     20 /* between two looks for signals while one is at work */
@@ -77,8 +78,8 @@ static void print_help(void)
           "  -c FILE  configuration; without it ./config.lua, then\n"
           "           " LUAFCGID2_CONFIG_FILE ", then built-in defaults\n"
           "  -t       check the configuration and exit\n"
-          "  -h       this help\n"
-          "  -v       version\n\n"
+          "  -h       this help; --help\n"
+          "  -v       version; --version\n\n"
           "Options of the configuration file, see luafcgid2-config(5):\n\n",
           stdout);
     config_print_options(stdout);
@@ -93,9 +94,22 @@ static const char *default_file(void)
     return NULL;
 }
 
+/* As -h and -v; anything else with two dashes is refused by getopt. */
+static void spell_short(int argc, char **argv)
+{
+    static char help[] = "-h", version[] = "-v";
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0)
+            argv[i] = help;
+        else if (strcmp(argv[i], "--version") == 0)
+            argv[i] = version;
+    }
+}
+
 static struct options parse_options(int argc, char **argv)
 {
     struct options options = {0};
+    spell_short(argc, argv);
     int c;
     while ((c = getopt(argc, argv, "tc:hv")) != -1) {
         switch (c) {
@@ -417,13 +431,16 @@ static void stop(struct service *service)
     pidfile_remove();
     if (!all)
         connections_cut_all(service->connections);
-    if (!all || !unused)
+    if (!all || !unused) {
+        log_flush(LOG_TIMEOUT);
         _exit(EXIT_SUCCESS);
+    }
     pool_destroy(service->pool);
     connections_destroy(service->connections);
     session_store_destroy(service->sessions);
     config_publish(NULL);
     log_info("stopped");
+    log_flush(LOG_TIMEOUT);
 }
 
 /* For a reload after the directory has changed. Links stay: they may lead elsewhere by
@@ -459,7 +476,14 @@ int main(int argc, char **argv)
     drop_privileges(config);
     if (config->daemonize && daemon(1, 0) < 0)
         die(strerror(errno));
-    pidfile_write();
+    if (!pidfile_write()) {
+        log_error("PidFile: %s: %s", config->pid_file, strerror(errno));
+        connection_unlink();
+        pidfile_remove();
+        die("the PidFile cannot be written");
+    }
+    if (!log_start())
+        log_warning("the log has no thread of its own: %s", strerror(errno));
     notify_start();
     FCGX_Init();
     if (!limit_init())

@@ -91,6 +91,17 @@ static int open_locked(const char *path, char *error, size_t size)
     }
 }
 
+/* Never leaves an empty file: what is written first is overwritten in its place. */
+static bool write_pid(int fd)
+{
+    char text[32];
+    int len = snprintf(text, sizeof text, "%jd\n", (intmax_t)getpid());
+    ssize_t n = pwrite(fd, text, (size_t)len, 0);
+    if (n >= 0 && n != len)
+        errno = ENOSPC;
+    return n == len && ftruncate(fd, len) == 0;
+}
+
 /* The path as it will still be right when daemon(3) has changed the directory. */
 static char *absolute_path(const char *path)
 {
@@ -113,10 +124,11 @@ bool pidfile_open(const char *path, char *error, size_t size)
     if (fd < 0)
         return false;
     pidfile_path = absolute_path(path);
-    if (!pidfile_path || ftruncate(fd, 0) != 0) {
+    if (!pidfile_path || !write_pid(fd)) {
         snprintf(error, size, "PidFile: %s: %s", path, strerror(errno));
         free(pidfile_path);
         pidfile_path = NULL;
+        unlink(path); /* an empty one would say that a daemon is starting */
         close(fd);
         return false;
     }
@@ -133,16 +145,7 @@ void pidfile_chown(unsigned uid, unsigned gid)
 
 bool pidfile_write(void)
 {
-    char text[32];
-    if (pidfile_fd < 0)
-        return true;
-    int len = snprintf(text, sizeof text, "%jd\n", (intmax_t)getpid());
-    if (ftruncate(pidfile_fd, 0) != 0)
-        return false;
-    ssize_t n = pwrite(pidfile_fd, text, (size_t)len, 0);
-    if (n >= 0 && n != len)
-        errno = ENOSPC;
-    return n == len;
+    return pidfile_fd < 0 || write_pid(pidfile_fd);
 }
 
 void pidfile_remove(void)

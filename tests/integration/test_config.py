@@ -638,3 +638,14 @@ def test_client_that_does_not_read_is_given_up(daemon):
     with d.connect() as stubborn:
         stubborn.begin(d.site.params(page, query="big")).end()
         assert d.get(page).text == "end"
+
+
+@pytest.mark.parametrize("short, long", [("-h", "--help"), ("-v", "--version")])
+def test_options_of_two_dashes_say_the_same(short, long):
+    done = run(long)
+    assert (done.returncode, done.stdout, done.stderr) == (0, run(short).stdout, "")
+
+
+def test_unknown_option_is_refused_with_the_usage():
+    done = run("--nonsense")
+    assert done.returncode == 1 and "usage:" in done.stderr and not done.stdout

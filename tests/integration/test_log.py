@@ -4,10 +4,11 @@ import datetime
 import os
 import re
 import threading
+import time
 
 import pytest
 
-from servers import lua, read
+from servers import lua, read, wait_until
 
 DAEMON = {"WorkerThreads": 4}
 
@@ -111,3 +112,58 @@ def test_level_is_configured(daemon, level, some):
     d.run("error('wrong')")
     d.expect_error("wrong")
     assert ("informative" in d.log()) == some
+
+
+@pytest.fixture
+def fifo(scratch):
+    """A FIFO whose reader, which has it open, does not read."""
+    path = os.path.join(scratch(), "fifo")
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    os.close(reader)
+
+
+def read_until(reader, marker):
+    text = b""
+
+    def come():
+        nonlocal text
+        try:
+            text += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            pass
+        return marker in text
+    wait_until(come, "%r in the log" % marker)
+    return text.decode()
+
+
+def test_log_whose_reader_stalls_stops_no_worker(daemon, fifo):
+    """Lines wait in their order; what is too much is counted."""
+    path, reader = fifo
+    d = daemon(LogFilePath=path, WorkerThreads=2)
+    page = d.script("function main() for i = 1, 100 do Log(Env.QUERY_STRING, ' ', i, "
+                    "('x'):rep(1000)) end return 'fine' end")
+    for i in range(10):
+        assert d.get(page, str(i)).text == "fine"
+    lines = read_until(reader, b"could not be written").splitlines()
+    numbers = [tuple(map(int, found)) for line in lines
+               for found in re.findall(r": (\d+) (\d+)x{1000}$", line)]
+    lost = int(re.search(r"warning: (\d+) lines were lost", lines[-1])[1])
+    assert numbers == sorted(numbers) and len(numbers) + lost == 1000 and len(numbers) > 200
+    assert d.get(page, "11").text == "fine"
+    read_until(reader, b": 11 100x")
+
+
+def test_log_whose_reader_stalls_does_not_stop_the_end(daemon, fifo):
+    path, _ = fifo
+    d = daemon(LogFilePath=path, WorkerThreads=2)
+    assert d.main("for i = 1, 100 do Log(('x'):rep(1000)) end return 'fine'").text == "fine"
+    began = time.monotonic()
+    d.process.terminate()
+    assert d.wait() == 0 and time.monotonic() - began < 10
+
+
+def test_full_disk_is_lines_lost_and_no_more(daemon):
+    d = daemon(LogFilePath="/dev/full")
+    assert d.main("for i = 1, 100 do Log('x') end return 'fine'").text == "fine"
