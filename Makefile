@@ -106,8 +106,9 @@ $(BUILD) $(BUILD)/unit $(FUZZ):
 # that are longer than a test should wait. tests/servers.py takes it where it is not older
 # than the program itself.
 HASTY         = $(BUILD)/hasty/luafcgid2
-HASTY_FLAGS   = -DSHUTDOWN_TIMEOUT=3000 -DSAVE_PERIOD=1000 -DSAVE_SHARE=10
-HASTY_SOURCES = main.c session_store.c
+HASTY_FLAGS   = -DSHUTDOWN_TIMEOUT=3000 -DSAVE_PERIOD=1000 -DSAVE_SHARE=10 -DSAVE_TIME=1000 \
+                -DSAVING_TIMEOUT=1000
+HASTY_SOURCES = main.c saver.c session_store.c
 HASTY_OBJECTS = $(HASTY_SOURCES:%.c=$(BUILD)/hasty/%.o)
 
 hasty: $(HASTY)

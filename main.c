@@ -49,7 +49,9 @@
  * and for the sessions. */
 #define CLOSING_TIMEOUT 2000
 #define SWEEPER_TIMEOUT 2000
-#define SAVING_TIMEOUT  5000
+#ifndef SAVING_TIMEOUT
+#define SAVING_TIMEOUT 5000
+#endif
 
 struct options {
     bool check;       /* -t */

@@ -11,8 +11,11 @@
 #include <pthread.h>
 
 #define PERIOD 1000 /* milliseconds between two looks */
-#define SAVE_TIME                                                                        \
-    10000 /* milliseconds that writing may take before the log speaks of it */
+
+/* Milliseconds that writing may take before the log speaks of it. */
+#ifndef SAVE_TIME
+#define SAVE_TIME 10000
+#endif
 
 static bool work(int id);
 

@@ -308,14 +308,14 @@ class Daemon:
         text = self.log()[self.mark if since is None else since:]
         return [LogLine(line) for line in text[:text.rfind("\n") + 1].split("\n") if line]
 
-    def wait_log(self, pattern, level=None, since=None):
+    def wait_log(self, pattern, level=None, since=None, timeout=PATIENCE):
         """The first line that matches, as soon as there is one."""
         def find():
             for line in self.lines(since):
                 if re.search(pattern, line.line) and level in (None, line.level):
                     return line
             return None
-        return wait_until(find, "%r in the log:\n%s" % (pattern, self.log()[-4000:]))
+        return wait_until(find, "%r in the log:\n%s" % (pattern, self.log()[-4000:]), timeout)
 
     def expect_error(self, pattern):
         """Waits for an error that matches; it, and what else is said of that script, is no

@@ -1,0 +1,145 @@
+"""Devices that do not answer, and a system without room for another thread: what needs
+them waits, says so, and nobody else waits with it."""
+
+import os
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+import servers
+from harm import LIMIT, at_the_limit, check_page, threads
+from servers import HASTY, HURRY, PATIENCE, wait_until
+
+pytestmark = pytest.mark.not_under("address", "thread",
+                                   reason="a sanitizer has these functions for itself")
+
+
+class Faults:
+    """Faults of the system that last while they are switched on."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def on(self, name):
+        pathlib.Path(self.directory, name).touch()
+
+    def off(self, name):
+        pathlib.Path(self.directory, name).unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def library(module_scratch):
+    path = module_scratch() + "/faults.so"
+    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", path,
+                    os.path.join(os.path.dirname(__file__), "faults.c"), "-ldl"], check=True)
+    return path
+
+
+@pytest.fixture
+def faults(monkeypatch, library, scratch):
+    made = Faults(scratch())
+    monkeypatch.setenv("FAULTS", made.directory)
+    monkeypatch.setenv("LD_PRELOAD", library)
+    yield made
+    for name in os.listdir(made.directory):
+        made.off(name)
+
+
+def check_that_limits_hold(d):
+    with at_the_limit():
+        check_page(d.run("function main() while true do end end"), 504)
+    d.expect_error("time limit exceeded")
+
+
+# -- the disk of SessionFile --
+
+def save(d):
+    assert d.run("function main() Session.SetVar('r', 'k', 'kept') end").status == 200
+
+
+def test_sessions_that_cannot_be_written_hold_up_no_deadline(faults, daemon, scratch):
+    """Nor the signs of life that a supervisor waits for."""
+    path = scratch() + "/sessions"
+    d = daemon(binary=HASTY, SessionFile=path, RequestTimeout=LIMIT)
+    faults.on("fsync")
+    save(d)
+    d.wait_log("SessionFile %s has not been written for" % path, "warning",
+               timeout=2 * PATIENCE)
+    check_that_limits_hold(d)
+    faults.off("fsync")
+    d.wait_log("SessionFile %s: writing took" % path, "warning")
+    assert b"kept" in pathlib.Path(path).read_bytes()
+
+
+def test_a_disk_that_does_not_answer_does_not_hold_up_the_end(faults, daemon, scratch):
+    d = daemon(binary=HASTY, SessionFile=scratch() + "/sessions")
+    save(d)
+    faults.on("fsync")
+    began = time.monotonic()
+    d.process.terminate()
+    assert d.wait() == 0
+    assert time.monotonic() - began < 10 / HURRY + 3
+    d.expect_error("the sessions could not be saved within")
+    assert "finalizer" not in d.log()
+
+
+# -- a file system that does not answer --
+
+def test_an_edit_is_seen_though_another_file_system_does_not_answer(faults, daemon):
+    """In the test both are one: so the script is on another device than /dev/shm."""
+    away = pathlib.Path("/dev/shm/lf2-hanging-%d.lua" % os.getpid())
+    away.write_text("return 'module'")
+    try:
+        d = daemon()
+        if os.stat(d.site.root).st_dev == os.stat("/dev/shm").st_dev:
+            pytest.skip("there is one file system only")
+        page = d.script("local m = dofile('%s') function main() return m end" % away)
+        near = d.script("function main() return 'before' end")
+        assert (d.get(page).text, d.get(near).text) == ("module", "before")
+        faults.on("stat")
+        d.wait_log("looking at %s has taken" % away, "warning")
+        d.site.write(near, "function main() return 'after' end")
+        wait_until(lambda: d.get(near).text == "after", "the change to be seen")
+        faults.off("stat")
+        d.wait_log("looking at %s took" % away, "warning")
+        d.site.write(near, "function main() return 'again' end")
+        wait_until(lambda: d.get(near).text == "again", "the next change to be seen")
+        assert d.log().count("looking at") == 2
+        faults.on("stat")
+        wait_until(lambda: d.log().count("has taken") == 2, "the log to say so again")
+        d.process.terminate()
+        assert d.wait() == 0
+        assert "finalizer" not in d.log()
+        assert "a look for changed files was cut off" in d.log()
+    finally:
+        away.unlink()
+
+
+# -- no room for another thread --
+
+HELD = "function main() os.execute('true') local s = ('a'):rep(60) " \
+       "return s:find(('a?'):rep(60) .. ('a'):rep(60)) end"
+
+
+def test_a_replacement_that_cannot_be_started_is_tried_again(faults, daemon):
+    """While the healthy workers go on."""
+    d = daemon(WorkerThreads=2, RequestTimeout=LIMIT, Watchdog=LIMIT)
+    d.any_errors = d.any_stderr = True
+    before = threads(d)
+    faults.on("pthread_create")
+    stuck = d.open(d.script(HELD), "GET").end()
+    d.wait_log("worker . is stuck", "error")
+    d.wait_log("cannot start a worker", "error")
+    page = d.script("function main() return 'served' end")
+    began = time.monotonic()
+    while time.monotonic() - began < 8 * LIMIT:
+        assert d.get(page).text == "served"
+    assert d.log().count("cannot start a worker") == 1
+    faults.off("pthread_create")
+    d.wait_log("every worker that could not be started runs now", "info")
+    wait_until(lambda: threads(d) == before + 1, "the replacement")
+    stuck.close()
+    d.process.kill()
+    d.expected_status = d.wait()
