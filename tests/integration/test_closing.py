@@ -3,6 +3,8 @@
 import os
 import time
 
+import pytest
+
 from harm import children, descriptors, threads
 from servers import PATIENCE, SANITIZER, lua, wait_until
 
@@ -77,3 +79,59 @@ def test_closing_writes_what_a_file_still_holds_back(daemon):
     close_by_edit(d, page)
     wait_until(lambda: open(d.site.path("kept.txt")).read() == "the end", "it to be written",
                PATIENCE)
+
+
+# -- finalizers --
+
+ENDLESS = {
+    "a million coroutines": """
+        kept[2] = setmetatable({}, {__gc = function()
+            for i = 1, 1000000 do
+                coroutine.wrap(function() for j = 1, 1000000 do end end)()
+            end
+        end})""",
+    "a thousand loops": """
+        for i = 1, 1000 do
+            kept[i] = setmetatable({}, {__gc = function() while true do end end})
+        end""",
+    "caught errors": """
+        for i = 1, 100 do
+            kept[i] = setmetatable({}, {__gc = function()
+                while true do pcall(function() while true do end end) end
+            end})
+        end""",
+}
+# What ends last: the C library's finalizer of a file, made first.
+BAD = """
+    kept = {io.open("/dev/null")}
+    %s
+    function main() return "bad" end"""
+NOW = 5 if SANITIZER else 0.5  # seconds; a busy machine needs a part of that by itself
+
+
+@pytest.mark.parametrize("finalizers", ENDLESS.values(), ids=ENDLESS)
+def test_a_request_does_not_wait_for_the_finalizers_of_what_it_evicts(daemon, finalizers):
+    """And these have a second, all together."""
+    d = daemon(WorkerThreads=2, LuaTotalStates=2)
+    threads(d)
+    before = descriptors(d)
+    good = [d.script("function main() return 'good' end") for _ in range(2)]
+    bad = d.script(BAD % finalizers)
+    for _ in range(3):
+        assert d.get(bad).text == "bad"
+        for page in good:
+            began = time.monotonic()
+            assert d.get(page).text == "good"
+            assert time.monotonic() - began < NOW
+    wait_until(lambda: descriptors(d) == before, "all of them to be closed")
+    assert d.running() and "stuck" not in d.log()
+
+
+def test_the_end_does_not_wait_for_finalizers_for_long(daemon):
+    d = daemon(WorkerThreads=1, LuaStates=20, LuaMaxStates=20)
+    assert d.get(d.script(BAD % ENDLESS["a thousand loops"])).text == "bad"
+    began = time.monotonic()
+    d.process.terminate()
+    assert d.wait() == 0
+    assert time.monotonic() - began < 2 + SOON
+    assert "the closing of scripts was cut off" in d.log()
