@@ -1,5 +1,5 @@
 /* Growable bytes. Growth doubles, so that appending n bytes in small pieces costs O(n);
- * where so much is not to be had, it takes what is needed. */
+ * where so much is not to be had, it goes by smaller and smaller steps. */
 #include "buffer.h"
 
 #include <stdarg.h>
@@ -35,7 +35,12 @@ bool buffer_reserve(struct buffer *b, size_t extra)
     size_t cap = b->cap < BUFFER_FIRST_BYTES ? BUFFER_FIRST_BYTES : b->cap;
     while (cap < need)
         cap *= 2;
-    return resize(b, cap) || resize(b, need + need / 16) || resize(b, need);
+    for (size_t spare = cap - need;; spare /= 4) {
+        if (resize(b, need + spare))
+            return true;
+        if (spare == 0)
+            return false;
+    }
 }
 
 bool buffer_append(struct buffer *b, const void *data, size_t len)
