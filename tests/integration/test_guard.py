@@ -208,8 +208,9 @@ def test_it_is_seen_where_a_function_that_was_replaced_is_in_sight(solo, origina
     "return load(string.dump(load('return 1'))) or orig(string.dump(load('return 1'))) or 'none'",
     "local orig xpcall(function() orig = debug.getinfo(2, 'f').func end, print) "
     "return orig == xpcall and 'none' or 'another xpcall'",
-    "local main, orig = coroutine.running(), {} debug.sethook(function() local info = "
-    "debug.getinfo(main, 0, 'f') if info then orig[info.func] = true end end, 'c') "
+    "local main, orig = coroutine.running(), {} debug.sethook(function() for level = 0, 1 do "
+    "local info = debug.getinfo(main, level, 'f') if info then orig[info.func] = true end end end,"
+    " 'c') "
     "pcall(debug.setmetatable, {}, nil) debug.sethook() for f in pairs(orig) do "
     "pcall(f, con, debug.getmetatable(io.stdout)) end con:puts('') return 'none'",
     "return package.loadlib('liblua5.3.so.0', 'luaopen_debug') or 'none'",

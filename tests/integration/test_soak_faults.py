@@ -61,7 +61,7 @@ BAD = {
     "hook_handler": (504, "function main() xpcall(function() debug.sethook(function() "
                           "error('x') end, '', 1000) while true do end end, function() "
                           "while true do end end) end"),
-    "pcall_nest": (504, "function main() coroutine.wrap(function() local function f() "
+    "pcall_nest": (500, "function main() coroutine.wrap(function() local function f() "
                         "while true do pcall(f) end end f() end)() end"),
     "compile": (504, "function main() local t = {} for i = 1, 10000 do t[i] = 'goto a ' end "
                      "local s = 'do local x ' .. table.concat(t) .. '::a:: x = x end ' "
