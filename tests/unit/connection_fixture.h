@@ -7,6 +7,7 @@
 #include "connection.h"
 #include "log.h"
 #include "record.h"
+#include "tests/records.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,83 +44,23 @@ enum {
 
 /* -- A small client -- */
 
-struct bytes {
-    uint8_t *data;
-    size_t len, cap;
-};
-
-static inline void put(struct bytes *b, const void *p, size_t n)
-{
-    if (b->len + n > b->cap) {
-        b->cap = 2 * (b->len + n);
-        b->data = realloc(b->data, b->cap);
-        assert_non_null(b->data);
-    }
-    if (n > 0)
-        memcpy(b->data + b->len, p, n);
-    b->len += n;
-}
-
-static inline void drop(struct bytes *b)
-{
-    free(b->data);
-    *b = (struct bytes){0};
-}
-
-static inline void put_record(struct bytes *b, unsigned type, unsigned id, const void *content,
-                       size_t len, unsigned padding)
-{
-    static const uint8_t zeros[255];
-    uint8_t h[8] = {1,
-                    (uint8_t)type,
-                    (uint8_t)(id >> 8),
-                    (uint8_t)id,
-                    (uint8_t)(len >> 8),
-                    (uint8_t)len,
-                    (uint8_t)padding,
-                    0};
-    put(b, h, sizeof h);
-    put(b, content, len);
-    put(b, zeros, padding);
-}
-
-static inline void put_pair(struct bytes *b, const char *name, const char *value)
-{
-    size_t n = strlen(value);
-    uint8_t lengths[5] = {(uint8_t)strlen(name), (uint8_t)(n >> 24 | 0x80),
-                          (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-    put(b, lengths, 5);
-    put(b, name, strlen(name));
-    put(b, value, n);
-}
-
-static inline void put_begin(struct bytes *b, unsigned id, unsigned role, bool keep)
-{
-    uint8_t body[8] = {0, (uint8_t)role, keep};
-    put_record(b, RECORD_BEGIN_REQUEST, id, body, 8, id % 8);
-}
-
 /* A head whose script is `name`. */
-static inline void put_head(struct bytes *b, unsigned id, bool keep, const char *name,
+static inline void put_head(struct message *b, unsigned id, bool keep, const char *name,
                      unsigned padding)
 {
-    struct bytes pairs = {0};
-    put_pair(&pairs, "SCRIPT_FILENAME", name);
-    put_pair(&pairs, "EMPTY", "");
-    put_begin(b, id, 1, keep);
+    struct message pairs = {0};
+    put_pair(&pairs, "SCRIPT_FILENAME", name, false);
+    put_pair(&pairs, "EMPTY", "", true);
+    put_begin(b, id, 1, keep, id % 8);
     put_record(b, RECORD_PARAMS, id, pairs.data, pairs.len, padding);
     put_record(b, RECORD_PARAMS, id, "", 0, padding);
     drop(&pairs);
 }
 
-static inline void put_body(struct bytes *b, unsigned id, const uint8_t *body, size_t len,
-                     size_t chunk)
+static inline void put_body(struct message *b, unsigned id, const uint8_t *body, size_t len,
+                            size_t chunk)
 {
-    for (size_t at = 0; at < len; at += chunk) {
-        size_t n = len - at < chunk ? len - at : chunk;
-        put_record(b, RECORD_STDIN, id, body + at, n, (unsigned)n % 7);
-    }
-    put_record(b, RECORD_STDIN, id, "", 0, 0);
+    put_stream(b, RECORD_STDIN, id, body, len, chunk);
 }
 
 static inline void send_all(int fd, const void *p, size_t n)
@@ -152,7 +93,7 @@ static inline bool receive(int fd, void *p, size_t n)
 }
 
 struct response {
-    struct bytes out;
+    struct message out;
     bool ended, closed; /* which of the two came first */
     bool cut;           /* before the close it was said that the response is not whole */
     unsigned id, status;
@@ -239,7 +180,7 @@ static inline enum connection_status say(struct server *s, struct connection *c,
 }
 
 static inline enum connection_status read_body(struct server *s, struct connection *c,
-                                        struct bytes *body)
+                                        struct message *body)
 {
     enum connection_status status;
     static _Thread_local uint8_t part[50000];
@@ -262,7 +203,7 @@ static inline void wait_for_gate(struct server *s)
 
 static inline bool serve(struct server *s, struct connection *c, const char *name)
 {
-    struct bytes body = {0};
+    struct message body = {0};
     enum connection_status status = CONNECTION_END;
     bool keep = strcmp(name, "refuse") != 0;
     if (strcmp(name, "begun") == 0) {
@@ -449,7 +390,7 @@ static inline void assert_out(const struct response *r, const char *text)
 /* One request and its response on `fd`. */
 static inline void ask(int fd, bool keep, const char *name, struct response *r)
 {
-    struct bytes b = {0};
+    struct message b = {0};
     put_head(&b, 1, keep, name, 0);
     put_body(&b, 1, NULL, 0, 1);
     send_all(fd, b.data, b.len);
@@ -467,7 +408,7 @@ static inline void assert_closed(int fd)
 
 struct pour {
     int fd;
-    const struct bytes *b;
+    const struct message *b;
 };
 
 static inline void *pour(void *arg)
@@ -478,7 +419,7 @@ static inline void *pour(void *arg)
 }
 
 /* Sends while reading, as a web server does. */
-static inline void exchange(int fd, const struct bytes *b, struct response *r)
+static inline void exchange(int fd, const struct message *b, struct response *r)
 {
     pthread_t thread;
     struct pour p = {fd, b};

@@ -11,6 +11,7 @@
 #include "request.h"
 #include "script.h"
 #include "session.h"
+#include "tests/records.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -165,18 +166,12 @@ static inline void assert_raises(struct script *s, const char *text, const char 
  * is before any script, of which a reset makes it again. */
 static inline void begin_request(const char *const *params)
 {
-    static char pairs[8192];
-    size_t len = 0;
-    for (; (*params)[0] != '\0'; params++) {
-        size_t name = strcspn(*params, "="), value = strlen(*params + name + 1);
-        assert_true(name < 128 && value < 128 && len + name + value + 3 < sizeof pairs);
-        pairs[len++] = (char)name;
-        pairs[len++] = (char)value;
-        memcpy(pairs + len, *params, name);
-        memcpy(pairs + len + name, *params + name + 1, value);
-        len += name + value;
-    }
-    assert_true(request_parse(&request, pairs, len));
+    static struct message pairs; /* not freed: still reachable when the program ends */
+    pairs.len = 0;
+    for (; (*params)[0] != '\0'; params++)
+        put_parameter(&pairs, *params);
+    put(&pairs, "", 1); /* the room that request_parse wants */
+    assert_true(request_parse(&request, (char *)pairs.data, pairs.len - 1));
     assert_true(request_set_status(&request, "200 OK", 6));
     headers_reset(&request.headers, NULL);
     assert_int_equal(headers_set(&request.headers, "Content-Type", 12, "text/html", 9),

@@ -45,7 +45,7 @@ static void pipelined_requests_are_all_served(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
@@ -80,7 +80,7 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
     for (int tcp = 0; tcp < 2; tcp++) {
         struct server s;
         struct response r = {0};
-        struct bytes b = {0};
+        struct message b = {0};
         default_config(&s);
         char any[] = "127.0.0.1:0";
         if (tcp)
@@ -138,7 +138,7 @@ static void *run_client(void *arg)
 {
     struct client *me = arg;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     int fd = -1;
     for (int i = 0; i < me->requests; i++) {
         bool keep = next_random(&me->seed) % 4 != 0;
@@ -218,7 +218,7 @@ static void an_endless_pipeline_starves_nobody(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     pthread_t writer, reader;
     (void)state;
     default_config(&s);

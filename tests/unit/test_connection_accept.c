@@ -5,7 +5,7 @@ static void silent_and_half_heads_hold_no_worker(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     int fds[60];
     (void)state;
     default_config(&s);
@@ -88,7 +88,7 @@ static void busy_connections_are_never_closed_for_room(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     s.config.max_connections = 2;
@@ -143,7 +143,7 @@ static int starve(void)
         n++;
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     snprintf(to.sun_path, sizeof to.sun_path, "%s", s.path);
-    struct bytes b = {0};
+    struct message b = {0};
     put_head(&b, 1, true, "starved", 0);
     put_body(&b, 1, NULL, 0, 1);
     for (int i = 0; i < 20; i++) {
@@ -204,7 +204,7 @@ static void only_listed_web_servers_may_connect(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct server s;
         struct response r = {0};
-        struct bytes b = {0};
+        struct message b = {0};
         char any[] = "127.0.0.1:0";
         default_config(&s);
         s.config.listen = any;

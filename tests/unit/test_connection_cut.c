@@ -21,7 +21,7 @@ static void a_response_without_end_is_cut(void **state)
 static int dial_and_do_not_read(struct server *s, bool tcp)
 {
     static char any[] = "127.0.0.1:0";
-    struct bytes b = {0};
+    struct message b = {0};
     default_config(s);
     if (tcp)
         s->config.listen = any;
@@ -93,7 +93,7 @@ static void the_end_of_the_process_cuts_what_has_begun(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     int fd[2];
     (void)state;
     default_config(&s);

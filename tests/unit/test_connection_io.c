@@ -16,7 +16,7 @@ static void bodies_of_every_size_come_back(void **state)
         for (size_t k = 0; k < sizeof chunks / sizeof *chunks; k++) {
             if (sizes[i] > 70000 && chunks[k] < 4096)
                 continue;
-            struct bytes b = {0};
+            struct message b = {0};
             put_head(&b, 1, true, "echo", 0);
             put_body(&b, 1, big_body, sizes[i], chunks[k]);
             exchange(fd, &b, &r);
@@ -34,7 +34,7 @@ static void bodies_of_every_size_come_back(void **state)
 static void an_abort_in_the_body_ends_the_connection(void **state)
 {
     struct server s;
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
@@ -57,7 +57,7 @@ static void forged_records_in_an_unread_body_begin_nothing(void **state)
     static const size_t sizes[] = {200, 5000, 9000, 70000, 200000};
     struct server s;
     struct response r = {0};
-    struct bytes forged = {0};
+    struct message forged = {0};
     (void)state;
     default_config(&s);
     start(&s);
@@ -65,7 +65,7 @@ static void forged_records_in_an_unread_body_begin_nothing(void **state)
     put_record(&forged, RECORD_STDIN, 1, "", 0, 0);
     for (size_t shift = 0; shift < 16; shift++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            struct bytes body = {0}, b = {0};
+            struct message body = {0}, b = {0};
             int fd = must_dial(&s);
             put(&body, "################", shift);
             while (body.len < sizes[i])
@@ -94,7 +94,7 @@ static void a_long_unread_body_closes_the_connection(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
@@ -118,7 +118,7 @@ static void closing_with_unread_input_cuts_nothing_off(void **state)
     for (int tcp = 0; tcp < 2; tcp++) {
         struct server s;
         struct response r = {0};
-        struct bytes b = {0};
+        struct message b = {0};
         default_config(&s);
         char any[] = "127.0.0.1:0";
         if (tcp)
@@ -147,7 +147,7 @@ static void the_peer_reads_to_the_end_before_it_sees_the_close(void **state)
     for (int tcp = 0; tcp < 2; tcp++) {
         struct server s;
         struct response r = {0};
-        struct bytes b = {0};
+        struct message b = {0};
         default_config(&s);
         char any[] = "127.0.0.1:0";
         if (tcp)
@@ -174,7 +174,7 @@ static void the_peer_reads_to_the_end_before_it_sees_the_close(void **state)
 static void a_body_that_does_not_come_times_out(void **state)
 {
     struct server s;
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     s.read_timeout = 50;
@@ -195,7 +195,7 @@ static void a_reader_that_vanishes_is_noticed(void **state)
     (void)state;
     for (int tcp = 0; tcp < 2; tcp++) {
         struct server s;
-        struct bytes b = {0};
+        struct message b = {0};
         default_config(&s);
         char any[] = "127.0.0.1:0";
         if (tcp)

@@ -6,7 +6,7 @@ static void a_head_byte_by_byte_is_served(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
@@ -32,7 +32,7 @@ static void a_request_cut_anywhere_is_served(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
@@ -58,7 +58,7 @@ static void requests_that_fill_the_memory_are_all_served(void **state)
     enum { FULL = 145000, MANY = 170 };
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     pthread_t thread;
     (void)state;
     default_config(&s);
@@ -98,15 +98,15 @@ static void heads_up_to_the_limit_are_served_and_longer_refused(void **state)
     default_config(&s);
     start(&s);
     for (int over = 0; over < 2; over++) {
-        struct bytes b = {0}, pairs = {0};
+        struct message b = {0}, pairs = {0};
         int fd = must_dial(&s);
         char *value = calloc(1, 65536);
         /* BEGIN 16 + padding 1, two PARAMS records and the empty one, SCRIPT_FILENAME */
-        size_t fixed = 17 + 8 + 8 + 8 + (5 + 15 + 4) + 5 + 4;
+        size_t fixed = 17 + 8 + 8 + 8 + (2 + 15 + 4) + 5 + 4;
         memset(value, 'v', 65536 - fixed + (size_t)over);
-        put_pair(&pairs, "SCRIPT_FILENAME", "long");
-        put_pair(&pairs, "LONG", value);
-        put_begin(&b, 1, 1, true);
+        put_pair(&pairs, "SCRIPT_FILENAME", "long", false);
+        put_pair(&pairs, "LONG", value, false);
+        put_begin(&b, 1, 1, true, 1);
         put_record(&b, RECORD_PARAMS, 1, pairs.data, 30000, 0);
         put_record(&b, RECORD_PARAMS, 1, pairs.data + 30000, pairs.len - 30000, 0);
         put_record(&b, RECORD_PARAMS, 1, "", 0, 0);
@@ -132,7 +132,7 @@ static void management_records_are_answered(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
@@ -172,9 +172,9 @@ static void other_roles_are_refused_and_the_connection_goes_on(void **state)
     start(&s);
     for (unsigned role = 2; role < 4; role++) {
         int fd = must_dial(&s);
-        for (int keep = 1; keep >= 0; keep--) {
-            struct bytes b = {0};
-            put_begin(&b, 4, role, keep);
+        for (unsigned keep = 2; keep-- > 0;) {
+            struct message b = {0};
+            put_begin(&b, 4, role, keep, 4);
             put_record(&b, RECORD_PARAMS, 4, "\1\1ab", 4, 0);
             put_record(&b, RECORD_PARAMS, 4, "", 0, 0);
             put_record(&b, RECORD_STDIN, 4, "", 0, 0);
@@ -200,14 +200,14 @@ static void a_second_request_at_once_is_refused_and_the_first_goes_on(void **sta
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
     int fd = must_dial(&s);
     put_head(&b, 1, true, "echo", 0);
     put_record(&b, RECORD_STDIN, 1, "one", 3, 0);
-    put_begin(&b, 2, 1, true);
+    put_begin(&b, 2, 1, true, 2);
     put_record(&b, RECORD_PARAMS, 2, "\1\1ab", 4, 0);
     put_record(&b, RECORD_STDIN, 2, "two", 3, 0);
     put_record(&b, RECORD_STDIN, 1, "", 0, 0);
@@ -230,12 +230,12 @@ static void an_abort_in_the_head_never_runs_the_script(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
     int fd = must_dial(&s);
-    put_begin(&b, 1, 1, true);
+    put_begin(&b, 1, 1, true, 1);
     put_record(&b, RECORD_PARAMS, 1, "\1\1ab", 4, 0);
     put_record(&b, RECORD_ABORT_REQUEST, 1, "", 0, 0);
     send_all(fd, b.data, b.len);

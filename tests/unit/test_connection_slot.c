@@ -26,7 +26,7 @@ static void a_half_closed_peer_is_served_and_then_forgotten(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);

@@ -5,7 +5,7 @@ static void sweep_closes_late_heads_and_idle_connections(void **state)
 {
     struct server s;
     struct response r = {0};
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     start(&s);
@@ -36,7 +36,7 @@ static void sweep_closes_late_heads_and_idle_connections(void **state)
 static void a_trickling_head_is_closed_all_the_same(void **state)
 {
     struct server s;
-    struct bytes b = {0};
+    struct message b = {0};
     (void)state;
     default_config(&s);
     s.config.read_timeout = 100;

@@ -1,5 +1,6 @@
 /* The record room: every way a head can be cut, split or broken. */
 #include "record.h"
+#include "tests/records.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,66 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEAD = 65536 };
+enum { MAX_HEAD = 65536, WHOLE_HEAD = 262144 /* more than any head here has */ };
 
 /* -- Building -- */
 
-struct bytes {
-    uint8_t data[262144];
-    size_t len;
-};
-
-static void put(struct bytes *b, const void *p, size_t n)
-{
-    assert_true(b->len + n <= sizeof b->data);
-    memcpy(b->data + b->len, p, n);
-    b->len += n;
-}
-
-static void put_record(struct bytes *b, unsigned type, unsigned id, const void *content,
-                       size_t len, unsigned padding)
-{
-    static const uint8_t junk[255] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 1};
-    uint8_t h[8] = {1,
-                    (uint8_t)type,
-                    (uint8_t)(id >> 8),
-                    (uint8_t)id,
-                    (uint8_t)(len >> 8),
-                    (uint8_t)len,
-                    (uint8_t)padding,
-                    0};
-    put(b, h, sizeof h);
-    put(b, content, len);
-    put(b, junk, padding);
-}
-
-static void put_begin(struct bytes *b, unsigned id, unsigned role, unsigned flags,
-                      unsigned padding)
-{
-    uint8_t body[8] = {(uint8_t)(role >> 8), (uint8_t)role, (uint8_t)flags};
-    put_record(b, RECORD_BEGIN_REQUEST, id, body, sizeof body, padding);
-}
-
-static void put_length(struct bytes *b, size_t n, bool wide)
-{
-    uint8_t four[4] = {(uint8_t)(n >> 24 | 0x80), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
-                       (uint8_t)n};
-    uint8_t one = (uint8_t)n;
-    if (wide || n > 127)
-        put(b, four, 4);
-    else
-        put(b, &one, 1);
-}
-
-static void put_pair(struct bytes *b, const char *name, const char *value, bool wide)
-{
-    put_length(b, strlen(name), wide);
-    put_length(b, strlen(value), wide);
-    put(b, name, strlen(name));
-    put(b, value, strlen(value));
-}
-
-static struct bytes pairs, head; /* too large for a stack */
+static struct message pairs, head; /* not freed: still reachable when the program ends */
 
 static void usual_pairs(void)
 {
@@ -100,7 +46,7 @@ static void usual_head(size_t chunk, unsigned padding)
 }
 
 /* A head with this stream of pairs. */
-static void head_of(const struct bytes *stream)
+static void head_of(const struct message *stream)
 {
     head.len = 0;
     put_begin(&head, 1, 1, 0, 0);
@@ -129,7 +75,7 @@ static void whole_head_is_complete(void **state)
         for (unsigned padding = 0; padding < 255; padding += 127) {
             struct record_head h = {0};
             usual_head(chunk, padding);
-            assert_int_equal(record_check(&h, head.data, head.len, sizeof head.data),
+            assert_int_equal(record_check(&h, head.data, head.len, WHOLE_HEAD),
                              RECORD_COMPLETE);
             assert_int_equal(h.start, 0);
             assert_int_equal(h.pos, head.len);
@@ -197,7 +143,7 @@ static void byte_by_byte_is_the_same(void **state)
 }
 
 /* The contents of the FCGI_PARAMS records in data[at, end), joined. */
-static void join_params(const uint8_t *data, size_t at, size_t end, struct bytes *joined)
+static void join_params(const uint8_t *data, size_t at, size_t end, struct message *joined)
 {
     joined->len = 0;
     while (at < end) {
@@ -211,8 +157,8 @@ static void join_params(const uint8_t *data, size_t at, size_t end, struct bytes
 
 static void packed_head_has_one_pair_with_all_in_it(void **state)
 {
-    static uint8_t memory[RECORD_PACK_ROOM + sizeof head.data];
-    static struct bytes joined;
+    static uint8_t memory[RECORD_PACK_ROOM + WHOLE_HEAD];
+    static struct message joined;
     (void)state;
     for (size_t chunk = 1; chunk < 600; chunk = chunk * 2 + 1) {
         for (unsigned padding = 0; padding < 255; padding += 127) {
@@ -350,7 +296,7 @@ static void stream_cut_inside_a_pair_is_refused(void **state)
     usual_pairs();
     size_t whole = pairs.len, boundaries = 0;
     for (size_t len = 1; len < whole; len++) {
-        struct bytes *cut = &pairs;
+        struct message *cut = &pairs;
         cut->len = len;
         head_of(cut);
         enum record_verdict verdict = verdict_of_head();
@@ -481,7 +427,7 @@ static enum record_verdict check_through(struct record_head *h, unsigned counts[
     }
 }
 
-static void put_strays(struct bytes *b)
+static void put_strays(struct message *b)
 {
     put_record(b, RECORD_STDIN, 5, "stray", 5, 3);
     put_record(b, RECORD_GET_VALUES, 0, "\16\0FCGI_MAX_CONNS", 16, 1);
@@ -525,17 +471,16 @@ static void strays_are_taken_out_wherever_they_are(void **state)
         assert_int_equal(h.start, place == 0 ? start : 0);
         assert_int_equal(h.pos, head.len);
 
-        struct bytes *clean = malloc(sizeof *clean);
-        memcpy(clean->data, head.data + h.start, h.pos - h.start);
-        clean->len = h.pos - h.start;
+        struct message clean = {0};
+        put(&clean, head.data + h.start, h.pos - h.start);
         head.len = 0;
         put_begin(&head, 1, 1, 1, 0);
         put_record(&head, RECORD_PARAMS, 1, pairs.data, 20, 0);
         put_record(&head, RECORD_PARAMS, 1, pairs.data + 20, pairs.len - 20, 0);
         put_record(&head, RECORD_PARAMS, 1, "", 0, 0);
-        assert_int_equal(clean->len, head.len);
-        assert_memory_equal(clean->data, head.data, head.len);
-        free(clean);
+        assert_int_equal(clean.len, head.len);
+        assert_memory_equal(clean.data, head.data, head.len);
+        drop(&clean);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include "cookie.h"
+#include "tests/records.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,8 +15,7 @@
 
 static struct request request;
 static struct config config;
-static uint8_t pairs[16384]; /* of the last call of parse */
-static size_t pairs_len;
+static struct message pairs; /* of the last call of parse */
 
 static int set_up(void **state)
 {
@@ -40,17 +40,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* "NAME=value" as FastCGI sends it. */
-static void add_pair(const char *text)
+/* The first `len` bytes of `pairs`, behind which request_parse wants room for one more. */
+static bool parse_pairs(size_t len)
 {
-    size_t name = strcspn(text, "="), value = strlen(text + name + 1);
-    assert_true(name < 128 && value < 128 &&
-                pairs_len + name + value + 3 <= sizeof pairs);
-    pairs[pairs_len++] = (uint8_t)name;
-    pairs[pairs_len++] = (uint8_t)value;
-    memcpy(pairs + pairs_len, text, name);
-    memcpy(pairs + pairs_len + name, text + name + 1, value);
-    pairs_len += name + value;
+    put(&pairs, "", 1);
+    pairs.len--;
+    return request_parse(&request, (char *)pairs.data, len);
 }
 
 /* Parses parameters given as strings, NULL at the end. */
@@ -58,11 +53,11 @@ static void parse(const char *first, ...)
 {
     va_list args;
     va_start(args, first);
-    pairs_len = 0;
+    pairs.len = 0;
     for (const char *s = first; s != NULL; s = va_arg(args, const char *))
-        add_pair(s);
+        put_parameter(&pairs, s);
     va_end(args);
-    assert_true(request_parse(&request, (char *)pairs, pairs_len));
+    assert_true(parse_pairs(pairs.len));
 }
 
 static const char *value_of(const char *name)
@@ -179,13 +174,13 @@ static void a_length_that_is_none_is_unknown(void **state)
 static void more_parameters_than_usual_fit(void **state)
 {
     (void)state;
-    pairs_len = 0;
+    pairs.len = 0;
     for (int i = 0; i < 500; i++) {
         char text[32];
         snprintf(text, sizeof text, "P%d=%d", i, i);
-        add_pair(text);
+        put_parameter(&pairs, text);
     }
-    assert_true(request_parse(&request, (char *)pairs, pairs_len));
+    assert_true(parse_pairs(pairs.len));
     assert_int_equal(request.param_count, 501);
     assert_string_equal(value_of("FCGI_ROLE"), "RESPONDER");
     assert_string_equal(value_of("P499"), "499");
@@ -196,11 +191,11 @@ static void parameters_cut_short_are_refused(void **state)
     (void)state;
     for (size_t cut = 1; cut < 10; cut++) {
         parse("NAME=1", "LONG=234", NULL);
-        pairs_len = 0;
-        add_pair("NAME=1");
-        add_pair("LONG=234");
-        bool between = pairs_len - cut == 7;
-        assert_int_equal(request_parse(&request, (char *)pairs, pairs_len - cut),
+        pairs.len = 0;
+        put_parameter(&pairs, "NAME=1");
+        put_parameter(&pairs, "LONG=234");
+        bool between = pairs.len - cut == 7;
+        assert_int_equal(parse_pairs(pairs.len - cut),
                          between);
     }
 }

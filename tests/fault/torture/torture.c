@@ -17,6 +17,7 @@
 #include "pool.h"
 #include "record.h"
 #include "session.h"
+#include "tests/records.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -146,35 +147,10 @@ static void write_file(const char *path, const char *text)
 
 /* -- The client -- */
 
-struct message {
+struct answer {
     uint8_t data[65536];
     size_t len;
 };
-
-static void put(struct message *b, const void *data, size_t len)
-{
-    check(len <= sizeof b->data - b->len,
-          "a request or response is larger than expected");
-    memcpy(b->data + b->len, data, len);
-    b->len += len;
-}
-
-static void put_record(struct message *b, int type, const void *content, size_t len)
-{
-    uint8_t header[8] = {1, (uint8_t)type, 0, 1, (uint8_t)(len >> 8), (uint8_t)len, 0, 0};
-    put(b, header, sizeof header);
-    put(b, content, len);
-}
-
-static void put_pair(struct message *b, const char *name, const char *value)
-{
-    uint8_t lengths[2] = {(uint8_t)strlen(name), (uint8_t)strlen(value)};
-    check(strlen(name) < 128 && strlen(value) < 128,
-          "a parameter is longer than expected");
-    put(b, lengths, 2);
-    put(b, name, strlen(name));
-    put(b, value, strlen(value));
-}
 
 static void make_request(struct message *out, const struct kind *k, const char *path)
 {
@@ -182,20 +158,17 @@ static void make_request(struct message *out, const struct kind *k, const char *
     char length[24];
     params.len = out->len = 0;
     snprintf(length, sizeof length, "%zu", strlen(k->body));
-    put_pair(&params, "SCRIPT_FILENAME", path);
-    put_pair(&params, "SCRIPT_NAME", strrchr(path, '/'));
-    put_pair(&params, "REQUEST_METHOD", k->method);
-    put_pair(&params, "QUERY_STRING", "query");
-    put_pair(&params, "CONTENT_LENGTH", length);
-    put_pair(&params, "REMOTE_ADDR", "192.0.2.1");
-    put_pair(&params, "HTTP_USER_AGENT", "torture");
-    put_pair(&params, "HTTP_COOKIE", k->cookie);
-    put_record(out, RECORD_BEGIN_REQUEST, "\0\1\0\0\0\0\0", 8);
-    put_record(out, RECORD_PARAMS, params.data, params.len);
-    put_record(out, RECORD_PARAMS, "", 0);
-    if (k->body[0] != '\0')
-        put_record(out, RECORD_STDIN, k->body, strlen(k->body));
-    put_record(out, RECORD_STDIN, "", 0);
+    put_pair(&params, "SCRIPT_FILENAME", path, false);
+    put_pair(&params, "SCRIPT_NAME", strrchr(path, '/'), false);
+    put_pair(&params, "REQUEST_METHOD", k->method, false);
+    put_pair(&params, "QUERY_STRING", "query", false);
+    put_pair(&params, "CONTENT_LENGTH", length, false);
+    put_pair(&params, "REMOTE_ADDR", "192.0.2.1", false);
+    put_pair(&params, "HTTP_USER_AGENT", "torture", false);
+    put_pair(&params, "HTTP_COOKIE", k->cookie, false);
+    put_begin(out, 1, 1, 0, 0);
+    put_stream(out, RECORD_PARAMS, 1, params.data, params.len, 65535);
+    put_stream(out, RECORD_STDIN, 1, k->body, strlen(k->body), 65535);
 }
 
 static int connect_to_daemon(void)
@@ -232,7 +205,7 @@ static void send_request(int fd, const struct message *out, bool bytewise)
     }
 }
 
-static void receive_all(int fd, struct message *in)
+static void receive_all(int fd, struct answer *in)
 {
     in->len = 0;
     for (;;) {
@@ -246,8 +219,15 @@ static void receive_all(int fd, struct message *in)
     }
 }
 
+static void append(struct answer *a, const void *data, size_t len)
+{
+    check(len <= sizeof a->data - a->len, "an answer is larger than expected");
+    memcpy(a->data + a->len, data, len);
+    a->len += len;
+}
+
 /* Unpacks the records into `out`, a string. Whether the response was whole. */
-static bool unpack(const struct message *in, struct message *out)
+static bool unpack(const struct answer *in, struct answer *out)
 {
     bool whole = false;
     size_t i = 0;
@@ -259,14 +239,14 @@ static bool unpack(const struct message *in, struct message *out)
             break;
         check(!whole, "bytes after the end of a response");
         if (in->data[i + 1] == RECORD_STDOUT)
-            put(out, in->data + i + 8, len);
+            append(out, in->data + i + 8, len);
         else
             check(in->data[i + 1] == RECORD_END_REQUEST, "a record of another kind");
         whole = in->data[i + 1] == RECORD_END_REQUEST;
         i += size;
     }
     check(!whole || i == in->len, "bytes after the end of a response");
-    put(out, "", 1);
+    append(out, "", 1);
     return whole;
 }
 
@@ -281,9 +261,10 @@ static void await_idle(unsigned served)
 
 /* One request; its answer, unpacked, in `answer`. */
 static bool ask(const struct kind *k, const char *path, bool bytewise,
-                struct message *answer)
+                struct answer *answer)
 {
-    static struct message out, in;
+    static struct message out;
+    static struct answer in;
     unsigned served = workers_requests();
     make_request(&out, k, path);
     int fd = connect_to_daemon();
@@ -296,20 +277,20 @@ static bool ask(const struct kind *k, const char *path, bool bytewise,
 
 /* -- Judging -- */
 
-static bool ends_with(const struct message *answer, const char *end)
+static bool ends_with(const struct answer *answer, const char *end)
 {
     size_t len = strlen(end);
     return answer->len > len &&
            memcmp(answer->data + answer->len - 1 - len, end, len) == 0;
 }
 
-static bool starts_with(const struct message *answer, const char *start)
+static bool starts_with(const struct answer *answer, const char *start)
 {
     return strncmp((const char *)answer->data, start, strlen(start)) == 0;
 }
 
 /* A header block, and a body of the length that it tells, if it does. */
-static bool is_well_formed(const struct message *answer)
+static bool is_well_formed(const struct answer *answer)
 {
     const char *text = (const char *)answer->data, *body = strstr(text, "\r\n\r\n");
     if (body == NULL || !starts_with(answer, "Status: "))
@@ -320,14 +301,14 @@ static bool is_well_formed(const struct message *answer)
 }
 
 /* For want of memory the page of an error may be empty. */
-static bool is_page(const struct message *answer)
+static bool is_page(const struct answer *answer)
 {
     return ends_with(answer, "\r\n\r\n") ||
            (strstr((const char *)answer->data, "\r\n\r\n<!DOCTYPE html>\n") != NULL &&
             ends_with(answer, "</html>\n"));
 }
 
-static void check_answer(const struct kind *k, const struct message *answer, bool whole,
+static void check_answer(const struct kind *k, const struct answer *answer, bool whole,
                          bool faulty)
 {
     bool well_formed = is_well_formed(answer), page = is_page(answer);
@@ -355,7 +336,7 @@ static void path_of(char *path, size_t size, const struct kind *k, unsigned n)
 /* With the n-th allocation failing, and `all` after it. Whether it came to that. */
 static bool one_round(const struct kind *k, unsigned n, bool all)
 {
-    static struct message answer;
+    static struct answer answer;
     char path[128], healthy[128];
     path_of(path, sizeof path, k, 2 * n + all);
     path_of(healthy, sizeof healthy, &kinds[0], 0);
@@ -378,7 +359,7 @@ static unsigned next(unsigned n)
 
 static void torture(const struct kind *k)
 {
-    static struct message answer;
+    static struct answer answer;
     char path[128];
     unsigned rounds = 0;
     for (int bytewise = 0; bytewise < 2; bytewise++) {
