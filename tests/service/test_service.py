@@ -87,8 +87,10 @@ def configured(site):
 
 
 def forget_starts(machine):
-    """So many starts in a minute are the tests', not a fault for systemd to put an end to."""
-    machine.run("systemctl reset-failed 'luafcgid2.*'")
+    """So many starts in a minute are the tests', not a fault for systemd to put an end to.
+
+    Without --all a pattern leaves out what is stopped, such as the socket."""
+    machine.run("systemctl --all reset-failed 'luafcgid2.*'")
 
 
 @pytest.fixture
