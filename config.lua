@@ -154,8 +154,8 @@ ReadTimeout = 10
 WriteTimeout = 120
 
 -- How long a worker may be stuck past RequestTimeout, 0 to 86400 seconds, before another
--- takes its place <watchdog>. That happens in C libraries, which cannot be interrupted. A
--- script that has changed may take as long, and a second, to be closed (finalizers, __gc).
+-- takes its place <watchdog>. That happens in C libraries, which cannot be interrupted. The
+-- finalizers (__gc) of a script that is closed may take as long, and a second.
 Watchdog = 60
 
 ---------------------------------------------------------------------------------------

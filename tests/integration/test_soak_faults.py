@@ -45,6 +45,13 @@ GOOD = {
     "forgotten_child": "function main() return io.popen('echo good'):read() end",
 }
 BAD = {
+    # What is left when the state is closed, soon: it fails, and is renewed at the third time.
+    "coroutines": (500, "kept = setmetatable({}, {__gc = function() for i = 1, 1000000 do "
+                        "coroutine.wrap(function() for j = 1, 1000000 do end end)() end end}) "
+                        "function main() error() end"),
+    "pipes": (500, "kept = {} for i = 1, 3 do local p = io.popen('sleep 1000', 'w') "
+                   "p:setvbuf('full', 8192) p:write(('x'):rep(65536)) p:write('more') "
+                   "kept[i] = p end function main() error() end"),
     "loop": (504, "function main() while true do end end"),
     "pcall": (504, "function main() local function f() while true do pcall(f) end end f() end"),
     "gc": (504, "function main() setmetatable({}, {__gc = function() while true do end end}) "
