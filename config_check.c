@@ -102,6 +102,8 @@ bool config_check_listen(const char *text)
         return decimal(text + 3, 65535) >= 0;
     if (strncmp(text, "unix:", 5) == 0)
         return false; /* how web servers write it; not the name of a directory here */
+    if (strstr(text, "://") != NULL)
+        return false; /* nor is tcp://127.0.0.1:9000 a file in one */
     if (text[0] == '[')
         return is_v6_listen(text);
     const char *colon = strrchr(text, ':');

@@ -298,6 +298,24 @@ static bool split_endpoint(const char *text, struct endpoint *e)
     return true;
 }
 
+/* At boot the address may not be there yet: DHCP has not answered. It is listened to from
+ * the moment it is. */
+static void allow_absent_address(int fd, int family)
+{
+    int on = 1;
+#ifdef IP_FREEBIND
+    if (family == AF_INET)
+        setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+#endif
+#ifdef IPV6_FREEBIND
+    if (family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on);
+#endif
+    (void)fd;
+    (void)family;
+    (void)on;
+}
+
 /* Nagle's delay is for peers that type. Set here, every accepted socket has it so. */
 static int open_tcp(const struct addrinfo *a, bool both)
 {
@@ -306,6 +324,7 @@ static int open_tcp(const struct addrinfo *a, bool both)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    allow_absent_address(fd, a->ai_family);
 #ifdef IPV6_V6ONLY
     if (a->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, both ? &off : &on, sizeof on);

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 
 import pytest
 
@@ -232,3 +233,21 @@ def test_tcp_port_can_be_taken_again_at_once(daemon):
 @pytest.mark.parametrize("address", ["no.such.host.invalid:9000", "192.0.2.1:9000"])
 def test_address_that_is_not_ours_is_refused(scratch, site, address):
     refused(scratch, site, address)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:%d", "[2001:db8::1]:%d"])
+def test_address_that_is_not_there_yet_can_be_listened_on(daemon, address):
+    """As at boot, before DHCP has answered."""
+    d = daemon(Listen=address % free_port(), wait=False)
+    d.wait_log("started")
+    assert d.running()
+
+
+@pytest.mark.parametrize("listen", ["tcp://127.0.0.1:9000", "unix:///tmp/s", "fcgi://h:9000"])
+def test_listen_that_looks_like_an_address_of_the_web_is_refused(site, scratch, listen):
+    path = os.path.join(scratch(), "config.lua")
+    with open(path, "w", encoding="ascii") as f:
+        f.write("Listen = %r" % listen)
+    done = subprocess.run([servers.BINARY, "-t", "-c", path], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, encoding="utf-8", check=False)
+    assert done.returncode == 1 and "Listen" in done.stdout and "host:port" in done.stdout
