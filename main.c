@@ -39,11 +39,11 @@
 
 /* make hasty sets what is asked for by #ifndef, here and elsewhere. */
 #ifndef SHUTDOWN_TIMEOUT
-#define LOG_TIMEOUT      1000  /* milliseconds that the last lines of the log have */
 #define SHUTDOWN_TIMEOUT 30000 /* milliseconds that running requests have to finish */
 #endif
-#define RELOAD_LOOK     20 /* between two looks for signals while one is at work */
-#define EVICTED_AT_ONCE 16 /* idle states that go when descriptors are short */
+#define LOG_TIMEOUT     1000 /* milliseconds that the last lines of the log have */
+#define RELOAD_LOOK     20   /* between two looks for signals while one is at work */
+#define EVICTED_AT_ONCE 16   /* idle states that go when descriptors are short */
 
 /* Milliseconds for finalizers of states that are closed at the end, for a look at a file,
  * and for the sessions. */
