@@ -27,11 +27,11 @@ struct logfile {
     atomic_int kind;  /* S_IFMT of the file */
     atomic_bool torn; /* the last line is there in part */
     pthread_mutex_t lock;
-    pthread_cond_t queued, idle;
-    bool threaded, writing; /* lock */
-    bool slow;              /* lock; a write took long: the queue is for every line */
-    uint64_t lost;          /* lock; lines since that was said */
-    size_t len;             /* lock; bytes in `queue` */
+    pthread_cond_t queued, turn; /* something is in the queue; a write is over */
+    bool threaded, writing;      /* lock */
+    bool slow;     /* lock; a write took long: the queue is for every line */
+    uint64_t lost; /* lock; lines since that was said */
+    size_t len;    /* lock; bytes in `queue` */
     char queue[QUEUE_BYTES];
     char batch[QUEUE_BYTES]; /* what the log's thread writes; its own */
 };
@@ -46,7 +46,7 @@ struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->queued, NULL);
-    pthread_cond_init(&f->idle, &attributes);
+    pthread_cond_init(&f->turn, &attributes);
     pthread_condattr_destroy(&attributes);
     f->say_lost = say_lost;
     logfile_use(f, STDERR_FILENO);
@@ -161,8 +161,7 @@ static void end_writing_locked(struct logfile *f, int64_t began)
     f->slow = f->threaded && clock_nanoseconds() / 1000000 - began > SLOW_TIME;
     if (f->len > 0 || f->lost > 0)
         pthread_cond_signal(&f->queued);
-    if (f->len == 0)
-        pthread_cond_broadcast(&f->idle);
+    pthread_cond_broadcast(&f->turn);
 }
 
 /* -- What every thread calls -- */
@@ -186,18 +185,33 @@ static void write_now(struct logfile *f, const char *line, size_t len, bool wait
     pthread_mutex_unlock(&f->lock);
 }
 
+/* Waits for its turn, so that who has logged finds the line there, and nothing is lost in
+ * a burst. But the first to wait for too long is the last to wait, until lines are
+ * written quickly again. false: it is not its turn. */
+static bool take_turn_locked(struct logfile *f)
+{
+    if ((f->writing || f->len > 0) && !f->slow) {
+        struct timespec until = clock_after(SLOW_TIME);
+        while ((f->writing || f->len > 0) && !f->slow)
+            if (pthread_cond_timedwait(&f->turn, &f->lock, &until) != 0)
+                f->slow = true;
+        if (f->slow)
+            pthread_cond_broadcast(&f->turn);
+    }
+    return !f->slow;
+}
+
 void logfile_write(struct logfile *f, const char *line, size_t len)
 {
     pthread_mutex_lock(&f->lock);
-    bool wait = !f->threaded;
-    bool busy = f->writing || f->len > 0 || f->slow;
-    if (busy && !wait)
-        enqueue_locked(f, line, len);
-    else
+    bool threaded = f->threaded, now = !threaded || take_turn_locked(f);
+    if (now)
         f->writing = true;
+    else
+        enqueue_locked(f, line, len);
     pthread_mutex_unlock(&f->lock);
-    if (!busy || wait)
-        write_now(f, line, len, wait);
+    if (now)
+        write_now(f, line, len, !threaded);
 }
 
 bool logfile_flush(struct logfile *f, int64_t timeout)
@@ -206,7 +220,7 @@ bool logfile_flush(struct logfile *f, int64_t timeout)
     int error = 0;
     pthread_mutex_lock(&f->lock);
     while (f->threaded && (f->writing || f->len > 0) && error == 0)
-        error = pthread_cond_timedwait(&f->idle, &f->lock, &until);
+        error = pthread_cond_timedwait(&f->turn, &f->lock, &until);
     pthread_mutex_unlock(&f->lock);
     return error == 0;
 }

@@ -1,11 +1,12 @@
 /* The writing of one log: whole lines, in their order, by many threads, none of which
  * waits for a reader that stalls.
  *
- * A thread writes its line itself while that cannot hold it up, so that who has logged
- * finds the line there. What a pipe, terminal or socket does not take now, and what comes
- * while another thread writes, goes through a queue of 256 KiB to a thread of the log's
- * own. A line that does not fit there, or that cannot be written, is lost, counted, and
- * spoken of when lines are written again. */
+ * A thread writes its line itself, in its turn, so that who has logged finds the line
+ * there. What a pipe, terminal or socket does not take now goes through a queue of 256 KiB
+ * to a thread of the log's own, and so does everything once a write has taken a tenth of a
+ * second: a disk that hangs holds up one thread, and the others for that long, once. A
+ * line that does not fit the queue, or cannot be written, is lost, counted, and spoken of
+ * when lines are written again. */
 #ifndef LUAFCGID2_LOGFILE_H
 #define LUAFCGID2_LOGFILE_H
 
