@@ -35,8 +35,9 @@ static void *allocate(void *data, void *block, size_t old_size, size_t size)
         return NULL;
     }
     void *p = realloc(block, size);
-    if (p != NULL)
-        l->used += size - old;
+    if (p == NULL)
+        return size <= old ? block : NULL; /* shrinking must not fail */
+    l->used += size - old;
     return p;
 }
 

@@ -30,6 +30,8 @@ static void *allocate(void *data, void *block, size_t old_size, size_t size)
         return NULL;
     }
     void *p = block == NULL ? calloc(1, size) : realloc(block, size); /* no byte unset */
+    if (p == NULL && block != NULL && size <= old_size)
+        return block; /* shrinking must not fail */
     if (block == NULL && old_size == LUA_TTHREAD) {
         e->block = p;
         e->size = size;
