@@ -29,7 +29,7 @@ WARNINGS  = -Wall -Wextra -Wshadow -Wconversion
 CFLAGS   ?= -O2 -g
 # On 32-bit systems too: files over 2 GiB, inode numbers over 2^32, times after 2038.
 FEATURES  = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
-ALL_CFLAGS = -std=c11 -pthread $(FEATURES) -DLUAFCGID2_RELEASE='"$(VERSION)"' \
+ALL_CFLAGS = -std=c11 -pthread -I. $(FEATURES) -DLUAFCGID2_RELEASE='"$(VERSION)"' \
              $(WARNINGS) $(LUA_CFLAGS) $(CFLAGS) $(MODE_CFLAGS) $(CPPFLAGS)
 ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(MODE_LIBS) $(LIBS)
 
@@ -82,22 +82,27 @@ BUILD  := .build/$(MODE)
 FUZZ   := .build/fuzz
 BINARY := $(if $(filter release,$(MODE)),luafcgid2,$(BUILD)/luafcgid2)
 
-SOURCES := $(wildcard *.c)
+# The layers, bottom up; a file at the top is the face of the folder of its name.
+LAYERS  := base config http fastcgi store lua pool daemon
+
+SOURCES := $(wildcard *.c $(LAYERS:%=%/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(KQUEUE:tests/kqueue/%.c=$(BUILD)/%.o)
-UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c tests/unit/*/test_*.c))
 
 all: $(BINARY)
 
 $(BINARY): $(OBJECTS)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
-$(BUILD)/%.o: %.c Makefile | $(BUILD)
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/%.o: tests/kqueue/%.c Makefile | $(BUILD)
+$(BUILD)/%.o: tests/kqueue/%.c Makefile
+	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD) $(BUILD)/unit $(FUZZ):
+$(FUZZ):
 	mkdir -p $@
 
 # -- The same program in a hurry --
@@ -108,7 +113,7 @@ $(BUILD) $(BUILD)/unit $(FUZZ):
 HASTY         = $(BUILD)/hasty/luafcgid2
 HASTY_FLAGS   = -DSHUTDOWN_TIMEOUT=3000 -DSAVE_PERIOD=1000 -DSAVE_SHARE=10 -DSAVE_TIME=1000 \
                 -DSAVING_TIMEOUT=1000
-HASTY_SOURCES = main.c saver.c session_store.c
+HASTY_SOURCES = main.c daemon/saver.c store/memory.c
 HASTY_OBJECTS = $(HASTY_SOURCES:%.c=$(BUILD)/hasty/%.o)
 
 hasty: $(HASTY)
@@ -123,23 +128,28 @@ $(BUILD)/hasty/%.o: %.c Makefile
 # A unit test is linked with all of the daemon but main; test_pool brings a fake of the
 # script room, with which it can count compilations and break them, and test_session an
 # allocator that fails.
-UNIT_LDFLAGS_test_session = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+UNIT_LDFLAGS_store/test_session = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
-$(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS)) | $(BUILD)/unit
-	$(CC) $(ALL_CFLAGS) -I. -MMD -MP -MF $@.d $(LDFLAGS) $(UNIT_LDFLAGS_$*) -o $@ \
+$(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) $(UNIT_LDFLAGS_$*) -o $@ \
 	    $(filter %.c %.o,$^) $(ALL_LIBS) -lcmocka
 
-$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(addprefix $(BUILD)/,pool.o closer.o crew.o watch.o source.o buffer.o clock.o log.o logfile.o reserve.o) \
-                         | $(BUILD)/unit
-	$(CC) $(ALL_CFLAGS) -I. -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
+$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(BUILD)/pool.o $(BUILD)/pool/closer.o \
+                         $(BUILD)/lua/source.o $(filter $(BUILD)/base/%,$(OBJECTS))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
 	    $(ALL_LIBS) -lcmocka
 
-check-unit: $(UNIT)
-	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+# The programs run side by side with make -j; what each says stays together.
+$(UNIT:%=%.run): %.run: %
+	@$< >$<.log 2>&1; status=$$?; echo "== $<"; cat $<.log; exit $$status
+
+check-unit: $(UNIT:%=%.run)
 
 $(BUILD)/torture: tests/fault/torture/torture.c tests/fault/torture/faults.c \
                   tests/fault/torture/faults.h $(filter-out $(BUILD)/main.o,$(OBJECTS))
-	$(CC) $(ALL_CFLAGS) -DFAULTS_NONE -I. -MMD -MP -MF $@.d $(LDFLAGS) -o $@ \
+	$(CC) $(ALL_CFLAGS) -DFAULTS_NONE -MMD -MP -MF $@.d $(LDFLAGS) -o $@ \
 	    $(filter %.c %.o,$^) $(ALL_LIBS)
 
 check-torture:
@@ -162,11 +172,11 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= head connection
 FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
                 -fno-sanitize-recover=undefined
-FUZZ_SOURCES_head       = record.c
-FUZZ_SOURCES_connection = $(wildcard connection*.c) listener.c feed.c poller.c record.c watch.c clock.c log.c logfile.c reserve.c
+FUZZ_SOURCES_head       = fastcgi/record.c
+FUZZ_SOURCES_connection = $(filter-out base/value.c,$(wildcard fastcgi/*.c base/*.c))
 
 .SECONDEXPANSION:
-$(FUZZ)/fuzz_%: tests/fuzz/fuzz_%.c $$(FUZZ_SOURCES_$$*) $(wildcard *.h) Makefile | $(FUZZ)
+$(FUZZ)/fuzz_%: tests/fuzz/fuzz_%.c $$(FUZZ_SOURCES_$$*) $(wildcard *.h */*.h) Makefile | $(FUZZ)
 	$(FUZZ_CC) -std=c11 -pthread $(FEATURES) $(WARNINGS) $(LUA_CFLAGS) $(FUZZ_FLAGS) $(CPPFLAGS) \
 	    -I. -o $@ $(filter %.c,$^) $(FCGI_LIBS)
 
@@ -321,7 +331,7 @@ clean:
 help:
 	@sed -n 's/^#   make/make/p' Makefile
 
--include $(wildcard $(BUILD)/*.d) $(wildcard $(BUILD)/unit/*.d) $(wildcard $(BUILD)/hasty/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)
 
 .PHONY: all hasty check check-unit check-warnings check-torture fuzz bench clean help
 .DELETE_ON_ERROR:

@@ -8,8 +8,8 @@
  * pointer operations; `generation` is atomic. */
 #include "config.h"
 
-#include "config_check.h"
-#include "config_loader.h"
+#include "config/loader.h"
+#include "config/text.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -266,9 +266,8 @@ struct config *config_load(const char *file, FILE *errors)
 {
     struct counted *counted = calloc(1, sizeof *counted);
     char *copy = file != NULL ? strdup(file) : NULL;
-    struct loader l = {.file = file != NULL ? file : "defaults",
-                       .errors = errors,
-                       .run = file != NULL};
+    struct loader l = {
+        .file = file != NULL ? file : "defaults", .errors = errors, .run = file != NULL};
     l.L = loader_newstate(&l);
     if (counted == NULL || l.L == NULL || (file != NULL && copy == NULL)) {
         loader_complain(&l, "out of memory");

@@ -1,13 +1,13 @@
 /* The configuration: a Lua file, read into one immutable struct.
  *
- * config_option.c has one table with a row per option (name, older names, type, range, default,
- * help); it drives loading, checking, `-h` and the tests of config.lua and the man page.
- * A loaded configuration never changes. The published one is replaced whole on reload;
- * each reader holds a reference to the one it uses. */
+ * config/option.c has one table with a row per option (name, older names, type, range,
+ * default, help); it drives loading, checking, `-h` and the tests of config.lua and the
+ * man page. A loaded configuration never changes. The published one is replaced whole on
+ * reload; each reader holds a reference to the one it uses. */
 #ifndef LUAFCGID2_CONFIG_H
 #define LUAFCGID2_CONFIG_H
 
-#include "log.h"
+#include "base/log.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,7 +47,7 @@ struct config {
     char *entrypoint;
     bool entrypoint_set;       /* false: main, then handler */
     char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
-    char *script_root;         /* absolute, its links to be resolved at use; "" for none */
+    char *script_root; /* absolute, its links to be resolved at use; "" for none */
 
     /* Limits. 0 switches one off. */
     int64_t request_timeout, read_timeout, write_timeout; /* milliseconds */
@@ -83,7 +83,7 @@ struct config {
     int64_t session_max_size; /* bytes; 0: no limit */
     char *session_file;       /* absolute, "" for none */
 
-    char *app; /* the table `Config`, encoded by value.h */
+    char *app; /* the table `Config`, encoded by base/value.h */
     size_t app_len;
 
     char *warnings; /* of this file, lines; NULL: none. See config_log_warnings */
@@ -98,7 +98,7 @@ enum { CONFIG_LOAD_TIME = 10000 }; /* milliseconds that a file may take to load 
  * reference. Relative paths count from the directory of the first call, whatever the
  * daemon's directory is by the time of a reload. Blocks for CONFIG_LOAD_TIME at most, or
  * for longer when the file runs a command, or a function of the C library, that does:
- * loading.h bounds that, too. */
+ * daemon/loading.h bounds that, too. */
 struct config *config_load(const char *file, FILE *errors);
 
 /* Logs a line for each value that is legal but risky, and for each older name that a

@@ -7,23 +7,23 @@
  * it; then the fork of Daemonize, then threads. */
 #include "main.h"
 
-#include "closer.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/reserve.h"
 #include "config.h"
-#include "connection.h"
-#include "handle.h"
-#include "heartbeat.h"
-#include "limit.h"
-#include "loading.h"
-#include "log.h"
-#include "memory.h"
-#include "notify.h"
-#include "pidfile.h"
+#include "daemon/heartbeat.h"
+#include "daemon/loading.h"
+#include "daemon/notify.h"
+#include "daemon/pidfile.h"
+#include "daemon/saver.h"
+#include "daemon/sweeper.h"
+#include "daemon/worker.h"
+#include "fastcgi/connection.h"
+#include "lua/handle.h"
+#include "lua/limit.h"
 #include "pool.h"
-#include "reserve.h"
-#include "saver.h"
-#include "session.h"
-#include "sweeper.h"
-#include "worker.h"
+#include "pool/closer.h"
+#include "store/session.h"
 
 #include <errno.h>
 #include <fcgiapp.h>
@@ -100,12 +100,11 @@ static const char *default_file(void)
 static void spell_short(int argc, char **argv)
 {
     static char help[] = "-h", version[] = "-v";
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0)
             argv[i] = help;
         else if (strcmp(argv[i], "--version") == 0)
             argv[i] = version;
-    }
 }
 
 static struct options parse_options(int argc, char **argv)

@@ -3,7 +3,7 @@
  * Workers check states out and in, the sweeper sweeps. An entry stands for one script
  * (path and document root). It owns what was compiled of it (struct version) and its
  * states. Every state kept has a slot, counted in its entry and in the pool from before
- * it is made until it goes to the closing room (closer.h), so nobody waits for the
+ * it is made until it goes to the closing room (pool/closer.h), so nobody waits for the
  * finalizers of another script. Whoever makes states of a script faster than they are
  * closed waits for that: what requests have sent there is counted, too.
  *
@@ -21,10 +21,10 @@
  * Ranks lie between age and age + 63, so 64 lists hold the entries with idle states in
  * order. */
 #include "pool.h"
-#include "clock.h"
-#include "closer.h"
-#include "log.h"
-#include "source.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "lua/source.h"
+#include "pool/closer.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -7,7 +7,7 @@
 #define LUAFCGID2_POOL_H
 
 #include "config.h"
-#include "script.h"
+#include "lua/script.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,11 +16,11 @@ struct pool;
 /* NULL: out of memory. */
 struct pool *pool_create(void);
 
-/* Hands every idle state to the closers (closer.h): at the end. */
+/* Hands every idle state to the closers (pool/closer.h): at the end. */
 void pool_close_idle(struct pool *p);
 
-/* Closes idle states that there still are. Nothing may be checked out, or with the closers,
- * any more. */
+/* Closes idle states that there still are. Nothing may be checked out, or with the
+ * closers, any more. */
 void pool_destroy(struct pool *p);
 
 /* A state of the script at `path`, served for document root `root`, ready to run and the
@@ -29,17 +29,17 @@ void pool_destroy(struct pool *p);
  * oldest idle state of the script least asked for; else waits briefly,
  * LuaMaxSearchRetries times, for one to come back; else makes an extra one, closed at its
  * check-in. While many states of the script are still being closed it waits for that, a
- * second at most, before it makes one. Concurrent first requests compile once. NULL with `error` filled. Blocks for
- * as long as the script's own loading takes. */
+ * second at most, before it makes one. Concurrent first requests compile once. NULL with
+ * `error` filled. Blocks for as long as the script's own loading takes. */
 struct script *pool_checkout(struct pool *p, const char *path, const char *root,
                              struct config *config, struct script_error *error);
 
-/* Gives it back. It goes to the closers, instead of being kept, when not `reusable`, extra,
- * stale, or renewed by LuaMaxRequests or LuaMaxErrors. */
+/* Gives it back. It goes to the closers, instead of being kept, when not `reusable`,
+ * extra, stale, or renewed by LuaMaxRequests or LuaMaxErrors. */
 void pool_checkin(struct pool *p, struct script *s, bool reusable);
 
-/* Sweeper: hands idle states that are no longer current to the closers and forgets what is
- * known of changed files. Call after source_sweep or a reload. */
+/* Sweeper: hands idle states that are no longer current to the closers and forgets what
+ * is known of changed files. Call after source_sweep or a reload. */
 void pool_sweep(struct pool *p);
 
 /* Closes up to `count` idle states, in the order in which others would take their places.

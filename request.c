@@ -1,11 +1,12 @@
-/* One HTTP request and its response, between the record layer below (connection.h) and
- * the scripts above (api.c). Runs in the worker that owns the connection; no locks. */
+/* One HTTP request and its response, between the record layer below
+ * (fastcgi/connection.h) and the scripts above (lua/api.c). Runs in the worker that owns
+ * the connection; no locks. */
 #include "request.h"
 
-#include "log.h"
-#include "record.h"
-#include "status.h"
-#include "watch.h"
+#include "base/log.h"
+#include "base/watch.h"
+#include "fastcgi/record.h"
+#include "http/status.h"
 
 #include <ctype.h>
 #include <limits.h>

@@ -5,10 +5,10 @@
 #ifndef LUAFCGID2_REQUEST_H
 #define LUAFCGID2_REQUEST_H
 
-#include "buffer.h"
+#include "base/buffer.h"
 #include "config.h"
-#include "connection.h"
-#include "header.h"
+#include "fastcgi/connection.h"
+#include "http/header.h"
 #include <fcgiapp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -79,9 +79,9 @@ int request_refuse(const struct request *r, const char **why);
 /* -- Body -- */
 
 /* Up to `size` bytes of the body; 0 when it is over, failed, or larger than MaxPostSize,
- * as the fields above then say. Blocks for ReadTimeout at most; the request's clock stands
- * still meanwhile. All waits for a body together may take RequestTimeout, and a second for
- * each thousand bytes that have come. */
+ * as the fields above then say. Blocks for ReadTimeout at most; the request's clock
+ * stands still meanwhile. All waits for a body together may take RequestTimeout, and a
+ * second for each thousand bytes that have come. */
 size_t request_read(struct request *r, void *data, size_t size);
 
 /* -- Response -- */

@@ -41,7 +41,7 @@ total() {
 
 failures=0
 make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} all hasty || exit 1
-logged unit make ${mode:+"$mode"} check-unit || failures=1
+logged unit make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} check-unit || failures=1
 
 # Everything, unless an argument names some of it.
 case " $* " in

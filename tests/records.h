@@ -4,7 +4,7 @@
 #ifndef TESTS_RECORDS_H
 #define TESTS_RECORDS_H
 
-#include "record.h"
+#include "fastcgi/record.h"
 
 #include <stdlib.h>
 #include <string.h>

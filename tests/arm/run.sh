@@ -55,8 +55,9 @@ inside=${work#"$tree"}
 copy_source "$work/source"
 
 # Those that neither execute themselves, which qemu can't, nor need minutes in it.
-units="test_header test_notify test_pidfile test_realm test_record test_request test_session \
-    test_sha256 test_source test_value"
+units="http/test_header daemon/test_notify daemon/test_pidfile store/test_realm \
+    fastcgi/test_record test_request store/test_session base/test_sha256 lua/test_source \
+    base/test_value"
 core="test_scripts test_response test_lf test_modules test_webservers test_heartbeat \
     test_large_files"
 # On the smallest of the processors more of them.

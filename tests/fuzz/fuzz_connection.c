@@ -2,8 +2,8 @@
  *
  *     clang -std=c11 -pthread -D_GNU_SOURCE -g -O1 \
  *         -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_connection.c \
- *         connection*.c listener.c feed.c poller.c record.c clock.c log.c \
- *         -lfcgi -o fuzz_connection
+ *         connection*.c fastcgi/listener.c fastcgi/feed.c fastcgi/poller.c
+ * fastcgi/record.c base/clock.c base/log.c \ -lfcgi -o fuzz_connection
  *     ./fuzz_connection -max_len=4096 tests/fuzz/corpus/connection
  *
  * The input is what a peer sends on one connection, which it then half-closes. The first
@@ -13,9 +13,9 @@
  * what a peer has not read yet.)
  * Whatever comes, the worker answers in well-formed records, ends each request at most
  * once, and lets the connection go. */
-#include "connection.h"
-#include "log.h"
-#include "record.h"
+#include "base/log.h"
+#include "fastcgi/connection.h"
+#include "fastcgi/record.h"
 
 #include <errno.h>
 #include <linux/sockios.h>

@@ -1,12 +1,12 @@
 /* libFuzzer: the check of a request's head.
  *
  *     clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -I. \
- *         tests/fuzz/fuzz_head.c record.c -o fuzz_head
+ *         tests/fuzz/fuzz_head.c fastcgi/record.c -o fuzz_head
  *     ./fuzz_head -max_len=4096 tests/fuzz/corpus/head
  *
  * The first two bytes say how the rest is cut. Whatever the cut, the verdict must be the
  * same; and what is found complete must be what a second, plain parser reads. */
-#include "record.h"
+#include "fastcgi/record.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* What the tests of the connection room share: a client that speaks FastCGI, and a small
- * server of real sockets, real workers and the real libfcgi. A test that needs a process of
- * its own says what is to run there in its main. */
+ * server of real sockets, real workers and the real libfcgi. A test that needs a process
+ * of its own says what is to run there in its main. */
 #ifndef CONNECTION_FIXTURE_H
 #define CONNECTION_FIXTURE_H
 
-#include "connection.h"
-#include "log.h"
-#include "record.h"
+#include "base/log.h"
+#include "fastcgi/connection.h"
+#include "fastcgi/record.h"
 #include "tests/records.h"
 
 #include <setjmp.h>
@@ -46,7 +46,7 @@ enum {
 
 /* A head whose script is `name`. */
 static inline void put_head(struct message *b, unsigned id, bool keep, const char *name,
-                     unsigned padding)
+                            unsigned padding)
 {
     struct message pairs = {0};
     put_pair(&pairs, "SCRIPT_FILENAME", name, false);
@@ -57,8 +57,8 @@ static inline void put_head(struct message *b, unsigned id, bool keep, const cha
     drop(&pairs);
 }
 
-static inline void put_body(struct message *b, unsigned id, const uint8_t *body, size_t len,
-                            size_t chunk)
+static inline void put_body(struct message *b, unsigned id, const uint8_t *body,
+                            size_t len, size_t chunk)
 {
     put_stream(b, RECORD_STDIN, id, body, len, chunk);
 }
@@ -171,8 +171,8 @@ struct server {
 
 static uint8_t big_body[BIG], large_body[LARGE];
 
-static inline enum connection_status say(struct server *s, struct connection *c, const void *p,
-                                  size_t n)
+static inline enum connection_status say(struct server *s, struct connection *c,
+                                         const void *p, size_t n)
 {
     struct iovec parts[2] = {{(void *)(uintptr_t)p, n / 2},
                              {(char *)(uintptr_t)p + n / 2, n - n / 2}};
@@ -180,7 +180,7 @@ static inline enum connection_status say(struct server *s, struct connection *c,
 }
 
 static inline enum connection_status read_body(struct server *s, struct connection *c,
-                                        struct message *body)
+                                               struct message *body)
 {
     enum connection_status status;
     static _Thread_local uint8_t part[50000];

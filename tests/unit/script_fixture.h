@@ -4,13 +4,13 @@
 #ifndef SCRIPT_FIXTURE_H
 #define SCRIPT_FIXTURE_H
 
-#include "api.h"
+#include "base/log.h"
 #include "config.h"
-#include "limit.h"
-#include "log.h"
+#include "lua/api.h"
+#include "lua/limit.h"
+#include "lua/script.h"
 #include "request.h"
-#include "script.h"
-#include "session.h"
+#include "store/session.h"
 #include "tests/records.h"
 
 #include <lauxlib.h>

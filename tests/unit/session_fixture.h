@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "session.h"
+#include "base/log.h"
+#include "store/session.h"
 
 #define HOUR ((int64_t)3600000)
 

@@ -1,9 +1,9 @@
 /* The config room: what a configuration file may say, what each mistake is answered with,
  * and how the published configuration is handed out. */
+#include "base/value.h"
 #include "config.h"
-#include "config_check.h"
-#include "config_option.h"
-#include "value.h"
+#include "config/option.h"
+#include "config/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -548,11 +548,11 @@ static void test_lua_errors_name_file_and_line(void **state)
         {"#!/usr/bin/lua\nx =", ":2: unexpected symbol near <eof>\n"},
         {"\xef\xbb\xbfx =", ":1: unexpected symbol near <eof>\n"},
         {"\xef\xbb\xbf# first\nx =", ":2: unexpected symbol near <eof>\n"},
-        {"os.exit()", ":1: os.exit would end the daemon, and is not for a configuration\n"},
+        {"os.exit()",
+         ":1: os.exit would end the daemon, and is not for a configuration\n"},
         {"pcall(os.exit) setmetatable({}, { __gc = print })",
          ":1: a finalizer (__gc) is not for a configuration\n"},
-        {"getmetatable(io.stdout).__gc = print",
-         ":1: attempt to index a string value\n"},
+        {"getmetatable(io.stdout).__gc = print", ":1: attempt to index a string value\n"},
         {"local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e6) .. i end",
          ": needs more than 64 MiB of memory\n"},
         {"coroutine.yield()", ": attempt to yield from outside a coroutine\n"},
@@ -692,17 +692,23 @@ static void test_what_earlier_versions_lived_with_is_bent(void **state)
         const char *text, *option, *message;
         int64_t value;
     } rows[] = {
-        {"workers = 0", "WorkerThreads", "workers: expected an integer from 1 to 1024, got "
-                                         "0; 1 is used\n", 1},
-        {"WorkerThreads = '4'", "WorkerThreads", "got \"4\" (a string: leave out the "
-                                                 "quotes); 4 is used\n", 4},
+        {"workers = 0", "WorkerThreads",
+         "workers: expected an integer from 1 to 1024, got "
+         "0; 1 is used\n",
+         1},
+        {"WorkerThreads = '4'", "WorkerThreads",
+         "got \"4\" (a string: leave out the "
+         "quotes); 4 is used\n",
+         4},
         {"WorkerThreads = ' 0x10 '", "WorkerThreads", "; 16 is used\n", 16},
         {"states = 10 clones = states / 4", "LuaMaxStates", "got 2.5; 2 is used\n", 2},
         {"states = 11 clones = states / 4", "LuaMaxStates", "got 2.75; 3 is used\n", 3},
         {"states = 1 workers = 1 clones = states / 4", "LuaMaxStates",
          "got 0.25; 1 is used\n", 1},
-        {"clones = '2.5'", "LuaMaxStates", "got \"2.5\" (a string: leave out the quotes); "
-                                           "2 is used\n", 2},
+        {"clones = '2.5'", "LuaMaxStates",
+         "got \"2.5\" (a string: leave out the quotes); "
+         "2 is used\n",
+         2},
         {"LuaStates = 0", "LuaStates", "got 0; 1 is used\n", 1},
         {"clones = 0", "LuaMaxStates", "got 0; 1 is used\n", 1},
         {"states = 0 workers = 1", "LuaTotalStates", "got 0; 1 is used\n", 1},
@@ -711,23 +717,29 @@ static void test_what_earlier_versions_lived_with_is_bent(void **state)
         {"threads = 2 states = 9 maxstates = 6", "LuaStates",
          "states: expected at most maxstates (6), got 9; 6 is used\n", 6},
         {"workers = 8 states = 5", "LuaTotalStates",
-         "states: expected at least workers (8), as each worker uses a state, got 5; 8 is "
-         "used\n", 8},
+         "states: expected at least workers (8), as each worker uses a state, got 5; 8 "
+         "is "
+         "used\n",
+         8},
         {"MinFileInfoTime = 0", "MinFileInfoTime", "got 0; 1 is used\n", 1},
         {"sweep = 2^30", "MinFileInfoTime", "got 1073741824; 3600000 is used\n", 3600000},
         {"backlog = 65536", "Backlog", "got 65536; 65535 is used\n", 65535},
-        {"bodysectors = 2.2", "BodySectors", "bodysectors: expected an integer from 0 to "
-                                             "1024, got 2.2; 2 is used\n", 2},
+        {"bodysectors = 2.2", "BodySectors",
+         "bodysectors: expected an integer from 0 to "
+         "1024, got 2.2; 2 is used\n",
+         2},
         {"bodysize = 2^21", "BodySize", "got 2097152; 1048576 is used\n", 1048576},
         {"maxpost = '1048576'", "MaxPostSize", "; 1048576 is used\n", 1048576},
-        {"maxpost = 1e6 / 3", "MaxPostSize", "got 333333.33333333; 333333 is used\n", 333333},
+        {"maxpost = 1e6 / 3", "MaxPostSize", "got 333333.33333333; 333333 is used\n",
+         333333},
         {"retries = 2000", "LuaMaxSearchRetries", "; 1000 is used\n", 1000},
         {"watchdog = '5'", "Watchdog", "; 5 is used\n", 5000},
         {"SessionTime = 1e9", "SessionTime", "got 1000000000; 315360000 is used\n",
          INT64_C(315360000000)},
         {"SessionKeyLen = 1", "SessionKeyLen", "; 22 is used\n", 22},
         {"SessionIpScore = '2.5'", "SessionIpScore", "; 2 is used\n", 2},
-        {"SessionTargetScore = -1.75", "SessionTargetScore", "got -1.75; -2 is used\n", -2},
+        {"SessionTargetScore = -1.75", "SessionTargetScore", "got -1.75; -2 is used\n",
+         -2},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_bent(rows[i].text, rows[i].option, rows[i].message, rows[i].value);
@@ -753,7 +765,8 @@ static void test_each_row_bends_what_its_flags_say_and_refuses_the_rest(void **s
         for (int side = 0; side < 2; side++) {
             snprintf(text, sizeof text, "%s = %" PRId64, o->name, outside[side]);
             c = load(text);
-            bool bends = o->bends && (side == 0 ? o->lowest < o->min : o->highest > o->max);
+            bool bends =
+                o->bends && (side == 0 ? o->lowest < o->min : o->highest > o->max);
             if ((c != NULL) != bends)
                 fail_msg("%s: \"%s\" \"%s\"", text, errors, logged);
             config_unref(c);

@@ -1,7 +1,7 @@
 /* Parameters of a request, and what is said of them before any script runs. */
 #include "request.h"
 
-#include "cookie.h"
+#include "http/cookie.h"
 #include "tests/records.h"
 
 #include <setjmp.h>
@@ -40,7 +40,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The first `len` bytes of `pairs`, behind which request_parse wants room for one more. */
+/* The first `len` bytes of `pairs`, behind which request_parse wants room for one more.
+ */
 static bool parse_pairs(size_t len)
 {
     put(&pairs, "", 1);
@@ -195,8 +196,7 @@ static void parameters_cut_short_are_refused(void **state)
         put_parameter(&pairs, "NAME=1");
         put_parameter(&pairs, "LONG=234");
         bool between = pairs.len - cut == 7;
-        assert_int_equal(parse_pairs(pairs.len - cut),
-                         between);
+        assert_int_equal(parse_pairs(pairs.len - cut), between);
     }
 }
 

@@ -1,8 +1,8 @@
 /* Included before every file of the torture build: memory that runs out on demand, and
  * sockets that take one byte at a time.
  *
- * Only the daemon's own calls are redirected, Lua's allocator (limit.c) among them; not
- * those of the C library or libfcgi. */
+ * Only the daemon's own calls are redirected, Lua's allocator (lua/limit.c) among them;
+ * not those of the C library or libfcgi. */
 #ifndef LUAFCGID2_FAULTS_H
 #define LUAFCGID2_FAULTS_H
 

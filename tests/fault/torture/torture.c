@@ -9,16 +9,16 @@
  * The daemon's rooms run in this process, with one worker, a pool of one state, and the
  * smallest of buffers (see the Makefile); AddressSanitizer watches, and looks for leaks
  * at the end. This thread is the client. */
+#include "base/log.h"
 #include "config.h"
-#include "connection.h"
+#include "daemon/worker.h"
+#include "fastcgi/connection.h"
+#include "fastcgi/record.h"
 #include "faults.h"
-#include "limit.h"
-#include "log.h"
+#include "lua/limit.h"
 #include "pool.h"
-#include "record.h"
-#include "session.h"
+#include "store/session.h"
 #include "tests/records.h"
-#include "worker.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,64 @@
+/* The daemon's log: one line per event, from any thread.
+ *
+ *     2026-01-31T12:00:00.123Z error worker 3 /srv/www/hello.lua: message
+ *
+ * A line is at most 8 KiB. One thread writes at a time (base/logfile.h), to a file opened
+ * for appending, so lines never mix, nor with those of another process. Control
+ * characters and bytes that are not UTF-8 are escaped (\n, \x1b): text that a client
+ * chose can neither end a line nor drive a terminal. A line that is cut ends in
+ * "...[cut]". */
+#ifndef LUAFCGID2_BASE_LOG_H
+#define LUAFCGID2_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Opens, or replaces atomically while other threads write, the log. An empty path, or
+ * one that cannot be opened (which is then said there), means standard error. Called by
+ * the main thread only. A relative path counts from the directory of this call. Returns
+ * false when a file was asked for and it fell back. */
+bool log_open(const char *path, enum log_level level);
+
+/* Opens the same path again, after a rotation (SIGUSR1). Main thread only. false: it
+ * cannot be, which is said in the log; lines go where they went before. */
+bool log_reopen(void);
+
+/* Starts the thread that writes what a full pipe or a stalled reader does not take: from
+ * now on no thread waits for these. Main thread only, once, after a fork. false: errno.
+ */
+bool log_start(void);
+
+/* Before the process ends: waits until all lines are written, for `timeout` milliseconds
+ * at most. Any thread. */
+void log_flush(int64_t timeout);
+
+/* Hands the log file to the user the daemon is about to become. */
+void log_chown(unsigned uid, unsigned gid);
+
+/* What this thread's lines name from now on. `worker` 0 means none. `script` is borrowed
+ * until the next call; NULL or "" means none. */
+void log_set_worker(int worker);
+void log_set_script(const char *script);
+
+bool log_enabled(enum log_level level);
+
+/* One line. Never fails, never waits for a reader; errno is left as it was. */
+void log_write(enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* One line of `len` bytes of any kind, NUL too. */
+void log_text(enum log_level level, const char *text, size_t len);
+
+/* The text (a traceback, say; NULL is none) line by line, each a full log line of its
+ * own. */
+void log_lines(enum log_level level, const char *text);
+
+#define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...)    log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)   log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,292 @@
+/* The writing of one log.
+ *
+ * Any thread writes; the log's own thread writes what is queued, and may block there. One
+ * at a time does: who has set `writing`, which `lock` guards together with the queue. The
+ * lock is a leaf, and held for no longer than a copy takes. `torn` belongs to who writes.
+ */
+#include "base/logfile.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { QUEUE_BYTES = 256 * 1024, SLOW_TIME = 100 /* ms that a write may take */ };
+
+struct logfile {
+    size_t (*say_lost)(char *line, uint64_t count); /* immutable */
+    atomic_int fd;
+    atomic_int kind;  /* S_IFMT of the file */
+    atomic_bool torn; /* the last line is there in part */
+    pthread_mutex_t lock;
+    pthread_cond_t queued, turn; /* something is in the queue; a write is over */
+    bool threaded, writing;      /* lock */
+    bool slow;     /* lock; a write took long: the queue is for every line */
+    uint64_t lost; /* lock; lines since that was said */
+    size_t len;    /* lock; bytes in `queue` */
+    char queue[QUEUE_BYTES];
+    char batch[QUEUE_BYTES]; /* what the log's thread writes; its own */
+};
+
+struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
+{
+    struct logfile *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return NULL;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->queued, NULL);
+    pthread_cond_init(&f->turn, &attributes);
+    pthread_condattr_destroy(&attributes);
+    f->say_lost = say_lost;
+    logfile_use(f, STDERR_FILENO);
+    return f;
+}
+
+void logfile_use(struct logfile *f, int fd)
+{
+    struct stat st;
+    int kind = fstat(fd, &st) == 0 ? (int)(st.st_mode & S_IFMT) : 0;
+    atomic_store(&f->torn, false);
+    atomic_store(&f->kind, kind);
+    atomic_store(&f->fd, fd);
+}
+
+/* -- By who writes -- */
+
+/* As write(2). Without `wait` only as much as is taken at once: a pipe that is ready
+ * takes PIPE_BUF bytes, pipe(7). */
+static ssize_t write_part(struct logfile *f, const char *data, size_t len, bool wait)
+{
+    int fd = atomic_load(&f->fd), kind = atomic_load(&f->kind);
+    if (wait || kind == S_IFREG)
+        return write(fd, data, len);
+    if (kind == S_IFSOCK)
+        return send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    if (poll(&p, 1, 0) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return write(fd, data, len < PIPE_BUF ? len : PIPE_BUF);
+}
+
+/* How much was written. Less than all: errno. */
+static size_t write_all(struct logfile *f, const char *data, size_t len, bool wait)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = write_part(f, data + done, len - done, wait);
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n < 0 && wait && errno == EAGAIN) { /* somebody else made it so */
+            struct pollfd p = {.fd = atomic_load(&f->fd), .events = POLLOUT};
+            poll(&p, 1, SLOW_TIME);
+        } else if (n == 0 || errno != EINTR) {
+            break;
+        }
+    }
+    return done;
+}
+
+/* A disk that was full in the middle of a line: the next one begins a line of its own. */
+static void mend_line(struct logfile *f, bool wait)
+{
+    if (atomic_load(&f->torn) && write_all(f, "\n", 1, wait) == 1)
+        atomic_store(&f->torn, false);
+}
+
+static size_t count_lines(const char *data, size_t len)
+{
+    size_t count = 0;
+    const char *end = data + len;
+    while (data < end && (data = memchr(data, '\n', (size_t)(end - data))) != NULL) {
+        data++;
+        count++;
+    }
+    return count;
+}
+
+/* How many lines of these cannot be written. */
+static size_t write_or_lose(struct logfile *f, const char *data, size_t len)
+{
+    mend_line(f, true);
+    size_t done = write_all(f, data, len, true);
+    if (done < len && done > 0 && data[done - 1] != '\n')
+        atomic_store(&f->torn, true);
+    return count_lines(data + done, len - done);
+}
+
+/* -- The queue: by the holder of the lock -- */
+
+static void enqueue_locked(struct logfile *f, const char *data, size_t len)
+{
+    if (len > sizeof f->queue - f->len) {
+        f->lost++;
+    } else {
+        memcpy(f->queue + f->len, data, len);
+        f->len += len;
+    }
+    if (!f->writing)
+        pthread_cond_signal(&f->queued);
+}
+
+/* The rest of a line comes before what others have queued meanwhile. Without room for it
+ * that line stays torn. */
+static void put_first_locked(struct logfile *f, const char *data, size_t len)
+{
+    if (len > sizeof f->queue - f->len) {
+        f->lost++;
+        atomic_store(&f->torn, true);
+        return;
+    }
+    memmove(f->queue + len, f->queue, f->len);
+    memcpy(f->queue, data, len);
+    f->len += len;
+}
+
+static void end_writing_locked(struct logfile *f, int64_t began)
+{
+    f->writing = false;
+    f->slow = f->threaded && clock_nanoseconds() / 1000000 - began > SLOW_TIME;
+    if (f->len > 0 || f->lost > 0)
+        pthread_cond_signal(&f->queued);
+    pthread_cond_broadcast(&f->turn);
+}
+
+/* -- What every thread calls -- */
+
+/* By who has set `writing`. */
+static void write_now(struct logfile *f, const char *line, size_t len, bool wait)
+{
+    int64_t began = clock_nanoseconds() / 1000000;
+    mend_line(f, wait);
+    size_t done = write_all(f, line, len, wait);
+    bool full = done < len && (errno == EAGAIN || errno == EWOULDBLOCK);
+    pthread_mutex_lock(&f->lock);
+    if (full) {
+        put_first_locked(f, line + done, len - done);
+    } else if (done < len) {
+        f->lost++;
+        if (done > 0)
+            atomic_store(&f->torn, true);
+    }
+    end_writing_locked(f, began);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Waits for its turn, so that who has logged finds the line there, and nothing is lost in
+ * a burst. But the first to wait for too long is the last to wait, until lines are
+ * written quickly again. false: it is not its turn. */
+static bool take_turn_locked(struct logfile *f)
+{
+    if ((f->writing || f->len > 0) && !f->slow) {
+        struct timespec until = clock_after(SLOW_TIME);
+        while ((f->writing || f->len > 0) && !f->slow)
+            if (pthread_cond_timedwait(&f->turn, &f->lock, &until) != 0)
+                f->slow = true;
+        if (f->slow)
+            pthread_cond_broadcast(&f->turn);
+    }
+    return !f->slow;
+}
+
+void logfile_write(struct logfile *f, const char *line, size_t len)
+{
+    pthread_mutex_lock(&f->lock);
+    bool threaded = f->threaded, now = !threaded || take_turn_locked(f);
+    if (now)
+        f->writing = true;
+    else
+        enqueue_locked(f, line, len);
+    pthread_mutex_unlock(&f->lock);
+    if (now)
+        write_now(f, line, len, !threaded);
+}
+
+bool logfile_flush(struct logfile *f, int64_t timeout)
+{
+    struct timespec until = clock_after(timeout);
+    int error = 0;
+    pthread_mutex_lock(&f->lock);
+    while (f->threaded && (f->writing || f->len > 0) && error == 0)
+        error = pthread_cond_timedwait(&f->turn, &f->lock, &until);
+    pthread_mutex_unlock(&f->lock);
+    return error == 0;
+}
+
+/* -- The log's own thread -- */
+
+static size_t take_batch_locked(struct logfile *f)
+{
+    size_t len = f->len;
+    memcpy(f->batch, f->queue, len);
+    f->len = 0;
+    return len;
+}
+
+/* Says how many are lost once a line can be written again. */
+static void write_batch(struct logfile *f, size_t len, uint64_t lost)
+{
+    char line[LOGFILE_LINE_MAX];
+    int64_t began = clock_nanoseconds() / 1000000;
+    size_t failed = write_or_lose(f, f->batch, len);
+    if (failed == 0 && lost > 0) {
+        failed = write_or_lose(f, line, f->say_lost(line, lost));
+        lost = failed > 0 ? lost : 0;
+        failed = 0;
+    }
+    pthread_mutex_lock(&f->lock);
+    f->lost += lost + failed;
+    end_writing_locked(f, began);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* A line that cannot be written is tried again when the next one comes, or a second
+ * later. */
+static void *run(void *arg)
+{
+    struct logfile *f = arg;
+    for (;;) {
+        pthread_mutex_lock(&f->lock);
+        while (f->writing || (f->len == 0 && f->lost == 0))
+            pthread_cond_wait(&f->queued, &f->lock);
+        f->writing = true;
+        size_t len = take_batch_locked(f);
+        uint64_t lost = f->lost;
+        f->lost = 0;
+        pthread_mutex_unlock(&f->lock);
+        write_batch(f, len, lost);
+        if (lost > 0)
+            poll(NULL, 0, SLOW_TIME);
+    }
+    return NULL;
+}
+
+bool logfile_start(struct logfile *f)
+{
+    pthread_t thread;
+    pthread_mutex_lock(&f->lock);
+    f->threaded = true;
+    pthread_mutex_unlock(&f->lock);
+    int error = pthread_create(&thread, NULL, run, f);
+    if (error == 0) {
+        pthread_detach(thread);
+        return true;
+    }
+    pthread_mutex_lock(&f->lock);
+    f->threaded = false;
+    pthread_mutex_unlock(&f->lock);
+    errno = error;
+    return false;
+}

@@ -1,0 +1,205 @@
+/* Starting and awaiting children. Between fork and exec only async-signal-safe functions
+ * are called: other threads may have held any lock at the moment of the fork.
+ *
+ * `lock` guards the list of those that were started and not yet awaited. */
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct child {
+    struct child *next;
+    pid_t pid;
+    bool abandoned;    /* nobody waits for it but process_reap */
+    const void *owner; /* who left it to itself; NULL: nobody */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct child *children; /* lock */
+
+/* Where it is linked, or would be. */
+static struct child **find_locked(pid_t pid)
+{
+    struct child **link = &children;
+    while (*link != NULL && (*link)->pid != pid)
+        link = &(*link)->next;
+    return link;
+}
+
+/* Without memory it is left out: process_abandon then waits for it. */
+static void remember(pid_t pid)
+{
+    struct child *c = malloc(sizeof *c);
+    if (c == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    *c = (struct child){.next = children, .pid = pid};
+    children = c;
+    pthread_mutex_unlock(&lock);
+}
+
+static void forget(pid_t pid)
+{
+    pthread_mutex_lock(&lock);
+    struct child **link = find_locked(pid), *c = *link;
+    if (c != NULL)
+        *link = c->next;
+    pthread_mutex_unlock(&lock);
+    free(c);
+}
+
+bool process_is_own(pid_t pid)
+{
+    pthread_mutex_lock(&lock);
+    bool own = *find_locked(pid) != NULL;
+    pthread_mutex_unlock(&lock);
+    return own;
+}
+
+static void close_descriptors(int limit)
+{
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0)
+        return;
+#endif
+    for (int fd = 3; fd < limit; fd++)
+        close(fd);
+}
+
+static void default_signals(void)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigemptyset(&action.sa_mask);
+    for (int i = 1; i < NSIG; i++)
+        sigaction(i, &action, NULL); /* KILL and STOP refuse, harmlessly */
+    sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);
+}
+
+static void become(const char *command, int in, int out, int limit)
+{
+    if ((in >= 0 && dup2(in, 0) < 0) || (out >= 0 && dup2(out, 1) < 0))
+        _exit(127);
+    close_descriptors(limit);
+    default_signals();
+    setpgid(0, 0); /* so that it can be killed with what it starts */
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(127);
+}
+
+pid_t process_start(const char *command, int in, int out)
+{
+    long limit = sysconf(_SC_OPEN_MAX);
+    if (limit < 0 || limit > 65536)
+        limit = 65536;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); /* no handler of ours runs in the child */
+    pid_t pid = fork();
+    if (pid == 0)
+        become(command, in, out, (int)limit);
+    int error = errno;
+    if (pid > 0) {
+        setpgid(pid, pid); /* too, for it may be killed before it has done so */
+        remember(pid);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return pid;
+}
+
+/* Forgotten before its number is free for another. */
+bool process_wait(pid_t pid, int *status)
+{
+    siginfo_t info;
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0)
+        return false;
+    forget(pid);
+    return waitpid(pid, status, 0) == pid;
+}
+
+/* Takes note of the child at `link` if it has died, and out of the list. */
+static bool reap_locked(struct child **link)
+{
+    struct child *c = *link;
+    int status;
+    pid_t got;
+    do
+        got = waitpid(c->pid, &status, WNOHANG);
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        return false;
+    *link = c->next;
+    free(c);
+    return true;
+}
+
+void process_abandon(pid_t pid)
+{
+    int status;
+    kill(-pid, SIGKILL);
+    pthread_mutex_lock(&lock);
+    struct child **link = find_locked(pid);
+    bool known = *link != NULL;
+    if (known && !reap_locked(link))
+        (*link)->abandoned = true;
+    pthread_mutex_unlock(&lock);
+    while (!known && !process_wait(pid, &status) && errno == EINTR)
+        ; /* it is not likely to hang, too */
+}
+
+static bool is_alive(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0;
+}
+
+static int count_left_locked(const void *owner)
+{
+    int count = 0;
+    for (const struct child *c = children; c != NULL; c = c->next)
+        count += c->owner == owner && is_alive(c->pid);
+    return count;
+}
+
+bool process_leave(pid_t pid, const void *owner)
+{
+    pthread_mutex_lock(&lock);
+    struct child **link = find_locked(pid), *c = *link;
+    bool known = c != NULL, gone = known && reap_locked(link);
+    bool left = known && !gone && count_left_locked(owner) < PROCESS_LEFT_MAX;
+    if (left) {
+        c->abandoned = true;
+        c->owner = owner;
+    }
+    pthread_mutex_unlock(&lock);
+    return gone || left;
+}
+
+void process_kill_left(const void *owner)
+{
+    pthread_mutex_lock(&lock);
+    for (struct child *c = children; c != NULL; c = c->next) {
+        if (c->owner == owner) {
+            kill(-c->pid, SIGKILL);
+            c->owner = NULL;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void process_reap(void)
+{
+    pthread_mutex_lock(&lock);
+    for (struct child **link = &children; *link != NULL;)
+        if (!(*link)->abandoned || !reap_locked(link))
+            link = &(*link)->next;
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,248 @@
+/* Deadlines of threads that may hang.
+ *
+ * The watches are a list under `lock`, walked by the heartbeat; a watch's deadline is
+ * atomic and its thread's. The signal handler reads only its own thread's watch. A name
+ * that the thread writes is changed under the lock; one that the handler writes is there
+ * when `named` is set, and stays until the thread has gone on. */
+#include "base/watch.h"
+
+#include "base/clock.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LATE_SIGNAL SIGVTALRM
+
+struct watch {
+    struct watch *next;   /* lock */
+    pthread_t thread;     /* immutable */
+    enum watch_role role; /* immutable */
+    int id;               /* immutable */
+    uint32_t stopped_at;  /* the thread's; while its clock stands still */
+    bool stopped;         /* the thread's */
+    uint32_t paused;      /* the thread's */
+    atomic_bool timed;    /* there is a deadline; written by the thread */
+    atomic_uint deadline; /* on clock_ticks; written before `timed` */
+    atomic_bool stuck;    /* set by the heartbeat */
+    atomic_bool reading;  /* written by the thread */
+    atomic_bool named;    /* `name` is written */
+    char name[WATCH_NAME];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct watch *watches; /* lock */
+static void (*on_late)(void); /* immutable once there are threads */
+
+static _Thread_local struct watch *own;
+
+static bool runs_lua(const struct watch *w)
+{
+    return w->role == WATCH_WORKER || w->role == WATCH_CLOSER;
+}
+
+static bool overdue(const struct watch *w, uint32_t now, int64_t grace)
+{
+    if (!atomic_load_explicit(&w->timed, memory_order_acquire))
+        return false;
+    unsigned deadline = atomic_load_explicit(&w->deadline, memory_order_relaxed);
+    return (int32_t)(now - deadline) >= 0 && (int64_t)(uint32_t)(now - deadline) >= grace;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (own != NULL && overdue(own, clock_ticks(), 0))
+        on_late();
+}
+
+void watch_init(void (*late)(void))
+{
+    /* No SA_RESTART: a system call that the script waits in is to return. */
+    struct sigaction action = {.sa_handler = on_signal};
+    on_late = late;
+    sigemptyset(&action.sa_mask);
+    sigaction(LATE_SIGNAL, &action, NULL);
+}
+
+static void let_signal_through(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, LATE_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+bool watch_create(enum watch_role role, int id)
+{
+    struct watch *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return false;
+    w->thread = pthread_self();
+    w->role = role;
+    w->id = id;
+    own = w;
+    if (runs_lua(w))
+        let_signal_through();
+    pthread_mutex_lock(&lock);
+    w->next = watches;
+    watches = w;
+    pthread_mutex_unlock(&lock);
+    return true;
+}
+
+void watch_destroy(void)
+{
+    struct watch *w = own;
+    if (w == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    struct watch **link = &watches;
+    while (*link != w)
+        link = &(*link)->next;
+    *link = w->next;
+    pthread_mutex_unlock(&lock);
+    own = NULL;
+    free(w);
+}
+
+/* -- The clock -- */
+
+static void set_deadline(struct watch *w, uint32_t deadline)
+{
+    atomic_store_explicit(&w->deadline, deadline, memory_order_relaxed);
+    atomic_store_explicit(&w->timed, true, memory_order_release);
+}
+
+void watch_begin(int64_t timeout)
+{
+    if (own == NULL || timeout <= 0)
+        return;
+    atomic_store_explicit(&own->named, false, memory_order_relaxed);
+    set_deadline(own, clock_ticks() + (uint32_t)timeout);
+}
+
+void watch_end(void)
+{
+    if (own != NULL)
+        atomic_store_explicit(&own->timed, false, memory_order_release);
+}
+
+void watch_pause(void)
+{
+    struct watch *w = own;
+    if (w == NULL)
+        return;
+    w->stopped = atomic_load_explicit(&w->timed, memory_order_relaxed);
+    watch_end();
+    w->stopped_at = clock_ticks();
+}
+
+void watch_resume(void)
+{
+    struct watch *w = own;
+    if (w == NULL)
+        return;
+    uint32_t length = clock_ticks() - w->stopped_at;
+    w->paused += length;
+    if (w->stopped)
+        set_deadline(w,
+                     atomic_load_explicit(&w->deadline, memory_order_relaxed) + length);
+}
+
+uint32_t watch_paused(void)
+{
+    return own == NULL ? 0 : own->paused;
+}
+
+int64_t watch_time_left(void)
+{
+    if (own == NULL || !atomic_load_explicit(&own->timed, memory_order_relaxed))
+        return -1;
+    unsigned deadline = atomic_load_explicit(&own->deadline, memory_order_relaxed);
+    int32_t left = (int32_t)(deadline - clock_ticks());
+    return left > 0 ? left : 0;
+}
+
+/* -- Names -- */
+
+static void copy_name(struct watch *w, const char *name)
+{
+    size_t len = strlen(name), skip = len < WATCH_NAME ? 0 : len - WATCH_NAME + 1;
+    memcpy(w->name, name + skip, len - skip + 1);
+    atomic_store_explicit(&w->named, true, memory_order_release);
+}
+
+void watch_set_name(const char *name, bool reading)
+{
+    struct watch *w = own;
+    if (w == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    atomic_store_explicit(&w->named, false, memory_order_relaxed);
+    atomic_store_explicit(&w->reading, reading, memory_order_relaxed);
+    if (name != NULL)
+        copy_name(w, name);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Only the late thread itself can tell what it runs: its memory may be gone by the time
+ * that another one looks. */
+void watch_note_script(const char *name)
+{
+    if (own != NULL && !atomic_load_explicit(&own->named, memory_order_relaxed))
+        copy_name(own, name);
+}
+
+/* -- The look -- */
+
+bool watch_was_stuck(void)
+{
+    return own != NULL && atomic_load(&own->stuck);
+}
+
+void watch_forgive(void)
+{
+    if (own != NULL)
+        atomic_store(&own->stuck, false);
+}
+
+static bool is_to_be_reported(struct watch *w, uint32_t now, int64_t watchdog)
+{
+    if (runs_lua(w) && (watchdog <= 0 || !overdue(w, now, watchdog)))
+        return false;
+    return !atomic_exchange(&w->stuck, true);
+}
+
+static struct watch_report report_of(const struct watch *w)
+{
+    struct watch_report report = {
+        .role = w->role,
+        .id = w->id,
+        .reading = atomic_load_explicit(&w->reading, memory_order_relaxed)};
+    if (atomic_load_explicit(&w->named, memory_order_acquire))
+        memcpy(report.name, w->name, sizeof report.name);
+    return report;
+}
+
+void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *report))
+{
+    enum { BATCH = 16 }; /* the rest at the next look */
+    struct watch_report late[BATCH];
+    int count = 0;
+    uint32_t now = clock_ticks();
+    pthread_mutex_lock(&lock);
+    for (struct watch *w = watches; w != NULL; w = w->next) {
+        if (!overdue(w, now, 0))
+            continue;
+        if (runs_lua(w)) /* it cannot end: it would need the lock */
+            pthread_kill(w->thread, LATE_SIGNAL);
+        if (count < BATCH && is_to_be_reported(w, now, watchdog))
+            late[count++] = report_of(w);
+    }
+    pthread_mutex_unlock(&lock);
+    for (int i = 0; i < count; i++)
+        stuck(&late[i]);
+}

@@ -1,0 +1,70 @@
+/* Deadlines of threads that may hang: in a script, in a finalizer, or at a device.
+ *
+ * Each such thread has a watch and says what it is at. The heartbeat looks at them all:
+ * it sends a signal to a thread that is late with a script, and reports one that stays
+ * late. Nothing here waits for any of them. */
+#ifndef LUAFCGID2_BASE_WATCH_H
+#define LUAFCGID2_BASE_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The first two run Lua. The others only wait for devices: no signal is sent to them,
+ * which could break off what they do, and they are reported as soon as they are late. */
+enum watch_role { WATCH_WORKER, WATCH_CLOSER, WATCH_SWEEPER, WATCH_SAVER };
+
+#define WATCH_NAME 256 /* bytes of a name; of a longer one the end is kept */
+
+struct watch_report {
+    enum watch_role role;
+    int id;                /* among those of its role */
+    bool reading;          /* it is at a file, and not in a script */
+    char name[WATCH_NAME]; /* of the script or file; "" when that is not known */
+};
+
+/* Process-wide, once, before any thread: `late` is called in a thread that runs Lua and
+ * is late, by a signal handler. */
+void watch_init(void (*late)(void));
+
+/* -- The calling thread's watch. Without one all but the first do nothing. -- */
+
+/* false: out of memory. */
+bool watch_create(enum watch_role role, int id);
+void watch_destroy(void);
+
+/* From here the thread has `timeout` milliseconds (0: for ever), and no name. */
+void watch_begin(int64_t timeout);
+void watch_end(void);
+
+/* The clock stands still between these: the thread waits for a peer, which has time
+ * limits of its own. They do not nest. */
+void watch_pause(void);
+void watch_resume(void);
+
+/* Milliseconds that the clock stood still, ever; wraps. */
+uint32_t watch_paused(void);
+
+/* Milliseconds left, at least 0; -1 when there is no limit. */
+int64_t watch_time_left(void);
+
+/* What the thread is at, for the report: a script, or with `reading` a file. NULL:
+ * nothing in particular. */
+void watch_set_name(const char *name, bool reading);
+
+/* The name of the script that the thread runs, unless there is a name. Async-signal-safe.
+ */
+void watch_note_script(const char *name);
+
+/* Whether watch_check has reported the thread. watch_forgive: it goes on, and may be
+ * reported again. */
+bool watch_was_stuck(void);
+void watch_forgive(void);
+
+/* -- The heartbeat -- */
+
+/* Signals every thread that is late and runs Lua. Calls stuck() once for each
+ * of those that has been so for `watchdog` ms or more (0: never), and for each other that
+ * is late. */
+void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *report));
+
+#endif

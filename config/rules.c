@@ -1,0 +1,253 @@
+/* What goes beyond a single option: options that must fit each other, and values that are
+ * legal and that one should know of. Runs on the main thread; owns nothing, no locks. */
+#include "config/loader.h"
+#include "config/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 511
+
+/* -- Options that must fit each other -- */
+
+/* luafcgid ran with fewer states than workers. */
+static void raise_states(struct loader *l)
+{
+    struct config *c = l->config;
+    loader_warn(l,
+                "states: expected at least %s (%d), as each worker uses a state, got %d;"
+                " %d is used",
+                loader_called(l, "WorkerThreads"), c->worker_threads, c->lua_total_states,
+                c->worker_threads);
+    c->lua_total_states = c->worker_threads;
+}
+
+/* Of two that do not fit, a default gives way to what was set. */
+static void check_total_states(struct loader *l)
+{
+    struct config *c = l->config;
+    if (!loader_is_good(l, "LuaTotalStates") || !loader_is_good(l, "WorkerThreads") ||
+        c->lua_total_states >= c->worker_threads)
+        return;
+    if (!loader_is_set(l, "LuaTotalStates"))
+        c->lua_total_states = c->worker_threads;
+    else if (!loader_is_set(l, "WorkerThreads"))
+        c->worker_threads = c->lua_total_states;
+    else if (strcmp(loader_called(l, "LuaTotalStates"), "states") == 0)
+        raise_states(l);
+    else
+        loader_complain(
+            l, "%s: expected at least %s (%d), as each worker uses a state, got %d",
+            loader_called(l, "LuaTotalStates"), loader_called(l, "WorkerThreads"),
+            c->worker_threads, c->lua_total_states);
+}
+
+/* luafcgid2 made as many as it could of what LuaStates asked for. */
+static void lower_states(struct loader *l)
+{
+    struct config *c = l->config;
+    loader_warn(l, "%s: expected at most %s (%d), got %d; %d is used",
+                loader_called(l, "LuaStates"), loader_called(l, "LuaMaxStates"),
+                c->lua_max_states, c->lua_states, c->lua_max_states);
+    c->lua_states = c->lua_max_states;
+}
+
+static void check_states(struct loader *l)
+{
+    struct config *c = l->config;
+    if (!loader_is_good(l, "LuaStates") || !loader_is_good(l, "LuaMaxStates") ||
+        c->lua_states <= c->lua_max_states)
+        return;
+    if (!loader_is_set(l, "LuaMaxStates"))
+        c->lua_max_states = c->lua_states;
+    else
+        lower_states(l);
+}
+
+/* Who lets a session rest for a week does not want it to end after a day. */
+static void check_session_times(struct loader *l)
+{
+    struct config *c = l->config;
+    if (loader_is_set(l, "SessionMaxAge") || !loader_is_good(l, "SessionTime"))
+        return;
+    if (c->session_time == 0 || c->session_time > c->session_max_age)
+        c->session_max_age = 0;
+}
+
+/* What a process cannot address anyway must not become a small number in a size_t. */
+static void check_sizes(struct loader *l)
+{
+    int64_t *const sizes[] = {&l->config->script_memory_limit, &l->config->max_post_size,
+                              &l->config->session_max_size};
+    const int64_t most = PTRDIFF_MAX;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (*sizes[i] > most)
+            *sizes[i] = most;
+}
+
+static void check_backlog(struct loader *l)
+{
+    if (l->config->backlog < 0)
+        l->config->backlog = BACKLOG;
+}
+
+static void check_headers(struct loader *l)
+{
+    if (!loader_is_good(l, "DefaultHeaders"))
+        return;
+    char *given = l->config->default_headers;
+    l->config->default_headers = loader_need(l->L, config_check_headers_normal(given));
+    free(given);
+}
+
+/* A mistake if there is nothing of that type, or it cannot be read. */
+static void check_place(struct loader *l, const char *name, const char *path, mode_t type,
+                        const char *expected)
+{
+    struct stat st;
+    if (!loader_is_good(l, name) || path[0] == '\0')
+        return;
+    bool there = stat(path, &st) == 0 && (type != S_IFREG || access(path, R_OK) == 0);
+    int error = there ? 0 : errno;
+    if (error == 0 && (st.st_mode & S_IFMT) != type)
+        error = type == S_IFDIR ? ENOTDIR : S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
+    if (error != 0)
+        loader_complain(l, "%s: expected %s, got \"%s\": %s", loader_called(l, name),
+                        expected, path, strerror(error));
+}
+
+/* Without either no request could be served. */
+static void check_places(struct loader *l)
+{
+    check_place(l, "ScriptRoot", l->config->script_root, S_IFDIR, "a directory");
+    check_place(l, "StartupScript", l->config->startup_script, S_IFREG,
+                "a file that can be read");
+}
+
+/* RFC 6265bis section 4.1.2.7; browsers look at the name's case, and some do not. */
+static void check_cookie_prefix(struct loader *l)
+{
+    struct config *c = l->config;
+    if (!loader_is_good(l, "SessionName") || !loader_is_good(l, "SessionCookieSecure"))
+        return;
+    bool host = strncasecmp(c->session_name, "__Host-", 7) == 0;
+    if (!host && strncasecmp(c->session_name, "__Secure-", 9) != 0)
+        return;
+    const char *prefix = host ? "__Host-" : "__Secure-";
+    if (c->session_cookie_secure == CONFIG_SECURE_NO)
+        loader_complain(
+            l,
+            "SessionName: a name that begins with %s needs SessionCookieSecure ="
+            " true, got false: browsers drop the cookie otherwise",
+            prefix);
+    if (host && loader_is_good(l, "SessionCookieDomain") &&
+        c->session_cookie_domain[0] != '\0')
+        loader_complain(l,
+                        "SessionName: a name that begins with __Host- allows no"
+                        " SessionCookieDomain, got \"%s\"",
+                        c->session_cookie_domain);
+    if (c->session_cookie_secure == CONFIG_SECURE_AUTO)
+        c->session_cookie_secure = CONFIG_SECURE_YES;
+}
+
+static void check_same_site(struct loader *l)
+{
+    struct config *c = l->config;
+    if (loader_is_good(l, "SessionCookieSameSite") &&
+        loader_is_good(l, "SessionCookieSecure") &&
+        c->session_cookie_same_site == CONFIG_SAME_SITE_NONE &&
+        c->session_cookie_secure != CONFIG_SECURE_YES)
+        loader_complain(
+            l,
+            "SessionCookieSameSite: \"None\" needs SessionCookieSecure = true, got"
+            " %s: browsers drop such a cookie without Secure%s",
+            c->session_cookie_secure == CONFIG_SECURE_NO ? "false" : "\"auto\"",
+            c->session_cookie_secure == CONFIG_SECURE_NO
+                ? ""
+                : ", and \"auto\" leaves Secure out over http");
+}
+
+void loader_check_together(struct loader *l)
+{
+    static void (*const checks[])(struct loader *) = {
+        check_total_states,  check_states,    check_backlog,
+        check_sizes,         check_headers,   check_places,
+        check_cookie_prefix, check_same_site, check_session_times,
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
+        checks[i](l);
+}
+
+/* -- Values that are legal and that one should know of -- */
+
+static void warn_of_openness(struct loader *l)
+{
+    const struct config *c = l->config;
+    if (config_check_listen_is_public(c->listen))
+        loader_warn(
+            l,
+            "%s: FastCGI knows no passwords: whoever can connect to %s can run any"
+            " script; use a firewall",
+            loader_called(l, "Listen"), c->listen);
+    if (c->listen_mode & 0002)
+        loader_warn(l, "ListenMode: every user of this machine can have scripts run");
+    if (c->allowed_extensions[0] == NULL)
+        loader_warn(l,
+                    "AllowedExtensions: {} lets every file be run as Lua, uploads too");
+    if (c->show_errors)
+        loader_warn(l, "%s: visitors see error messages and file names",
+                    loader_called(l, "ShowErrors"));
+}
+
+static void warn_of_limits(struct loader *l)
+{
+    const struct config *c = l->config;
+    if (c->request_timeout == 0)
+        loader_warn(l, "RequestTimeout: 0 lets a script run for ever");
+    if (c->script_memory_limit == 0)
+        loader_warn(l, "ScriptMemoryLimit: 0 lets a script use all memory");
+    else if (c->script_memory_limit < 256 * 1024)
+        loader_warn(
+            l, "ScriptMemoryLimit: %" PRId64 " bytes are hardly enough to load a script",
+            c->script_memory_limit);
+    if ((int64_t)c->body_size * c->body_sectors > 16 * 1024 * 1024)
+        loader_warn(l, "BodySize x BodySectors: %" PRId64 " bytes for each worker",
+                    (int64_t)c->body_size * c->body_sectors);
+    if (c->min_file_info_time < 10)
+        loader_warn(l, "%s: looking at files every %d ms keeps a processor busy",
+                    loader_called(l, "MinFileInfoTime"), c->min_file_info_time);
+}
+
+static int positive(int n)
+{
+    return n > 0 ? n : 0;
+}
+
+static void warn_of_sessions(struct loader *l)
+{
+    const struct config *c = l->config;
+    int most = positive(c->session_ip_score) + positive(c->session_user_agent_score) +
+               positive(c->session_language_score);
+    if (c->session_target_score > most)
+        loader_warn(l,
+                    "SessionTargetScore: %d cannot be reached: all scores add up to %d",
+                    c->session_target_score, most);
+    if (!c->session_cookie_http_only)
+        loader_warn(
+            l, "SessionCookieHttpOnly: false lets scripts in the browser read the key");
+    if (c->session_time == 0 && c->session_max_age == 0)
+        loader_warn(
+            l, "SessionTime and SessionMaxAge: both 0, so that no session ever ends");
+}
+
+void loader_warn_of_risks(struct loader *l)
+{
+    warn_of_openness(l);
+    warn_of_limits(l);
+    warn_of_sessions(l);
+}

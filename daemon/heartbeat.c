@@ -1,0 +1,171 @@
+/* The heartbeat sees to deadlines: of scripts, four times in RequestTimeout, and about
+ * once a second of connections and sessions. It sees which thread is late, and replaces
+ * it. It must not hang itself: it runs no Lua, looks at no file, and waits for nobody.
+ *
+ * `lock` guards what is said so below; nothing else is touched while it is held. */
+#include "daemon/heartbeat.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/orphan.h"
+#include "base/process.h"
+#include "base/reserve.h"
+#include "base/watch.h"
+#include "config.h"
+#include "daemon/notify.h"
+#include "daemon/saver.h"
+#include "daemon/sweeper.h"
+#include "pool/closer.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND   1000 /* milliseconds */
+#define ORPHANS  3000 /* milliseconds between two looks for orphans */
+#define SHORTEST 5    /* milliseconds that it sleeps at least */
+
+/* Milliseconds that the sessions may take before an end by force. */
+#define LAST_LINES 1000 /* milliseconds */
+#define LAST_SAVE  5000
+
+static const struct service *service; /* immutable while the thread runs */
+static pthread_t thread;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed; /* `stopping` */
+static bool stopping;          /* lock */
+
+/* Work that recurs. `due` is on clock_ticks. */
+struct chore {
+    uint32_t due;
+};
+
+static bool is_due(struct chore *c, uint32_t now, int64_t period)
+{
+    if ((int32_t)(now - c->due) < 0)
+        return false;
+    c->due = now + (uint32_t)period;
+    return true;
+}
+
+static void look_at_clients(const struct config *config)
+{
+    connections_sweep(service->connections, config);
+    session_store_sweep(service->sessions, config);
+}
+
+static void tell_manager(void)
+{
+    notify_sendf("WATCHDOG=1\nSTATUS=%u requests served, %zu Lua states, %zu connections",
+                 workers_requests(), pool_states(service->pool),
+                 connections_count(service->connections));
+}
+
+/* How long the next nap may be: a quarter of the time limit, so that none is exceeded by
+ * more than that. */
+static int64_t nap_length(const struct config *config)
+{
+    int64_t nap = SECOND;
+    if (config->request_timeout > 0 && config->request_timeout / 4 < nap)
+        nap = config->request_timeout / 4;
+    return nap < SHORTEST ? SHORTEST : nap;
+}
+
+/* Sleeps for `length` milliseconds. false: it is time to end. */
+static bool nap(int64_t length)
+{
+    struct timespec until = clock_after(length);
+    pthread_mutex_lock(&lock);
+    while (!stopping && pthread_cond_timedwait(&changed, &lock, &until) == 0)
+        ;
+    bool go_on = !stopping;
+    pthread_mutex_unlock(&lock);
+    return go_on;
+}
+
+/* What is stuck cannot be waited for. */
+static _Noreturn void give_up(const char *who)
+{
+    log_error("no %s: exiting, to be started anew", who);
+    saver_stop(LAST_SAVE);
+    connections_cut_all(service->connections);
+    log_flush(LAST_LINES);
+    _exit(70); /* EX_SOFTWARE */
+}
+
+static void on_stuck(const struct watch_report *report)
+{
+    switch (report->role) {
+    case WATCH_WORKER:
+        if (!workers_replace(report))
+            give_up("worker is left that could serve");
+        break;
+    case WATCH_CLOSER:
+        if (!closers_replace(report))
+            give_up("thread is left that could close scripts");
+        break;
+    case WATCH_SWEEPER:
+        sweeper_replace(report);
+        break;
+    case WATCH_SAVER:
+        saver_report(report);
+        break;
+    }
+}
+
+static void mend(void)
+{
+    workers_mend();
+    closers_mend();
+    sweeper_mend();
+}
+
+static void *beat(void *arg)
+{
+    struct chore clients = {clock_ticks()}, manager = clients, orphans = clients;
+    int64_t manager_period = notify_watchdog() > 0 ? notify_watchdog() : 10 * SECOND;
+    int64_t length = 0;
+    while (nap(length)) {
+        struct config *config = config_current();
+        uint32_t now = clock_ticks();
+        watch_check(config->watchdog, on_stuck);
+        mend();
+        process_reap();
+        if (is_due(&clients, now, SECOND)) {
+            look_at_clients(config);
+            memory_sweep(workers_requests());
+            reserve_fill();
+        }
+        if (is_due(&orphans, now, ORPHANS))
+            orphan_reap();
+        if (is_due(&manager, now, manager_period))
+            tell_manager();
+        length = nap_length(config);
+        config_unref(config);
+    }
+    return arg;
+}
+
+bool heartbeat_start(const struct service *shared)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    service = shared;
+    int error = pthread_create(&thread, NULL, beat, NULL);
+    if (error != 0)
+        log_error("cannot start the heartbeat: %s", strerror(error));
+    return error == 0;
+}
+
+void heartbeat_stop(void)
+{
+    pthread_mutex_lock(&lock);
+    stopping = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    pthread_join(thread, NULL);
+}

@@ -1,0 +1,123 @@
+/* Telling the service manager how the daemon is.
+ *
+ * The protocol is one datagram per message to the unix socket named by NOTIFY_SOCKET.
+ * The main thread fills the variables below before any other thread runs; after that
+ * they are only read, so no lock is needed. A socket is made per message: there is one
+ * every few seconds, and none that could go stale or be inherited. */
+#include "daemon/notify.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Systems without these flags have neither the race nor the signal in this process:
+ * SIGPIPE is ignored, and the descriptor lives for one call. */
+#ifndef SOCK_CLOEXEC
+#define SOCK_CLOEXEC 0
+#endif
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+static struct sockaddr_un manager;
+static socklen_t manager_len; /* 0: nobody listens */
+static int64_t watchdog_ms;
+
+/* An abstract name starts with a NUL and is as long as its address says, so it gets no
+ * terminator; a path has room for one. */
+static void set_manager(const char *name)
+{
+    size_t len = strlen(name);
+    manager_len = 0;
+    if ((name[0] != '/' && name[0] != '@') || len < 2 || len >= sizeof manager.sun_path)
+        return;
+    memset(&manager, 0, sizeof manager);
+    manager.sun_family = AF_UNIX;
+    memcpy(manager.sun_path, name, len);
+    if (name[0] == '@')
+        manager.sun_path[0] = '\0';
+    else
+        len++;
+    manager_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+}
+
+/* A positive decimal number, or -1. */
+static int64_t parse_number(const char *text)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return -1;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    return errno || *end || value <= 0 ? -1 : (int64_t)value;
+}
+
+static void set_watchdog(const char *usec, const char *pid)
+{
+    int64_t period = usec ? parse_number(usec) : -1;
+    watchdog_ms = 0;
+    if (period < 0 || (pid && parse_number(pid) != (int64_t)getpid()))
+        return;
+    watchdog_ms = period / 2000;
+    if (watchdog_ms == 0)
+        watchdog_ms = 1;
+}
+
+void notify_start(void)
+{
+    const char *name = getenv("NOTIFY_SOCKET");
+    set_manager(name ? name : "");
+    set_watchdog(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
+    unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
+    unsetenv("WATCHDOG_PID");
+}
+
+bool notify_send(const char *state)
+{
+    if (manager_len == 0)
+        return false;
+    int saved = errno;
+    bool sent = false;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        size_t len = strlen(state);
+        ssize_t n = sendto(fd, state, len, MSG_NOSIGNAL | MSG_DONTWAIT,
+                           (const struct sockaddr *)&manager, manager_len);
+        sent = n >= 0 && (size_t)n == len;
+        close(fd);
+    }
+    errno = saved;
+    return sent;
+}
+
+bool notify_sendf(const char *format, ...)
+{
+    char state[1024];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(state, sizeof state, format, args);
+    va_end(args);
+    return len >= 0 && (size_t)len < sizeof state && notify_send(state);
+}
+
+bool notify_reloading(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return notify_sendf("RELOADING=1\nMONOTONIC_USEC=%" PRId64,
+                        (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+}
+
+int64_t notify_watchdog(void)
+{
+    return watchdog_ms;
+}

@@ -1,0 +1,102 @@
+/* The saver: looks about once a second whether SessionFile is to be written, and writes
+ * it. It is at most one thread, which a disk may hold up for as long as it likes; the
+ * heartbeat says so when it does. `lock` guards `stopping`. */
+#include "daemon/saver.h"
+
+#include "base/clock.h"
+#include "base/crew.h"
+#include "base/log.h"
+#include "config.h"
+
+#include <pthread.h>
+
+#define PERIOD 1000 /* milliseconds between two looks */
+
+/* Milliseconds that writing may take before the log speaks of it. */
+#ifndef SAVE_TIME
+#define SAVE_TIME 10000
+#endif
+
+static bool work(int id);
+
+static struct crew crew = CREW("thread that saves sessions", work, 0);
+static struct session_store *store; /* immutable while the thread runs */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed;
+static bool stopping; /* lock */
+
+static bool nap(void)
+{
+    struct timespec until = clock_after(PERIOD);
+    pthread_mutex_lock(&lock);
+    while (!stopping && pthread_cond_timedwait(&changed, &lock, &until) == 0)
+        ;
+    bool go_on = !stopping;
+    pthread_mutex_unlock(&lock);
+    return go_on;
+}
+
+static void save(bool last)
+{
+    struct config *config = config_current();
+    uint32_t begun = clock_ticks();
+    watch_begin(SAVE_TIME);
+    watch_set_name(config->session_file, true);
+    if (last)
+        session_store_save(store, config);
+    else
+        session_store_autosave(store, config);
+    watch_end();
+    if (watch_was_stuck()) {
+        log_warning("SessionFile %s: writing took %u s", config->session_file,
+                    (clock_ticks() - begun) / 1000);
+        crew_came_back(&crew);
+        watch_forgive();
+    }
+    config_unref(config);
+}
+
+static bool work(int id)
+{
+    if (!watch_create(WATCH_SAVER, id))
+        return false;
+    crew_begun(&crew);
+    while (nap())
+        save(false);
+    save(true);
+    watch_destroy();
+    return true;
+}
+
+bool saver_start(struct session_store *sessions)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    store = sessions;
+    return crew_start(&crew, 1, 0);
+}
+
+void saver_report(const struct watch_report *report)
+{
+    crew_replace(&crew);
+    log_warning("SessionFile %s has not been written for %d s: the disk does not answer",
+                report->name, SAVE_TIME / 1000);
+}
+
+bool saver_stop(int64_t timeout)
+{
+    pthread_mutex_lock(&lock);
+    stopping = true;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
+    bool saved = crew_wait(&crew, timeout);
+    if (!saved)
+        log_error(
+            "the sessions could not be saved within %d s: the disk of SessionFile does "
+            "not answer",
+            (int)(timeout / 1000));
+    return saved;
+}

@@ -1,0 +1,268 @@
+/* The accept loop of a worker thread: wait for a request, find its script, run it, send
+ * the response, give everything back.
+ *
+ * A worker owns its struct worker and all it points to; nothing here is shared but the
+ * crew (base/crew.h), and what is atomic. */
+#include "daemon/worker.h"
+
+#include "base/crew.h"
+#include "base/log.h"
+#include "lua/api.h"
+#include "lua/directory.h"
+#include "lua/limit.h"
+#include "lua/source.h"
+#include "request.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct worker {
+    const struct service *service;
+    int id;
+    struct connection_reader *reader;
+    struct config *config; /* a reference */
+    unsigned config_generation;
+    struct request request;
+    bool has_directory;          /* a working directory of its own */
+    struct source_ref directory; /* that it is in; without a source: unknown */
+};
+
+static bool work(int id);
+
+static struct crew crew = CREW("worker", work, LIMIT_STACK_BYTES);
+static const struct service *shared; /* immutable once workers run */
+static atomic_uint requests;
+
+/* -- The working directory -- */
+
+/* Whether the worker is in that directory, and the path still leads to it. */
+static bool is_in_directory(const struct worker *w, const char *path, size_t len)
+{
+    if (w->directory.source == NULL || !source_is_current(&w->directory))
+        return false;
+    const char *here = source_path(&w->directory);
+    return strncmp(here, path, len) == 0 && here[len] == '\0';
+}
+
+/* A script sees its own directory. Changing to it is a walk through the file system, so
+ * it is done only when it is another one, by its path or by what that path leads to. */
+static void enter_directory(struct worker *w, const char *script)
+{
+    const char *slash = strrchr(script, '/');
+    size_t len = slash == NULL ? 0 : slash == script ? 1 : (size_t)(slash - script);
+    if (!w->has_directory || len == 0 || is_in_directory(w, script, len))
+        return;
+    source_release(&w->directory);
+    char *path = strndup(script, len);
+    if (path != NULL && chdir(path) == 0) /* else there is no such script either */
+        source_note_directory(path, ".", &w->directory);
+    free(path);
+}
+
+/* -- Scheduling -- */
+
+/* A worker that is woken must not push the web server off its core. That has more
+ * requests to hand out; then the worker finds them one after the other, without sleeping
+ * between two: a quarter more per second on two cores. A policy that somebody chose is
+ * left alone, and no harm done if it cannot be set: the systemd unit lets nobody, and
+ * sets it. */
+static void let_the_web_server_finish(void)
+{
+#ifdef SCHED_BATCH
+    struct sched_param param;
+    int policy;
+    if (pthread_getschedparam(pthread_self(), &policy, &param) == 0 &&
+        policy == SCHED_OTHER)
+        pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
+#endif
+}
+
+/* -- One request -- */
+
+static void log_failure(const struct request *r, int status, const char *message)
+{
+    if (r->gone)
+        log_debug("the client went away: %s", message);
+    else if (status == 403)
+        log_warning("%d: %s", status, message);
+    else if (status < 500)
+        log_info("%d: %s", status, message);
+    else
+        log_lines(LOG_LEVEL_ERROR, message);
+}
+
+static void fail(struct request *r, int status, const char *message)
+{
+    log_failure(r, status, message);
+    bool show = r->config->show_errors && status >= 500;
+    request_fail(r, status, show ? message : NULL);
+}
+
+/* Such a request says nothing of how the state is. */
+static bool is_clients_fault(const struct request *r)
+{
+    return r->gone || r->body_failed || r->body_too_large;
+}
+
+/* Runs the script; the one that did, to be given back after the response, or NULL. */
+static struct script *run(struct worker *w)
+{
+    struct request *r = &w->request;
+    struct script_error error = {0};
+    enter_directory(w, r->script_filename);
+    struct script *s = pool_checkout(w->service->pool, r->script_filename,
+                                     r->document_root, w->config, &error);
+    struct api_call call = {
+        .request = r,
+        .worker = w->id,
+        .sessions = w->service->sessions,
+        .pool = w->service->pool,
+        .visit_scripts = pool_visit,
+    };
+    bool ok = s != NULL && api_serve(s, &call, &error);
+    if (s != NULL && !is_clients_fault(r))
+        script_note_outcome(s, !ok);
+    if (r->body_too_large)
+        fail(r, 413, "the body is larger than MaxPostSize");
+    else if (!ok)
+        fail(r, error.status, error.message == NULL ? "out of memory" : error.message);
+    script_error_clear(&error);
+    return s;
+}
+
+static struct script *respond(struct worker *w)
+{
+    struct request *r = &w->request;
+    const char *why;
+    log_set_script(r->script_filename);
+    int refused = request_refuse(r, &why);
+    if (refused == 0)
+        return run(w);
+    fail(r, refused, why);
+    return NULL;
+}
+
+static void serve(struct worker *w, struct connection *c)
+{
+    struct request *r = &w->request;
+    struct script *s = NULL;
+    watch_begin(w->config->request_timeout);
+    if (request_begin(r, c, w->config)) {
+        s = respond(w);
+        request_finish(r);
+    }
+    /* What the log names must outlive the request's parameters: finalizers may log. */
+    log_set_script(s == NULL ? NULL : script_path(s));
+    request_release(r, w->service->connections);
+    if (s != NULL) {
+        script_collect(s);
+        pool_checkin(w->service->pool, s, script_is_usable(s));
+    }
+    watch_end();
+    log_set_script(NULL);
+    atomic_fetch_add_explicit(&requests, 1, memory_order_relaxed);
+}
+
+/* -- The thread -- */
+
+static void refresh_config(struct worker *w)
+{
+    unsigned generation = config_generation(); /* read first: a later one is seen again */
+    if (w->config != NULL && generation == w->config_generation)
+        return;
+    config_unref(w->config);
+    w->config = config_current();
+    w->config_generation = generation;
+    w->request.defaults_of = NULL;
+}
+
+static bool begin(struct worker *w, int id)
+{
+    w->service = shared;
+    w->id = id;
+    log_set_worker(id);
+    let_the_web_server_finish();
+    request_init(&w->request);
+    w->has_directory = directory_make_own();
+    w->reader = connection_reader_create(w->service->connections);
+    return w->reader != NULL && watch_create(WATCH_WORKER, id);
+}
+
+static void end(struct worker *w)
+{
+    watch_destroy();
+    connection_reader_destroy(w->reader);
+    request_free(&w->request);
+    config_unref(w->config);
+    source_release(&w->directory);
+    free(w);
+}
+
+/* One that was stuck leaves if another has taken its place. */
+static bool may_stay(void)
+{
+    if (!watch_was_stuck())
+        return true;
+    bool leaves = crew_came_back(&crew);
+    log_warning("came back from where it was stuck%s", leaves ? ", and leaves" : "");
+    watch_forgive();
+    return !leaves;
+}
+
+static bool work(int id)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return false;
+    if (!begin(w, id)) {
+        int error = errno;
+        end(w);
+        errno = error;
+        return false;
+    }
+    crew_begun(&crew);
+    struct connection *c;
+    while (may_stay() &&
+           (c = connection_wait(w->service->connections, w->reader)) != NULL) {
+        refresh_config(w);
+        serve(w, c);
+    }
+    end(w);
+    return true;
+}
+
+bool workers_start(const struct service *service, int count)
+{
+    shared = service;
+    return crew_start(&crew, count, count);
+}
+
+bool workers_replace(const struct watch_report *report)
+{
+    bool possible = crew_replace(&crew);
+    log_error("worker %d is stuck %s %s; %s", report->id,
+              report->reading ? "at the file" : "in a script that no limit reaches,",
+              report->name,
+              possible ? "another takes its place" : "as all the others are");
+    return possible;
+}
+
+void workers_mend(void)
+{
+    crew_mend(&crew);
+}
+
+bool workers_wait(int64_t timeout)
+{
+    return crew_wait(&crew, timeout);
+}
+
+unsigned workers_requests(void)
+{
+    return atomic_load_explicit(&requests, memory_order_relaxed);
+}

@@ -1,0 +1,207 @@
+/* How connections come in: from the listening socket, or adopted; and what is done when
+ * slots, descriptors or memory run out.
+ *
+ * Runs in workers, in whoever adopts a socket, and where the stop comes from. Several
+ * workers may accept at once. The lock is taken only inside fastcgi/slot.c.
+ *
+ * The listening socket's event comes once for many who wait. Whoever gets it accepts
+ * until nobody waits, or leaves a mark: `accept_again`, with a kick for another worker,
+ * or `paused`, with which connection_wait tries every RETRY_TIME. */
+#include "fastcgi/private.h"
+
+#include "base/clock.h"
+#include "fastcgi/listener.h"
+#include "fastcgi/poller.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    MAX_FAILURES = 8,  /* of accept in a row */
+    ACCEPT_BURST = 64, /* accepted while a request waits for this worker */
+};
+
+/* -- When something runs out -- */
+
+/* Is anybody waiting? Asked before a connection is closed to make room for them. */
+static bool anyone_waits(struct connections *set)
+{
+    return !atomic_load(&set->stopping) && set->listener >= 0 &&
+           listener_ready(set->listener);
+}
+
+/* Nothing can be accepted now. No event will say when it can: connection_wait tries. The
+ * kick makes a worker that waits for ever wait for RETRY_TIME instead. */
+static void pause_accepting(struct connections *set)
+{
+    atomic_store(&set->last_try, clock_ticks());
+    atomic_store(&set->accept_again, false);
+    if (!atomic_exchange(&set->paused, true))
+        poller_kick(set->poller);
+}
+
+/* A free slot, if need be that of another connection. NULL: nobody waits, or no room. */
+static struct connection *find_slot(struct connections *set)
+{
+    struct connection *c = connections_take_slot(set);
+    if (c)
+        return c;
+    if (!anyone_waits(set)) {
+        atomic_store(&set->paused, false);
+        return NULL;
+    }
+    connections_note_failure(set, "MaxConnections are open");
+    while (!c && connections_make_room(set))
+        c = connections_take_slot(set);
+    if (!c)
+        pause_accepting(set);
+    return c;
+}
+
+/* Whether one was made free. */
+static bool out_of_descriptors(struct connections *set, int error, bool make_free)
+{
+    connections_note_failure(set, strerror(error));
+    if (make_free && connections_make_room(set))
+        return true;
+    pause_accepting(set);
+    return false;
+}
+
+/* After a failed accept: whether to try again at once. `failures` counts those in this
+ * row, so that somebody else's hunger for descriptors does not cost every connection. */
+static bool accept_failed(struct connections *set, int error, int failures)
+{
+    switch (error) {
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+    case EBADF:
+    case ENOTSOCK:
+        atomic_store(&set->paused, false);
+        return false;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return out_of_descriptors(set, error, failures < MAX_FAILURES);
+    case EINTR:
+    case ECONNABORTED:
+        return true; /* that peer went away before it was accepted */
+    default:
+        if (failures >= MAX_FAILURES) {
+            connections_log_fault(set, LOG_LEVEL_WARNING, "cannot accept: %s",
+                                  strerror(error));
+            pause_accepting(set);
+            return false;
+        }
+        return true; /* Linux also hands out the network errors of that peer */
+    }
+}
+
+/* -- Accepting -- */
+
+/* -1 with errno; EAGAIN when nobody waits, EBADF when stopped. */
+static int accept_one(struct connections *set)
+{
+    if (atomic_load(&set->stopping) || set->listener < 0) {
+        errno = EBADF;
+        return -1;
+    }
+    return listener_accept(set->listener, set->peers);
+}
+
+/* Leaving the others to whoever has time, this worker too, costs no system call for each.
+ * With a request in hand it goes on only for a burst: another worker takes over. */
+struct connection *connections_accept(struct connections *set,
+                                      struct connection_reader *r)
+{
+    struct connection *kept = NULL, *c;
+    int accepted = 0, failures = 0;
+    bool left = false;
+    while ((c = find_slot(set)) != NULL) {
+        int fd = accepted < ACCEPT_BURST || !kept ? accept_one(set) : -1;
+        if (fd < 0) {
+            int error = errno;
+            connections_return_slot(set, c);
+            if (accepted >= ACCEPT_BURST && kept) {
+                atomic_store(&set->accept_again, true);
+                poller_kick(set->poller);
+                break;
+            }
+            if (!accept_failed(set, error, ++failures))
+                break;
+            continue;
+        }
+        accepted++;
+        failures = 0;
+        connection_open(set, c, fd);
+        if (kept) {
+            connections_enqueue(set, c);
+            left = true;
+        } else if (connection_look(set, r, c)) {
+            kept = c;
+        }
+    }
+    if (left)
+        poller_kick(set->poller);
+    return kept;
+}
+
+struct connection *connections_retry_accept(struct connections *set,
+                                            struct connection_reader *r)
+{
+    unsigned now = clock_ticks();
+    bool due = atomic_load(&set->paused) &&
+               connection_elapsed(now, atomic_load(&set->last_try)) >= RETRY_TIME;
+    if (!atomic_exchange(&set->accept_again, false) && !due)
+        return NULL;
+    atomic_store(&set->last_try, now);
+    return connections_accept(set, r);
+}
+
+bool connections_adopt(struct connections *set, int fd)
+{
+    struct connection *c = connections_take_slot(set);
+    if (!c)
+        return false;
+    connection_open(set, c, fd);
+    connection_park(set, c);
+    return true;
+}
+
+/* -- The last -- */
+
+/* Who connects from now on is refused at once. Another thread may be about to accept, so
+ * the number stays taken: by a file that cannot be accepted from. */
+static void close_listener(struct connections *set)
+{
+    int fd = set->listener < 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        dup2(fd, set->listener);
+        fcntl(set->listener, F_SETFD, FD_CLOEXEC);
+        close(fd);
+    }
+}
+
+static void take_who_waits(struct connections *set)
+{
+    struct connection *c;
+    while (set->listener >= 0 && (c = connections_take_slot(set)) != NULL) {
+        int fd = listener_accept(set->listener, set->peers);
+        if (fd < 0) {
+            connections_return_slot(set, c);
+            return;
+        }
+        connection_open(set, c, fd);
+        connections_enqueue(set, c);
+    }
+}
+
+void connections_accept_last(struct connections *set)
+{
+    take_who_waits(set);
+    close_listener(set);
+}

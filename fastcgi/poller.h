@@ -1,0 +1,48 @@
+/* One set of descriptors that all workers wait on: epoll on Linux, kqueue on the BSDs.
+ *
+ * A descriptor is added once and stays until it is closed. Events are edge-triggered:
+ * each arrival of bytes, or the peer's closing, wakes one waiter once. Whoever gets an
+ * event reads until the socket is empty, or makes sure that somebody will. A late event
+ * of a closed descriptor may still come: the cookie must tell, or it must do no harm.
+ *
+ * All functions but create and destroy may be called from any thread at any time. */
+#ifndef LUAFCGID2_FASTCGI_POLLER_H
+#define LUAFCGID2_FASTCGI_POLLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct poller;
+
+/* Cookies that are not the caller's. */
+#define POLLER_KICKED UINT32_MAX
+#define POLLER_WOKEN  (UINT32_MAX - 1)
+
+struct poller_event {
+    uint32_t cookie;
+    bool hangup; /* the peer closed its side, or the connection broke */
+};
+
+/* NULL with errno. */
+struct poller *poller_create(void);
+void poller_destroy(struct poller *p);
+
+/* Watches `fd` for input, and with `output` for room to write. What is there already
+ * counts as an arrival. false with errno. */
+bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output);
+
+/* From now on `fd`, which was added without, is watched for room to write, too. */
+bool poller_watch_output(struct poller *p, int fd, uint32_t cookie);
+
+/* Waits at most `timeout` milliseconds (< 0: for ever) for one event. One at a time, so
+ * that no worker sits on events another could serve. 1: `event` has it. 0: time is over,
+ * or a signal came. -1 with errno. */
+int poller_wait(struct poller *p, int timeout, struct poller_event *event);
+
+/* Makes one wait, now or the next, return POLLER_KICKED. Kicks may coalesce. */
+void poller_kick(struct poller *p);
+
+/* Makes every wait from now on return at once, sooner or later with POLLER_WOKEN. */
+void poller_wake_all(struct poller *p);
+
+#endif

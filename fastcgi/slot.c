@@ -1,0 +1,317 @@
+/* The table of connections, and who owns which.
+ *
+ * Runs in every thread that touches a connection. Owns the slots, made at the start, the
+ * descriptor in each, and two lists of slots: the free ones, and the connections deferred
+ * to any worker.
+ *
+ * Who may touch a connection is said by one atomic word, generation << 3 | state:
+ *
+ *     FREE        in the free list
+ *     PARKED      in the poller and nobody's: who moves it to BUSY is its owner
+ *     ADDING      as PARKED, but only for who got its event: the sweep and the eviction
+ *                 keep away, so that the descriptor cannot be closed, and its number used
+ *                 again, under the epoll_ctl(2) that is about to add it
+ *     BUSY        owned
+ *     BUSY_AGAIN  owned, and an event came: the owner looks again before it parks
+ *
+ * So no event is lost, none starts two workers, and a connection never needs a system
+ * call to be parked or taken. The generation counts the uses of a slot: the event of a
+ * closed connection that comes late meets another generation and is dropped.
+ *
+ * `set->lock`, a leaf, guards the two lists. Taking and parking a connection that the
+ * poller has takes no lock. */
+#include "fastcgi/private.h"
+
+#include "base/clock.h"
+#include "fastcgi/poller.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { FREE, PARKED, ADDING, BUSY, BUSY_AGAIN };
+
+enum {
+    STATE_BITS = 3,
+    STATE_MASK = (1 << STATE_BITS) - 1,
+    INDEX_BITS = 20, /* of a cookie; the rest is the low bits of the generation */
+    INDEX_MASK = (1 << INDEX_BITS) - 1,
+    MAX_STREAK = 16,      /* requests of one connection in a row */
+    LAST_IDLE_TIME = 100, /* ms after a stop that kept connections are still served */
+};
+
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "the state word must be lock-free");
+
+/* -- The state word -- */
+
+static unsigned state_of(unsigned word)
+{
+    return word & STATE_MASK;
+}
+
+static unsigned with_state(unsigned word, unsigned state)
+{
+    return (word & ~(unsigned)STATE_MASK) | state;
+}
+
+/* Moves from one state to another. false: somebody else moved it before. */
+static bool change(struct connection *c, unsigned from, unsigned to)
+{
+    unsigned word = atomic_load(&c->word);
+    return state_of(word) == from &&
+           atomic_compare_exchange_strong(&c->word, &word, with_state(word, to));
+}
+
+bool connection_is_parked(struct connection *c)
+{
+    return state_of(atomic_load(&c->word)) == PARKED;
+}
+
+bool connection_take_parked(struct connection *c)
+{
+    return change(c, PARKED, BUSY);
+}
+
+struct connection *connections_claim(struct connections *set,
+                                     const struct poller_event *event)
+{
+    struct connection *c = &set->table[event->cookie & INDEX_MASK];
+    unsigned word = atomic_load(&c->word);
+    for (;;) {
+        unsigned generation = word >> STATE_BITS;
+        if ((uint32_t)generation << INDEX_BITS != (event->cookie & ~(uint32_t)INDEX_MASK))
+            return NULL;
+        unsigned state = state_of(word);
+        if (state == FREE || state == BUSY_AGAIN)
+            return NULL;
+        unsigned to = state == BUSY ? BUSY_AGAIN : BUSY;
+        if (atomic_compare_exchange_weak(&c->word, &word, with_state(word, to))) {
+            if (to == BUSY_AGAIN)
+                return NULL;
+            c->again = c->again || event->hangup;
+            return c;
+        }
+    }
+}
+
+/* -- Slots -- */
+
+struct connection *connections_take_slot(struct connections *set)
+{
+    pthread_mutex_lock(&set->lock);
+    struct connection *c = set->free;
+    size_t used = atomic_load(&set->used);
+    if (c) {
+        set->free = c->next;
+    } else if (used < set->size) {
+        c = &set->table[used];
+        c->fd = -1;
+        atomic_store(&set->used, used + 1);
+    }
+    pthread_mutex_unlock(&set->lock);
+    return c;
+}
+
+void connections_return_slot(struct connections *set, struct connection *c)
+{
+    pthread_mutex_lock(&set->lock);
+    c->next = set->free;
+    set->free = c;
+    pthread_mutex_unlock(&set->lock);
+}
+
+void connection_forget_pending(struct connection *c)
+{
+    free(c->pending);
+    c->pending = NULL;
+    c->pending_len = c->pending_cap = 0;
+}
+
+/* The generation moves on: a late event finds nothing. */
+void connection_close(struct connections *set, struct connection *c)
+{
+    if (connection_kind_of(c) == KIND_CUT && c->pending)
+        connection_reset(c);
+    connection_forget_pending(c);
+    close(c->fd);
+    c->fd = -1;
+    unsigned word = atomic_load(&c->word);
+    word += 1u << STATE_BITS;
+    atomic_store(&c->word, with_state(word, FREE));
+    atomic_fetch_sub(&set->count, 1);
+    connections_return_slot(set, c);
+    if (atomic_load(&set->paused))
+        atomic_store(&set->accept_again, true);
+}
+
+void connection_open(struct connections *set, struct connection *c, int fd)
+{
+    c->fd = fd;
+    c->added = c->again = c->keep = c->ended = false;
+    atomic_store_explicit(&c->stage, STAGE_NONE, memory_order_relaxed);
+    c->output = CONNECTION_OK;
+    c->reader = NULL;
+    c->head = (struct record_head){0};
+    atomic_store_explicit(&c->since, clock_ticks(), memory_order_relaxed);
+    atomic_store_explicit(&c->kind, KIND_HEAD, memory_order_relaxed);
+    atomic_store(&c->word, with_state(atomic_load(&c->word), BUSY));
+    atomic_fetch_add(&set->count, 1);
+}
+
+void connection_set_kind(struct connection *c, enum connection_kind kind)
+{
+    atomic_store_explicit(&c->kind, (unsigned char)kind, memory_order_relaxed);
+    atomic_store_explicit(&c->since, clock_ticks(), memory_order_relaxed);
+}
+
+enum connection_kind connection_kind_of(struct connection *c)
+{
+    return (enum connection_kind)atomic_load_explicit(&c->kind, memory_order_relaxed);
+}
+
+/* -- Parking -- */
+
+struct connection *connections_take_deferred(struct connections *set, bool *more)
+{
+    pthread_mutex_lock(&set->lock);
+    struct connection *c = set->deferred;
+    if (c) {
+        set->deferred = c->next;
+        if (!c->next)
+            set->deferred_end = &set->deferred;
+    }
+    *more = set->deferred != NULL;
+    atomic_store(&set->any_deferred, *more);
+    pthread_mutex_unlock(&set->lock);
+    return c;
+}
+
+void connections_enqueue(struct connections *set, struct connection *c)
+{
+    c->next = NULL;
+    pthread_mutex_lock(&set->lock);
+    *set->deferred_end = c;
+    set->deferred_end = &c->next;
+    atomic_store(&set->any_deferred, true);
+    pthread_mutex_unlock(&set->lock);
+}
+
+void connections_defer(struct connections *set, struct connection *c)
+{
+    connections_enqueue(set, c);
+    poller_kick(set->poller);
+}
+
+/* Whether a stop waits for it: it has a request, or half of one, or one may be on its
+ * way, or it must still be told that a response is not whole. */
+static bool is_awaited(struct connections *set, struct connection *c)
+{
+    enum connection_kind kind = connection_kind_of(c);
+    return kind == KIND_HEAD || kind == KIND_CUT ||
+           (kind == KIND_IDLE && !connections_are_ending(set));
+}
+
+bool connections_are_ending(struct connections *set)
+{
+    return atomic_load(&set->stopping) &&
+           connection_elapsed(clock_ticks(), atomic_load(&set->stopped_at)) >=
+               LAST_IDLE_TIME;
+}
+
+bool connection_has_request(struct connection *c)
+{
+    char byte;
+    bool found = connection_kind_of(c) == KIND_IDLE &&
+                 recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    c->again = c->again || found;
+    return found;
+}
+
+/* A stop closes what is parked, once, unless it is awaited. What is
+ * parked later closes itself: either the stop saw it PARKED, or this sees the stop (both
+ * are sequentially consistent). */
+void connection_close_if_stopping(struct connections *set, struct connection *c)
+{
+    if (!atomic_load(&set->stopping) || is_awaited(set, c) || !connection_take_parked(c))
+        return;
+    if (connection_has_request(c))
+        connections_defer(set, c);
+    else
+        connection_close(set, c);
+}
+
+static uint32_t cookie_of(const struct connections *set, struct connection *c)
+{
+    unsigned generation = atomic_load(&c->word) >> STATE_BITS;
+    return (uint32_t)(c - set->table) | (uint32_t)generation << INDEX_BITS;
+}
+
+/* The poller does not have it yet. Its event may come before epoll_ctl has returned: then
+ * the last change fails, and it is another worker's already. */
+static void park_first(struct connections *set, struct connection *c)
+{
+    int fd = c->fd;
+    uint32_t cookie = cookie_of(set, c);
+    c->added = true;
+    c->again = false; /* adding announces whatever is there */
+    unsigned word = with_state(atomic_load(&c->word), ADDING);
+    atomic_store(&c->word, word);
+    bool output = connection_kind_of(c) == KIND_CUT;
+    bool added = poller_add(set->poller, fd, cookie, output);
+    int error = errno;
+    if (!atomic_compare_exchange_strong(&c->word, &word,
+                                        with_state(word, added ? PARKED : BUSY)))
+        return;
+    if (added) {
+        connection_close_if_stopping(set, c);
+        return;
+    }
+    connections_log_fault(set, LOG_LEVEL_WARNING, "cannot watch a connection: %s",
+                          strerror(error));
+    connection_close(set, c);
+}
+
+bool connection_park(struct connections *set, struct connection *c)
+{
+    if (!c->added) {
+        park_first(set, c);
+        return true;
+    }
+    if (connection_kind_of(c) == KIND_CUT)
+        poller_watch_output(set->poller, c->fd, cookie_of(set, c));
+    if (change(c, BUSY, PARKED)) {
+        connection_close_if_stopping(set, c);
+        return true;
+    }
+    change(c, BUSY_AGAIN, BUSY);
+    c->again = true;
+    return false;
+}
+
+void connection_park_or_again(struct connections *set, struct connection_reader *r,
+                              struct connection *c)
+{
+    if (!c->again && !c->pending && connection_park(set, c))
+        return;
+    if (r && !r->next && r->streak < MAX_STREAK) {
+        r->streak++;
+        r->next = c;
+    } else {
+        connections_defer(set, c);
+    }
+}
+
+bool connections_anyone_left(struct connections *set)
+{
+    if (atomic_load(&set->any_deferred))
+        return true;
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
+        struct connection *c = &set->table[i];
+        unsigned state = state_of(atomic_load(&c->word));
+        if ((state == PARKED || state == ADDING) && is_awaited(set, c))
+            return true;
+        connection_close_if_stopping(set, c);
+    }
+    return atomic_load(&set->any_deferred);
+}

@@ -1,0 +1,63 @@
+/* Compiling Lua's source under the limits of its state, in the thread that owns it. */
+#include "lua/chunk.h"
+
+#include "lua/limit.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+/* On a PC the dearest of pieces takes some tenths of a second: a name looked for in 200
+ * functions within each other, strings made to collide in Lua's table of them. Only a
+ * label that 32,000 gotos wait for, the most there may be, takes 2 s. */
+#define PIECE_BYTES 4096
+
+enum { READER = 1, PART = 5 }; /* indices, as chunk_load_parts says */
+
+struct text {
+    const char *rest;
+    size_t len;
+};
+
+static const char *next_piece(lua_State *L, void *arg, size_t *size)
+{
+    struct text *t = arg;
+    limit_check(L);
+    const char *piece = t->rest;
+    *size = t->len < PIECE_BYTES ? t->len : PIECE_BYTES;
+    t->rest += *size;
+    t->len -= *size;
+    return piece;
+}
+
+static const char *next_piece_of_parts(lua_State *L, void *arg, size_t *size)
+{
+    struct text *t = arg;
+    if (t->len == 0) {
+        luaL_checkstack(L, 2, "too many nested functions");
+        lua_pushvalue(L, READER);
+        lua_call(L, 0, 1);
+        if (!lua_isnil(L, -1) && !lua_isstring(L, -1))
+            luaL_error(L, "reader function must return a string");
+        lua_replace(L, PART);
+        t->rest = lua_tolstring(L, PART, &t->len);
+    }
+    return next_piece(L, t, size);
+}
+
+static const char *source_only(const char *mode)
+{
+    return strchr(mode, 't') != NULL ? "t" : "";
+}
+
+int chunk_load(lua_State *L, const char *text, size_t len, const char *name,
+               const char *mode)
+{
+    struct text t = {text, len};
+    return lua_load(L, next_piece, &t, name, source_only(mode));
+}
+
+int chunk_load_parts(lua_State *L, const char *name, const char *mode)
+{
+    struct text t = {NULL, 0};
+    return lua_load(L, next_piece_of_parts, &t, name, source_only(mode));
+}

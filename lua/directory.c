@@ -1,0 +1,148 @@
+/* The working directory that scripts see. The replaced functions run in the thread that
+ * owns the state; `shared` is atomic, and set before the first state is made. */
+#include "lua/directory.h"
+
+#include "base/log.h"
+#include "lua/guard.h"
+#include "lua/script.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+static atomic_bool shared;
+
+bool directory_make_own(void)
+{
+#ifdef __linux__
+    if (unshare(CLONE_FS) == 0)
+        return true;
+    int error = errno;
+#else
+    int error = ENOTSUP;
+#endif
+    if (!atomic_exchange(&shared, true))
+        log_warning("scripts cannot have a working directory of their own (%s): Lua's own"
+                    " functions look relative names up beside the script, C modules do"
+                    " not",
+                    strerror(error));
+    return false;
+}
+
+/* -- Names of files -- */
+
+/* The argument becomes absolute if it is a relative name. Others are left to the
+ * function. */
+static void resolve(lua_State *L, int arg)
+{
+    if (lua_type(L, arg) != LUA_TSTRING && lua_type(L, arg) != LUA_TNUMBER)
+        return;
+    size_t len;
+    const char *name = lua_tolstring(L, arg, &len);
+    if (len == 0 || strlen(name) != len)
+        return;
+    script_push_path(L, name);
+    lua_replace(L, arg);
+}
+
+static int with_name(lua_State *L)
+{
+    resolve(L, 1);
+    return guard_original(L);
+}
+
+static int with_two_names(lua_State *L)
+{
+    resolve(L, 1);
+    resolve(L, 2);
+    return guard_original(L);
+}
+
+/* A library without a slash is looked for where the system keeps them. */
+static int with_library(lua_State *L)
+{
+    const char *name = lua_tostring(L, 1);
+    if (name != NULL && strchr(name, '/') != NULL)
+        resolve(L, 1);
+    return guard_original(L);
+}
+
+/* package.searchpath(name, templates, [separator, replacement]) as a whole: in a template
+ * the directory's own name would mean something if there were a ';' or '?' in it. */
+static int search_path(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1), *rest = luaL_checkstring(L, 2);
+    const char *separator = luaL_optstring(L, 3, "."), *by = luaL_optstring(L, 4, "/");
+    if (*separator != '\0')
+        name = luaL_gsub(L, name, separator, by);
+    lua_pushliteral(L, "");
+    for (rest += strspn(rest, ";"); *rest != '\0'; rest += strspn(rest, ";")) {
+        size_t len = strcspn(rest, ";");
+        lua_pushlstring(L, rest, len);
+        rest += len;
+        const char *file = luaL_gsub(L, lua_tostring(L, -1), "?", name);
+        if (access(script_push_path(L, file), R_OK) == 0)
+            return 1;
+        lua_pushfstring(L, "\n\tno file '%s'", lua_tostring(L, -1));
+        lua_insert(L, -4);
+        lua_pop(L, 3);
+        lua_concat(L, 2);
+    }
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* -- Commands -- */
+
+/* Pushes text as one word for the shell. */
+static void push_quoted(lua_State *L, const char *text)
+{
+    lua_pushliteral(L, "'");
+    luaL_gsub(L, text, "'", "'\\''");
+    lua_pushliteral(L, "'");
+    lua_concat(L, 3);
+}
+
+static int with_command(lua_State *L)
+{
+    if (!lua_isstring(L, 1)) /* os.execute() asks whether there is a shell */
+        return guard_original(L);
+    lua_pushliteral(L, "cd -- ");
+    push_quoted(L, script_dir(script_of(L)));
+    lua_pushliteral(L, " || exit\n");
+    lua_pushvalue(L, 1);
+    lua_concat(L, 4);
+    lua_replace(L, 1);
+    return guard_original(L);
+}
+
+void directory_open(lua_State *L)
+{
+    static const struct {
+        const char *library, *name;
+        lua_CFunction function;
+    } replacements[] = {
+        {LUA_IOLIBNAME, "open", with_name},
+        {LUA_IOLIBNAME, "lines", with_name},
+        {LUA_IOLIBNAME, "input", with_name},
+        {LUA_IOLIBNAME, "output", with_name},
+        {LUA_IOLIBNAME, "popen", with_command},
+        {LUA_OSLIBNAME, "execute", with_command},
+        {LUA_OSLIBNAME, "remove", with_name},
+        {LUA_OSLIBNAME, "rename", with_two_names},
+        {LUA_LOADLIBNAME, "loadlib", with_library},
+        {LUA_LOADLIBNAME, "searchpath", search_path},
+    };
+    if (!atomic_load(&shared))
+        return;
+    for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
+        lua_getglobal(L, replacements[i].library);
+        guard_replace(L, replacements[i].name, replacements[i].function);
+        lua_pop(L, 1);
+    }
+}

@@ -1,0 +1,303 @@
+/* Env and its kin, made when they are asked for.
+ *
+ * They are plain tables and ordinary globals. Until a script looks for one it is not
+ * there, and the metatable of the table of globals makes it then. Scripts do not see that
+ * metatable: when one sets its own (modules that forbid undeclared globals do), all the
+ * variables are made before, and from then on for each request before it runs.
+ *
+ * Runs inside a state, in the thread of the worker that has it checked out. */
+#include "lua/env.h"
+
+#include "http/cookie.h"
+#include "lua/api.h"
+#include "lua/guard.h"
+#include "lua/script.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+/* Strings of the latest requests' parameters are kept: most are the same every time, and
+ * a string that is there already costs a comparison. */
+#define CACHED_PARAMS 48
+#define CACHED_BYTES  512 /* longer values are not kept */
+
+/* Browsers keep some 200 for a site. A client that sends more can choose names that Lua's
+ * hash makes the same, and each costs a walk along all the others. */
+#define COOKIES_MAX 1000
+
+struct cached_param {
+    const char *name, *value; /* Lua's strings, anchored in the table `cache` */
+    size_t name_len, value_len;
+};
+
+enum global { ENV, COOKIES, LOCAL_CONFIG, INFO, VARIABLES };
+
+struct globals {
+    const struct request *request;        /* NULL between requests */
+    bool made[VARIABLES];                 /* for this request */
+    int self, cache, info, config, watch; /* registry: this, the strings, Info, Config,
+                                             the metatable */
+    int worker, worker_in_info;
+    struct cached_param params[CACHED_PARAMS];
+};
+
+/* -- Env -- */
+
+/* Pushes name and value of parameter `i`, from the cache table at `cache` if they are
+ * what they were last time. */
+static void push_param(lua_State *L, struct globals *g, int cache,
+                       const struct request_param *p, size_t i)
+{
+    if (i >= CACHED_PARAMS || p->value_len > CACHED_BYTES) {
+        lua_pushlstring(L, p->name, p->name_len);
+        lua_pushlstring(L, p->value, p->value_len);
+        return;
+    }
+    struct cached_param *c = &g->params[i];
+    lua_Integer slot = (lua_Integer)i * 2 + 1;
+    if (c->name != NULL && c->name_len == p->name_len &&
+        memcmp(c->name, p->name, p->name_len) == 0) {
+        lua_rawgeti(L, cache, slot);
+    } else {
+        c->name = lua_pushlstring(L, p->name, p->name_len);
+        c->name_len = p->name_len;
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, cache, slot);
+    }
+    if (c->value != NULL && c->value_len == p->value_len &&
+        memcmp(c->value, p->value, p->value_len) == 0) {
+        lua_rawgeti(L, cache, slot + 1);
+    } else {
+        c->value = lua_pushlstring(L, p->value, p->value_len);
+        c->value_len = p->value_len;
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, cache, slot + 1);
+    }
+}
+
+static void make_env(lua_State *L, struct globals *g)
+{
+    const struct request *r = g->request;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->cache);
+    int cache = lua_gettop(L);
+    lua_createtable(L, 0, (int)r->param_count + 1);
+    for (size_t i = 0; i < r->param_count; i++) {
+        push_param(L, g, cache, &r->params[i], i);
+        lua_rawset(L, cache + 1);
+    }
+    lua_pushliteral(L, "LUAFCGID_VERSION");
+    lua_pushinteger(L, LUAFCGID2_VERSION);
+    lua_rawset(L, cache + 1);
+    lua_remove(L, cache);
+}
+
+/* -- The others -- */
+
+/* Of two cookies of a name the first, which is the more specific one, counts. */
+static void make_cookies(lua_State *L, struct globals *g)
+{
+    const char *header = g->request->cookie;
+    struct cookie cookie;
+    lua_newtable(L);
+    for (int i = 0; i < COOKIES_MAX && cookie_next(&header, &cookie); i++) {
+        lua_pushlstring(L, cookie.name, cookie.name_len);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, -3) == LUA_TNIL) {
+            lua_pop(L, 1);
+            lua_pushlstring(L, cookie.value, cookie.value_len);
+            lua_rawset(L, -3);
+        } else {
+            lua_pop(L, 2);
+        }
+    }
+}
+
+static void make_local_config(lua_State *L, struct globals *g)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->config);
+    lua_pushstring(L, g->request->server_name);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+}
+
+/* One table for the life of the state: it says of the state what hardly ever changes. */
+static void make_info(lua_State *L, struct globals *g)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->info);
+    if (g->worker_in_info == g->worker)
+        return;
+    lua_pushinteger(L, script_id(script_of(L)));
+    lua_setfield(L, -2, "State");
+    lua_pushinteger(L, g->worker);
+    lua_setfield(L, -2, "Thread");
+    g->worker_in_info = g->worker;
+}
+
+static const struct {
+    const char *name;
+    void (*make)(lua_State *L, struct globals *g); /* pushes its value */
+} variables[VARIABLES] = {
+    [ENV] = {"Env", make_env},
+    [COOKIES] = {"Cookies", make_cookies},
+    [LOCAL_CONFIG] = {"LocalConfig", make_local_config},
+    [INFO] = {"Info", make_info},
+};
+
+/* -- On demand -- */
+
+/* Makes a variable and leaves it on the stack. Raw: a script may guard its globals. */
+static void set(lua_State *L, struct globals *g, enum global v)
+{
+    lua_pushglobaltable(L);
+    lua_pushstring(L, variables[v].name);
+    variables[v].make(L, g);
+    g->made[v] = true;
+    lua_pushvalue(L, -1);
+    lua_insert(L, -4);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+/* Pushes the value of a variable; nil when it is not there. */
+static int get(lua_State *L, enum global v)
+{
+    lua_pushglobaltable(L);
+    lua_pushstring(L, variables[v].name);
+    int type = lua_rawget(L, -2);
+    lua_remove(L, -2);
+    return type;
+}
+
+/* Makes what was not yet asked for; what the script gave a value of its own keeps it. */
+static void set_missing(lua_State *L, struct globals *g)
+{
+    for (enum global v = 0; v < VARIABLES && g->request != NULL; v++) {
+        if (g->made[v])
+            continue;
+        bool missing = get(L, v) == LUA_TNIL;
+        lua_pop(L, 1);
+        if (missing) {
+            set(L, g, v);
+            lua_pop(L, 1);
+        }
+    }
+}
+
+static struct globals *upvalue(lua_State *L)
+{
+    return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* __index: (globals, key). */
+static int find(lua_State *L)
+{
+    struct globals *g = upvalue(L);
+    if (g->request == NULL || lua_type(L, 2) != LUA_TSTRING)
+        return 0;
+    const char *name = lua_tostring(L, 2);
+    for (enum global v = 0; v < VARIABLES; v++) {
+        if (!g->made[v] && strcmp(name, variables[v].name) == 0) {
+            set(L, g, v);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* __pairs: what is not there yet is to be seen, too. Second upvalue: next. */
+static int each(lua_State *L)
+{
+    set_missing(L, upvalue(L));
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_pushglobaltable(L);
+    lua_pushnil(L);
+    return 3;
+}
+
+/* Before a script's own metatable takes the place of this one. */
+static int reveal(lua_State *L)
+{
+    set_missing(L, upvalue(L));
+    return 0;
+}
+
+static bool is_watched(lua_State *L, struct globals *g)
+{
+    lua_pushglobaltable(L);
+    bool watched = false;
+    if (lua_getmetatable(L, -1)) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, g->watch);
+        watched = lua_rawequal(L, -1, -2);
+        lua_pop(L, 2);
+    }
+    lua_pop(L, 1);
+    return watched;
+}
+
+/* -- For the API -- */
+
+void globals_begin(lua_State *L, struct globals *g, const struct request *request,
+                   int worker)
+{
+    g->request = request;
+    g->worker = worker;
+    bool watched = is_watched(L, g);
+    for (enum global v = 0; v < VARIABLES; v++) {
+        if (watched) {
+            g->made[v] = false;
+            lua_pushnil(L);
+            lua_setglobal(L, variables[v].name);
+        } else {
+            set(L, g, v);
+            lua_pop(L, 1);
+        }
+    }
+}
+
+void globals_end(struct globals *g)
+{
+    g->request = NULL;
+}
+
+void globals_push_env(lua_State *L, struct globals *g)
+{
+    if (get(L, ENV) == LUA_TNIL) {
+        lua_pop(L, 1);
+        set(L, g, ENV);
+    }
+}
+
+static void open_watch(lua_State *L, struct globals *g)
+{
+    lua_createtable(L, 0, 3);
+    lua_pushlightuserdata(L, g);
+    lua_pushcclosure(L, find, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pushlightuserdata(L, g);
+    lua_getglobal(L, "next");
+    lua_pushcclosure(L, each, 2);
+    lua_setfield(L, -2, "__pairs");
+    lua_pushlightuserdata(L, g);
+    lua_pushcclosure(L, reveal, 1);
+    lua_setfield(L, -2, GUARD_REVEAL);
+    lua_pushvalue(L, -1);
+    g->watch = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushglobaltable(L);
+    lua_insert(L, -2);
+    guard_set_hidden_metatable(L);
+    lua_pop(L, 1);
+}
+
+struct globals *globals_open(lua_State *L, int config)
+{
+    struct globals *g = lua_newuserdata(L, sizeof *g);
+    memset(g, 0, sizeof *g);
+    g->self = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_createtable(L, CACHED_PARAMS * 2, 0);
+    g->cache = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_createtable(L, 0, 2);
+    g->info = luaL_ref(L, LUA_REGISTRYINDEX);
+    g->config = config;
+    open_watch(L, g);
+    return g;
+}

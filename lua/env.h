@@ -1,0 +1,29 @@
+/* The global variables that tell a script of its request: Env, Cookies, LocalConfig,
+ * Info.
+ *
+ * Each is made when the script first looks at it. Most scripts look at few, and a full
+ * Env costs more than all else that is done for a small page. luafcgid2-lua(3) says what
+ * is in them. */
+#ifndef LUAFCGID2_LUA_ENV_H
+#define LUAFCGID2_LUA_ENV_H
+
+#include "request.h"
+
+#include <lua.h>
+
+struct globals; /* what a state keeps for this room; Lua's memory */
+
+/* To be called once for a new state, when its libraries are open. `config` is Config's
+ * place in the registry. Raises. */
+struct globals *globals_open(lua_State *L, int config);
+
+/* From here to globals_end the variables are `request`'s; those of an earlier one are
+ * gone. Raises. */
+void globals_begin(lua_State *L, struct globals *g, const struct request *request,
+                   int worker);
+void globals_end(struct globals *g);
+
+/* Pushes the request's Env. Raises. */
+void globals_push_env(lua_State *L, struct globals *g);
+
+#endif

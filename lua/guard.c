@@ -1,0 +1,454 @@
+/* What keeps a script under its limits, whatever it calls: coroutines, error handlers and
+ * finalizers are run so that a limit can end them, and what getmetatable, setmetatable
+ * and debug could break is fenced. These functions run in the thread that owns the state;
+ * what they keep is in its registry or in upvalues. */
+#include "lua/guard.h"
+
+#include "lua/limit.h"
+#include "lua/script.h"
+
+#include <lauxlib.h>
+#include <limits.h>
+#include <lualib.h>
+
+/* In the registry: the metatables of objects with finalizers, as weak keys; the value is
+ * `true`, or the finalizer that it must be. */
+#define FINALIZERS "luafcgid2.finalizers"
+
+static int all_results(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    return lua_gettop(L);
+}
+
+/* Lua's own function is not called by Lua: it must be none that a script could get hold
+ * of, as any that is called can be, by debug and from a hook. It has no upvalues. What
+ * has is a replacement in its turn. */
+int guard_original(lua_State *L)
+{
+    if (lua_getupvalue(L, lua_upvalueindex(1), 1) == NULL)
+        return lua_tocfunction(L, lua_upvalueindex(1))(L);
+    lua_pop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, all_results);
+    return lua_gettop(L);
+}
+
+/* -- Coroutines: limits must reach the one that runs -- */
+
+/* Runs `co`, which has `count` arguments on its stack. False: it ended by an error, whose
+ * value is on top of L. Raises that of a broken limit. */
+static bool run(lua_State *L, lua_State *co, int count)
+{
+    int status = limit_resume(limit_of(L), co, L, count);
+    if (status == LUA_OK || status == LUA_YIELD)
+        return true;
+    limit_check(L);
+    lua_xmove(co, L, 1);
+    return false;
+}
+
+/* Resumes `co` with `count` values from the top of L. The number of values it gave, now
+ * on top of L, or -1 and an error value. */
+static int resume(lua_State *L, lua_State *co, int count)
+{
+    if ((lua_status(co) == LUA_OK && lua_gettop(co) == 0) || limit_has_ended(co)) {
+        lua_pushliteral(L, "cannot resume dead coroutine");
+        return -1;
+    }
+    if (!lua_checkstack(co, count)) {
+        lua_pushliteral(L, "too many arguments to resume");
+        return -1;
+    }
+    lua_xmove(L, co, count);
+    if (!run(L, co, count))
+        return -1;
+    int results = lua_gettop(co);
+    if (!lua_checkstack(L, results + 1)) {
+        lua_settop(co, 0);
+        lua_pushliteral(L, "too many results to resume");
+        return -1;
+    }
+    lua_xmove(co, L, results);
+    return results;
+}
+
+static int coroutine_resume(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, 1);
+    luaL_argcheck(L, co != NULL, 1, "coroutine expected");
+    int results = resume(L, co, lua_gettop(L) - 1);
+    lua_pushboolean(L, results >= 0);
+    int count = results >= 0 ? results : 1;
+    lua_insert(L, -count - 1);
+    return count + 1;
+}
+
+static int wrapped(lua_State *L)
+{
+    int results = resume(L, lua_tothread(L, lua_upvalueindex(1)), lua_gettop(L));
+    if (results >= 0)
+        return results;
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        luaL_where(L, 1);
+        lua_insert(L, -2);
+        lua_concat(L, 2);
+    }
+    return lua_error(L);
+}
+
+static int coroutine_wrap(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_State *co = lua_newthread(L);
+    lua_pushvalue(L, 1);
+    lua_xmove(L, co, 1);
+    lua_pushcclosure(L, wrapped, 1);
+    return 1;
+}
+
+/* -- Handlers and finalizers: Lua calls them with hooks off -- */
+
+/* The handler of an error that a broken limit raised would run inside the hook, where no
+ * hook can end it. */
+static int guarded_handler(lua_State *L)
+{
+    if (limit_broken(limit_of(L)) != LIMIT_NONE)
+        return 1;
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    return 1;
+}
+
+/* Nothing catches the error of a broken limit. The hook would raise the next one, but not
+ * where Lua had turned hooks off before: it does so again once an error is caught. */
+static int base_pcall(lua_State *L)
+{
+    int count = guard_original(L);
+    limit_check(L);
+    return count;
+}
+
+static int base_xpcall(lua_State *L)
+{
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, guarded_handler, 1);
+    lua_replace(L, 2);
+    return base_pcall(L);
+}
+
+/* Hooks are off in the coroutine that runs a finalizer or a hook, but not in one of the
+ * function's own. */
+static int guarded_call(lua_State *L)
+{
+    struct limit *limit = limit_of(L);
+    if (limit->closing && limit_broken(limit) != LIMIT_NONE)
+        return 0; /* the time of all finalizers together is over */
+    int count = lua_gettop(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_State *co = lua_newthread(L);
+    lua_insert(L, 1);
+    lua_xmove(L, co, count + 1);
+    return run(L, co, count) ? 0 : lua_error(L);
+}
+
+/* Whether the metatable on top has a finalizer, which is guarded. */
+static bool guard_finalizer(lua_State *L)
+{
+    lua_pushliteral(L, "__gc");
+    bool there = lua_rawget(L, -2) != LUA_TNIL;
+    if (lua_isfunction(L, -1) && lua_tocfunction(L, -1) != guarded_call) {
+        lua_pushcclosure(L, guarded_call, 1);
+        lua_pushliteral(L, "__gc");
+        lua_insert(L, -2);
+        lua_rawset(L, -3);
+    } else {
+        lua_pop(L, 1);
+    }
+    return there;
+}
+
+/* -- Metatables -- */
+
+static const char hidden; /* its address is the key in the registry */
+
+void guard_set_hidden_metatable(lua_State *L)
+{
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &hidden);
+    lua_setmetatable(L, -2);
+}
+
+static bool has_hidden_metatable(lua_State *L, int index)
+{
+    if (!lua_getmetatable(L, index))
+        return false;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &hidden);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
+/* getmetatable and debug.getmetatable */
+static int visible_getmetatable(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    if (!has_hidden_metatable(L, 1))
+        return guard_original(L);
+    lua_pushnil(L);
+    return 1;
+}
+
+/* setmetatable and debug.setmetatable */
+static int guarded_setmetatable(lua_State *L)
+{
+    if (lua_gettop(L) >= 2 && has_hidden_metatable(L, 1) &&
+        luaL_callmeta(L, 1, GUARD_REVEAL))
+        lua_pop(L, 1);
+    if (lua_istable(L, 2)) {
+        lua_pushvalue(L, 2);
+        if (guard_finalizer(L)) {
+            lua_getfield(L, LUA_REGISTRYINDEX, FINALIZERS);
+            lua_insert(L, -2);
+            lua_pushboolean(L, 1);
+            lua_rawset(L, -3);
+        }
+        lua_pop(L, 1);
+    }
+    return guard_original(L);
+}
+
+/* The metatables that C functions have registered. They keep finalizers in C. */
+static void guard_registered(lua_State *L)
+{
+    lua_pushnil(L);
+    while (lua_next(L, LUA_REGISTRYINDEX)) {
+        if (lua_type(L, -2) == LUA_TSTRING && lua_istable(L, -1)) {
+            lua_pushliteral(L, "__gc");
+            lua_rawget(L, -2);
+            bool of_c = lua_iscfunction(L, -1);
+            lua_pop(L, 1);
+            if (!of_c)
+                guard_finalizer(L);
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/* A finalizer may have been put into its metatable after setmetatable. That of files is
+ * what it was at first. */
+static int guard_each_finalizer(lua_State *L)
+{
+    guard_registered(L);
+    if (lua_getfield(L, LUA_REGISTRYINDEX, FINALIZERS) != LUA_TTABLE)
+        return 0;
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_isfunction(L, -1)) {
+            lua_pushliteral(L, "__gc");
+            lua_insert(L, -2);
+            lua_rawset(L, -3);
+        } else {
+            lua_pop(L, 1);
+            guard_finalizer(L);
+        }
+    }
+    return 0;
+}
+
+void guard_finalizers(lua_State *L)
+{
+    int collects = lua_gc(L, LUA_GCISRUNNING, 0);
+    lua_gc(L, LUA_GCSTOP, 0);
+    lua_pushcfunction(L, guard_each_finalizer);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK)
+        lua_pop(L, 1);
+    if (collects)
+        lua_gc(L, LUA_GCRESTART, 0);
+}
+
+static void open_finalizers(lua_State *L)
+{
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    luaL_getmetatable(L, LUA_FILEHANDLE);
+    lua_getfield(L, -1, "__gc");
+    lua_rawset(L, -3);
+    lua_setfield(L, LUA_REGISTRYINDEX, FINALIZERS);
+}
+
+static int debug_sethook(lua_State *L)
+{
+    enum limit_kind kind = limit_broken(limit_of(L));
+    if (kind != LIMIT_NONE)
+        return luaL_error(L, "%s", limit_message(kind));
+    int hook = lua_isthread(L, 1) ? 2 : 1;
+    if (lua_isfunction(L, hook)) {
+        lua_pushvalue(L, hook);
+        lua_pushcclosure(L, guarded_call, 1);
+        lua_replace(L, hook);
+    }
+    return guard_original(L);
+}
+
+/* -- What debug could break: the C functions' own variables, and what a userdata is -- */
+
+/* Among them are the functions that were replaced. */
+static int debug_getupvalue(lua_State *L)
+{
+    return lua_iscfunction(L, 1) ? 0 : guard_original(L);
+}
+
+static int debug_setupvalue(lua_State *L)
+{
+    luaL_argcheck(L, !lua_iscfunction(L, 1), 1, "Lua function expected");
+    return guard_original(L);
+}
+
+/* For debug.getlocal and setlocal: finds the frame that is meant. Its coroutine, or NULL
+ * when there is none or it is a C function's. */
+static lua_State *frame_of_lua(lua_State *L, lua_Debug *ar)
+{
+    int arg = lua_isthread(L, 1) ? 2 : 1;
+    lua_State *of = arg == 2 ? lua_tothread(L, 1) : L;
+    lua_Integer level = luaL_checkinteger(L, arg);
+    luaL_argcheck(L, level >= 0 && level < INT_MAX && lua_getstack(of, (int)level, ar),
+                  arg, "level out of range");
+    lua_getinfo(of, "S", ar);
+    return *ar->what == 'C' ? NULL : of;
+}
+
+static int debug_getlocal(lua_State *L)
+{
+    lua_Debug ar;
+    bool of_function = lua_isfunction(L, lua_isthread(L, 1) ? 2 : 1);
+    return !of_function && frame_of_lua(L, &ar) == NULL ? 0 : guard_original(L);
+}
+
+/* What has no name of its own is Lua's: it relies on what is there. Additional arguments
+ * are the script's. */
+static bool is_settable(lua_State *of, const lua_Debug *ar, int n)
+{
+    const char *name = lua_getlocal(of, ar, n);
+    if (name == NULL)
+        return true;
+    lua_pop(of, 1);
+    return *name != '(' || n < 0;
+}
+
+static int debug_setlocal(lua_State *L)
+{
+    lua_Debug ar;
+    lua_State *of = frame_of_lua(L, &ar);
+    int n = (int)luaL_checkinteger(L, lua_isthread(L, 1) ? 3 : 2);
+    if (of == NULL)
+        return luaL_error(L, "the variables of a C function cannot be set");
+    if (!lua_checkstack(of, 1))
+        return luaL_error(L, "stack overflow");
+    if (!is_settable(of, &ar, n))
+        return luaL_error(L, "only variables with a name can be set");
+    return guard_original(L);
+}
+
+/* It would read commands from standard input, which is empty. */
+static int debug_debug(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
+/* Light ones, too: debug.upvalueid makes them, and C functions would take one with their
+ * own metatable for what it points to. */
+static int debug_setmetatable(lua_State *L)
+{
+    luaL_argcheck(L, !lua_isuserdata(L, 1), 1, "a userdata stays what it is");
+    return guarded_setmetatable(L);
+}
+
+/* C functions keep in it what they rely on. */
+static int debug_getuservalue(lua_State *L)
+{
+    lua_pushnil(L);
+    return 1;
+}
+
+static int debug_setuservalue(lua_State *L)
+{
+    return luaL_argerror(L, 1, "a userdata stays what it is");
+}
+
+/* The libraries' own functions could be had once more from the file they are in. */
+static int package_loadlib(lua_State *L)
+{
+    static const lua_CFunction openers[] = {
+        luaopen_base, luaopen_coroutine, luaopen_debug,  luaopen_io,    luaopen_math,
+        luaopen_os,   luaopen_package,   luaopen_string, luaopen_table, luaopen_utf8,
+    };
+    int count = guard_original(L);
+    lua_CFunction found = lua_tocfunction(L, -count);
+    for (size_t i = 0; found != NULL && i < sizeof openers / sizeof *openers; i++) {
+        if (found != openers[i])
+            continue;
+        lua_pushnil(L);
+        lua_pushliteral(L, "the standard library is open already");
+        lua_pushliteral(L, "init");
+        return 3;
+    }
+    return count;
+}
+
+/* -- Opening -- */
+
+/* Replaces field `name` of the table on top by `function`, whose first upvalue is what
+ * was there. */
+void guard_replace(lua_State *L, const char *name, lua_CFunction function)
+{
+    lua_getfield(L, -1, name);
+    lua_pushcclosure(L, function, 1);
+    lua_setfield(L, -2, name);
+}
+
+void guard_open(lua_State *L)
+{
+    static const struct {
+        const char *library, *name;
+        lua_CFunction function;
+    } replacements[] = {
+        {"_G", "pcall", base_pcall},
+        {"_G", "xpcall", base_xpcall},
+        {"_G", "setmetatable", guarded_setmetatable},
+        {"_G", "getmetatable", visible_getmetatable},
+        {LUA_LOADLIBNAME, "loadlib", package_loadlib},
+        {LUA_COLIBNAME, "resume", coroutine_resume},
+        {LUA_COLIBNAME, "wrap", coroutine_wrap},
+        {LUA_DBLIBNAME, "debug", debug_debug},
+        {LUA_DBLIBNAME, "sethook", debug_sethook},
+        {LUA_DBLIBNAME, "setmetatable", debug_setmetatable},
+        {LUA_DBLIBNAME, "getmetatable", visible_getmetatable},
+        {LUA_DBLIBNAME, "getupvalue", debug_getupvalue},
+        {LUA_DBLIBNAME, "setupvalue", debug_setupvalue},
+        {LUA_DBLIBNAME, "getlocal", debug_getlocal},
+        {LUA_DBLIBNAME, "setlocal", debug_setlocal},
+        {LUA_DBLIBNAME, "getuservalue", debug_getuservalue},
+        {LUA_DBLIBNAME, "setuservalue", debug_setuservalue},
+    };
+    for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
+        lua_getglobal(L, replacements[i].library);
+        guard_replace(L, replacements[i].name, replacements[i].function);
+        lua_pop(L, 1);
+    }
+    lua_getglobal(L, LUA_DBLIBNAME);
+    lua_pushnil(L);
+    lua_setfield(L, -2,
+                 "getregistry"); /* where this daemon and the libraries keep theirs */
+    lua_pop(L, 1);
+    open_finalizers(L);
+}

@@ -1,0 +1,15 @@
+/* Where require finds modules: package.path, package.cpath and the searchers.
+ *
+ * The document root and the script's directory are looked into whatever characters their
+ * names have; ';' and '?' mean something in package.path. What require looked for in vain
+ * is remembered: when such a file appears, the state is renewed. */
+#ifndef LUAFCGID2_LUA_MODULE_H
+#define LUAFCGID2_LUA_MODULE_H
+
+#include <lua.h>
+
+/* Sets both paths and replaces the searchers of L, a state of lua/script.c in which the
+ * libraries are open. Raises Lua errors; leaves the stack as it found it. */
+void module_open(lua_State *L);
+
+#endif

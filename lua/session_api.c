@@ -1,0 +1,299 @@
+/* Session.* and con.session:*: the session store's functions for scripts.
+ *
+ * The request's cookie is looked up at the first call that needs it. The store is shared
+ * by all workers; values cross between it and Lua as bytes, so that no lock of the store
+ * is ever held while Lua runs. */
+#include "lua/session_api.h"
+
+#include "base/log.h"
+#include "base/value.h"
+#include "http/cookie.h"
+#include "lua/api.h"
+#include "lua/lf.h"
+#include "lua/limit.h"
+
+#include <lauxlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define COOKIES_TRIED 8
+#define SMALL_VALUE   256 /* bytes; read without asking for memory */
+
+static bool is_https(const struct request *r)
+{
+    bool https = r->https[0] != '\0' && strcasecmp(r->https, "off") != 0;
+    return https || strcasecmp(r->request_scheme, "https") == 0;
+}
+
+static struct session_client client_of(const struct request *r)
+{
+    return (struct session_client){r->remote_addr, r->user_agent, r->accept_language};
+}
+
+static bool send_cookie(struct request *r, const char *key, int64_t life)
+{
+    r->session_cookie.len = 0;
+    bool ok = session_cookie(r->config, is_https(r), key, life, &r->session_cookie);
+    if (!ok)
+        log_error("session: out of memory");
+    return ok;
+}
+
+/* Tries cookies of the name until one fits: one may have been planted beside the real
+ * one. Not for ever, as each costs a hash. */
+static void look_up(struct api_call *call)
+{
+    struct request *r = call->request;
+    struct session_call *session = &call->session;
+    struct session_client client = client_of(r);
+    const char *header = r->cookie, *name = r->config->session_name;
+    struct cookie cookie;
+    session->looked_up = true;
+    for (int tries = 0; tries < COOKIES_TRIED && !session->present;) {
+        if (!cookie_next(&header, &cookie))
+            return;
+        char key[SESSION_KEY_MAX + 1];
+        if (cookie.name_len != strlen(name) ||
+            memcmp(cookie.name, name, cookie.name_len) != 0 ||
+            cookie.value_len > SESSION_KEY_MAX)
+            continue;
+        tries++;
+        memcpy(key, cookie.value, cookie.value_len);
+        key[cookie.value_len] = '\0';
+        int64_t renew = 0;
+        session->present = session_find(call->sessions, r->config, key, &client,
+                                        &session->id, r->head_sent ? NULL : &renew);
+        if (renew > 0)
+            send_cookie(r, key, renew);
+    }
+}
+
+/* The request's session, or NULL. */
+static struct session_id *find(struct api_call *call)
+{
+    if (!call->session.looked_up)
+        look_up(call);
+    return call->session.present ? &call->session.id : NULL;
+}
+
+/* The request's session, made if need be; NULL when it cannot be. */
+static struct session_id *start(struct api_call *call)
+{
+    struct request *r = call->request;
+    struct session_id *id = find(call);
+    if (id != NULL)
+        return id;
+    if (r->head_sent) {
+        log_warning("a session cannot be started after the first flush: its cookie is a "
+                    "header");
+        return NULL;
+    }
+    char key[SESSION_KEY_MAX + 1];
+    struct session_client client = client_of(r);
+    if (!session_create(call->sessions, r->config, &client, key, &call->session.id))
+        return NULL;
+    /* Without the cookie nobody would ever have its key. */
+    if (!send_cookie(r, key, session_cookie_life(r->config, 0))) {
+        session_delete(call->sessions, &call->session.id);
+        return NULL;
+    }
+    call->session.present = true;
+    return &call->session.id;
+}
+
+/* -- The functions: their arguments begin at `first` -- */
+
+static int session_start(lua_State *L, int first)
+{
+    (void)first;
+    lua_pushboolean(L, start(api_call_of(L)) != NULL);
+    return 1;
+}
+
+static struct bytes check_bytes(lua_State *L, int index)
+{
+    struct bytes b;
+    b.data = luaL_checklstring(L, index, &b.len);
+    return b;
+}
+
+/* No error of Lua's may be raised while `encoded` is held. */
+static bool set_value(lua_State *L, int index, struct api_call *call, struct bytes realm,
+                      struct bytes name)
+{
+    struct buffer encoded = {.memory = &limit_of(L)->outside};
+    const char *why = value_encode(L, index, &encoded);
+    if (why != NULL)
+        log_warning("Session.SetVar: not kept in the session: %s", why);
+    struct session_id *id = why == NULL ? start(call) : NULL;
+    struct bytes value = {encoded.data, encoded.len};
+    bool ok = id != NULL &&
+              session_set(call->sessions, call->request->config, id, realm, name, value);
+    buffer_free(&encoded);
+    return ok;
+}
+
+static bool delete_value(struct api_call *call, struct bytes realm, struct bytes name)
+{
+    struct session_id *id = find(call);
+    return id != NULL && session_set(call->sessions, call->request->config, id, realm,
+                                     name, (struct bytes){NULL, 0});
+}
+
+static int session_set_var(lua_State *L, int first)
+{
+    struct api_call *call = api_call_of(L);
+    struct bytes realm = check_bytes(L, first), name = check_bytes(L, first + 1);
+    lua_settop(L, first + 2);
+    lua_pushboolean(L, lua_isnil(L, first + 2)
+                           ? delete_value(call, realm, name)
+                           : set_value(L, first + 2, call, realm, name));
+    return 1;
+}
+
+/* Pushes the encoded value of a variable as a value of Lua. false: it is not there. */
+static bool push_value(lua_State *L, struct api_call *call, const struct session_id *id,
+                       struct bytes realm, struct bytes name)
+{
+    char small[SMALL_VALUE];
+    size_t len = session_copy(call->sessions, id, realm, name, small, sizeof small);
+    if (len == SIZE_MAX)
+        return false;
+    if (len <= sizeof small)
+        return value_push(L, small, len);
+    struct buffer *large = lf_push_buffer(L);
+    if (!buffer_reserve(large, len))
+        limit_raise_memory(L);
+    return session_get(call->sessions, id, realm, name, large) &&
+           value_push(L, large->data, large->len);
+}
+
+static int session_get_var(lua_State *L, int first)
+{
+    struct api_call *call = api_call_of(L);
+    struct bytes realm = check_bytes(L, first), name = check_bytes(L, first + 1);
+    struct session_id *id = find(call);
+    if (id == NULL || !push_value(L, call, id, realm, name))
+        lua_pushnil(L);
+    return 1;
+}
+
+static int session_has(lua_State *L, int first)
+{
+    struct api_call *call = api_call_of(L);
+    struct bytes realm = check_bytes(L, first);
+    struct session_id *id = find(call);
+    lua_pushboolean(L, id != NULL && session_has_realm(call->sessions, id, realm));
+    return 1;
+}
+
+static int session_clear_realm(lua_State *L, int first)
+{
+    struct api_call *call = api_call_of(L);
+    struct bytes realm = check_bytes(L, first);
+    struct session_id *id = find(call);
+    lua_pushboolean(L, id != NULL && session_clear(call->sessions, id, realm));
+    return 1;
+}
+
+static int session_end(lua_State *L, int first)
+{
+    (void)first;
+    struct api_call *call = api_call_of(L);
+    struct session_id *id = find(call);
+    bool deleted = id != NULL && session_delete(call->sessions, id);
+    if (id != NULL) {
+        call->session.present = false;
+        send_cookie(call->request, NULL, 0);
+    }
+    lua_pushboolean(L, deleted);
+    return 1;
+}
+
+static int session_renew(lua_State *L, int first)
+{
+    (void)first;
+    struct api_call *call = api_call_of(L);
+    struct request *r = call->request;
+    struct session_id *id = find(call);
+    char key[SESSION_KEY_MAX + 1];
+    int64_t life;
+    bool ok = id != NULL && !r->head_sent &&
+              session_regenerate(call->sessions, r->config, id, key, &life);
+    if (id != NULL && r->head_sent)
+        log_warning("Session.Regenerate after the first flush: its cookie is a header");
+    if (ok && !send_cookie(r, key, life))
+        return luaL_error(L, "not enough memory");
+    lua_pushboolean(L, ok);
+    return 1;
+}
+
+static int session_id_tag(lua_State *L, int first)
+{
+    (void)first;
+    struct session_id *id = find(api_call_of(L));
+    char tag[SESSION_TAG_SIZE];
+    if (id == NULL) {
+        lua_pushnil(L);
+        return 1;
+    }
+    session_tag(id, tag);
+    lua_pushstring(L, tag);
+    return 1;
+}
+
+#define FUNCTION_AND_METHOD(both)                                                        \
+    static int both##_function(lua_State *L)                                             \
+    {                                                                                    \
+        return both(L, 1);                                                               \
+    }                                                                                    \
+    static int both##_method(lua_State *L)                                               \
+    {                                                                                    \
+        luaL_checktype(L, 1, LUA_TTABLE); /* con.session */                              \
+        return both(L, 2);                                                               \
+    }
+
+FUNCTION_AND_METHOD(session_start)
+FUNCTION_AND_METHOD(session_set_var)
+FUNCTION_AND_METHOD(session_get_var)
+FUNCTION_AND_METHOD(session_has)
+FUNCTION_AND_METHOD(session_clear_realm)
+FUNCTION_AND_METHOD(session_end)
+FUNCTION_AND_METHOD(session_renew)
+FUNCTION_AND_METHOD(session_id_tag)
+
+static const luaL_Reg functions[] = {
+    {"Start", session_start_function},
+    {"SetVar", session_set_var_function},
+    {"GetVar", session_get_var_function},
+    {"HasRealm", session_has_function},
+    {"Clear", session_clear_realm_function},
+    {"Delete", session_end_function},
+    {"Regenerate", session_renew_function},
+    {"Id", session_id_tag_function},
+    {NULL, NULL},
+};
+
+static const luaL_Reg methods[] = {
+    {"start", session_start_method},
+    {"setvar", session_set_var_method},
+    {"getvar", session_get_var_method},
+    {"hasrealm", session_has_method},
+    {"clear", session_clear_realm_method},
+    {"delete", session_end_method},
+    {"regenerate", session_renew_method},
+    {"id", session_id_tag_method},
+    {NULL, NULL},
+};
+
+void session_api_open(lua_State *L)
+{
+    luaL_newlib(L, functions);
+    lua_setglobal(L, "Session");
+}
+
+void session_api_open_con(lua_State *L)
+{
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "session");
+}

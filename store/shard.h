@@ -1,0 +1,68 @@
+/* A shard of the store of sessions: inside the session room only (store/session.c,
+ * store/memory.c). Functions whose names end in _locked want the shard's lock held, or
+ * no other thread to be there. */
+#ifndef LUAFCGID2_STORE_SHARD_H
+#define LUAFCGID2_STORE_SHARD_H
+
+#include "store/realm.h"
+#include "store/session.h"
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Hashes of what a client says of itself: of one size whatever is sent, and neither
+ * memory nor SessionFile say who the visitors were. */
+struct session_identity {
+    uint64_t address, user_agent, language;
+};
+
+struct session {
+    struct session_id id;
+    struct session *next; /* in its bucket; free to use while no shard has the session */
+    struct session *older, *newer;
+    int64_t created, used; /* monotonic milliseconds */
+    int64_t cookie;        /* when the client was last given its cookie */
+    struct session_identity identity;
+    unsigned saved; /* the round of the last save that has it */
+    struct realms data;
+};
+
+struct shard_table {
+    struct session **buckets;
+    size_t count; /* of buckets; a power of two */
+};
+
+/* Walks over the list of a shard that let go of its lock between sessions. */
+enum shard_cursor { SHARD_CURSOR_SWEEP, SHARD_CURSOR_SAVE, SHARD_CURSORS };
+
+struct shard {
+    /* On cache lines of its own: the workers' locks would slow each other. */
+    _Alignas(64) pthread_mutex_t lock;
+    /* All else is guarded by the lock, and so are the sessions and their data. */
+    struct shard_table table,
+        old;      /* old.buckets is NULL unless sessions move to `table` */
+    size_t moved; /* buckets of `old` that are empty for good */
+    size_t count; /* sessions */
+    struct session *oldest, *newest;       /* by their last use */
+    struct session *cursor[SHARD_CURSORS]; /* the next session of each walk */
+    bool changed, touched;                 /* since a save began last */
+};
+
+/* 0 or an errno value. The memory of `shard` is zeroed. */
+int shard_init(struct shard *shard);
+void shard_destroy(struct shard *shard); /* of an empty shard */
+
+/* NULL: not there. Does a share of the work of a growing table; O(1). */
+struct session *shard_find_locked(struct shard *shard, const struct session_id *id);
+
+/* The session's id must not be there. As the one used last. Cannot fail. */
+void shard_insert_locked(struct shard *shard, struct session *s);
+
+/* Takes the session out; it is the caller's. NULL: not there. */
+struct session *shard_remove_locked(struct shard *shard, const struct session_id *id);
+
+/* Makes it the one used last. */
+void shard_touch_locked(struct shard *shard, struct session *s, int64_t now);
+
+#endif
