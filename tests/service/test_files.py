@@ -52,7 +52,7 @@ def packages(bare_tree):
         compiled = [line for line in commands.splitlines() if " -c " in line]
         linked = commands.splitlines()[-1]
         assert compiled
-        return (set(re.findall(r"-I(\S+)", "\n".join(compiled))),
+        return (set(re.findall(r"-I(/\S+)", "\n".join(compiled))),
                 set(re.findall(r"-l(\S*lua\S*|from\S*)", linked)))
     yield make_files
     bare_tree.run("rm -rf /packages")
