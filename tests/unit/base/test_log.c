@@ -2,6 +2,7 @@
  * threads stay whole while the file is rotated. */
 #include "base/log.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -369,6 +370,7 @@ static void test_relative_path_is_reopened_from_any_directory(void **state)
 #define LINES_OF_WRITER 2000
 
 static atomic_int running;
+static atomic_bool was_rotated; /* once; no writer is done before */
 
 static void *write_lines(void *argument)
 {
@@ -377,8 +379,11 @@ static void *write_lines(void *argument)
     memset(text, 'a' + id, sizeof text - 1);
     text[sizeof text - 1] = '\0';
     log_set_worker(id + 1);
-    for (int i = 0; i < LINES_OF_WRITER; i++)
+    for (int i = 0; i < LINES_OF_WRITER; i++) {
+        while (i == LINES_OF_WRITER / 2 && !atomic_load(&was_rotated))
+            sched_yield();
         log_info("%s", text);
+    }
     atomic_fetch_sub(&running, 1);
     return NULL;
 }
@@ -406,6 +411,7 @@ static void test_lines_of_threads_stay_whole_while_rotating(void **state)
     pthread_t threads[WRITERS];
     int lines = 0;
     atomic_store(&running, WRITERS);
+    atomic_store(&was_rotated, false);
     for (int i = 0; i < WRITERS; i++)
         assert_int_equal(
             pthread_create(&threads[i], NULL, write_lines, (void *)(intptr_t)i), 0);
@@ -415,6 +421,7 @@ static void test_lines_of_threads_stay_whole_while_rotating(void **state)
         snprintf(name, sizeof name, "%s.%d", path, rotations++);
         assert_int_equal(rename(path, name), 0);
         assert_true(log_reopen());
+        atomic_store(&was_rotated, true);
     }
     for (int i = 0; i < WRITERS; i++)
         pthread_join(threads[i], NULL);
