@@ -1,109 +1,31 @@
 /* The configuration: a Lua file, read into one immutable struct.
  *
- * config/option.c has one table with a row per option (name, older names, type, range,
- * default, help); it drives loading, checking, `-h` and the tests of config.lua and the
- * man page. A loaded configuration never changes. The published one is replaced whole on
- * reload; each reader holds a reference to the one it uses. */
+ * This is the face of the folder config/. config/fields.h is the struct. config/option.c
+ * is a table with a row for each option; loading, -h and the tests of config.lua and of
+ * the man page follow it. A loaded configuration never changes. A reload publishes
+ * another one; each reader holds a reference to the one that it uses. */
 #ifndef LUAFCGID2_CONFIG_H
 #define LUAFCGID2_CONFIG_H
 
-#include "base/log.h"
+#include "config/fields.h"
+
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-
-enum config_secure { CONFIG_SECURE_NO, CONFIG_SECURE_YES, CONFIG_SECURE_AUTO };
-enum config_same_site {
-    CONFIG_SAME_SITE_NONE, /* SameSite=None */
-    CONFIG_SAME_SITE_LAX,
-    CONFIG_SAME_SITE_STRICT,
-    CONFIG_SAME_SITE_OMIT, /* "": the cookie says nothing about it */
-};
-
-struct config {
-    char *file; /* where it came from, as given; NULL: built-in defaults */
-
-    /* Start only: a reload that changes these says that it needs a restart. */
-    char *listen; /* its syntax checked; a relative path as given */
-    int worker_threads;
-    int backlog; /* never negative */
-    bool daemonize;
-    char *user, *group;                /* "" keeps the one the daemon was started as */
-    char *listen_owner, *listen_group; /* "" leaves the socket's as created */
-    unsigned listen_mode;              /* permission bits */
-    char *pid_file;                    /* absolute, "" for none */
-    int max_connections;
-    int max_head_size; /* bytes */
-
-    /* Lua states */
-    int lua_states, lua_max_states, lua_total_states;
-    int lua_max_search_retries;
-    int lua_max_requests;   /* 0: never renewed */
-    int lua_max_errors;     /* in a row; 0: never renewed for them */
-    int min_file_info_time; /* milliseconds */
-    bool use_file_checksum;
-    char *startup_script; /* absolute, "" for none */
-    char *entrypoint;
-    bool entrypoint_set;       /* false: main, then handler */
-    char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
-    char *script_root; /* absolute, its links to be resolved at use; "" for none */
-
-    /* Limits. 0 switches one off. */
-    int64_t request_timeout, read_timeout, write_timeout; /* milliseconds */
-    int64_t keep_alive_timeout, watchdog;                 /* milliseconds */
-    int64_t script_memory_limit;                          /* bytes */
-    int64_t max_post_size;                                /* bytes */
-    int max_form_fields;
-
-    /* Responses */
-    int headers_size, body_size, body_sectors; /* first buffer sizes, bytes */
-    char *default_headers;                     /* "Name: value\r\n" lines, checked */
-    char *default_http_status;                 /* "200 OK" */
-    char *default_content_type;
-    bool buffering;
-    bool show_errors;
-
-    /* Log */
-    char *log_file_path; /* absolute, "" for standard error */
-    enum log_level log_level;
-
-    /* Sessions */
-    char *session_name;
-    int64_t session_time, session_max_age; /* milliseconds; 0: no such limit */
-    int session_key_len;
-    enum config_secure session_cookie_secure; /* YES for a __Host- or __Secure- name */
-    bool session_cookie_http_only;
-    enum config_same_site session_cookie_same_site;
-    char *session_cookie_domain; /* "" for none */
-    bool session_cookie_persistent;
-    int session_target_score, session_ip_score, session_user_agent_score;
-    int session_language_score;
-    int session_max_count;
-    int64_t session_max_size; /* bytes; 0: no limit */
-    char *session_file;       /* absolute, "" for none */
-
-    char *app; /* the table `Config`, encoded by base/value.h */
-    size_t app_len;
-
-    char *warnings; /* of this file, lines; NULL: none. See config_log_warnings */
-};
-
-enum { CONFIG_LOAD_TIME = 10000 }; /* milliseconds that a file may take to load */
 
 /* Runs `file` (NULL: defaults only) in a Lua state of its own. NULL on failure, when
  * `errors` has got one line per mistake: "config.lua: WorkerThreads: expected an integer
- * from 1 to 1024, got \"four\"". Unknown names close to an option's are warned about in
- * the log, or on standard error while none is open. The caller owns the result's one
- * reference. Relative paths count from the directory of the first call, whatever the
- * daemon's directory is by the time of a reload. Blocks for CONFIG_LOAD_TIME at most, or
- * for longer when the file runs a command, or a function of the C library, that does:
- * daemon/loading.h bounds that, too. */
+ * from 1 to 1024, got \"four\"". An unknown name that is close to an option's is warned
+ * of in the log, or on standard error while no log is open. The caller owns the result's
+ * one reference. Relative paths count from the directory of the first call: a reload
+ * finds the same files although the daemon's directory has changed. Blocks for
+ * CONFIG_LOAD_TIME at most, but longer when the file runs a command, or a function of the
+ * C library, that blocks longer; daemon/loading.h bounds that, too. */
 struct config *config_load(const char *file, FILE *errors);
 
-/* Logs a line for each value that is legal but risky, and for each older name that a
- * newer one overrides. Not done by config_load, which at the start runs before the log is
- * open, unless the file is refused; done by config_publish. */
+/* Logs the warnings of the load: values that are legal but risky, and older names that a
+ * newer one overrides. config_publish calls this. config_load does so only when it
+ * refuses the file: at the start it runs before the log is open. */
 void config_log_warnings(const struct config *c);
 
 /* References are counted atomically; the last release frees. NULL may be released. */
@@ -117,8 +39,8 @@ void config_publish(struct config *c);
 /* A reference to the published configuration, which the caller must release. */
 struct config *config_current(void);
 
-/* Changes with every config_publish: a thread that keeps a reference compares this one
- * atomic number per request and asks again only when it differs. */
+/* Changes with every config_publish. A thread that keeps a reference compares this atomic
+ * number for each request, and calls config_current only when it differs. */
 unsigned config_generation(void);
 
 /* Names of start-only options that differ between the two, ", "-separated, into `text`;

@@ -1,28 +1,29 @@
-/* The rows of the table of options, and what is printed of them. The one place to add an
- * option; loading, checking, -h and the tests of config.lua and the man page follow.
- * Constant data; runs on the main thread. */
+/* The rows of the table of options. An option is added here, and in struct config of
+ * config/fields.h; loading, checking, -h and the tests of config.lua and of the man page
+ * follow. Constant data, which any thread may read; no locks. */
 #include "config/option.h"
 
 #include "config/text.h"
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 _Static_assert(sizeof(enum log_level) == sizeof(int), "choices are stored as int");
 _Static_assert(sizeof(enum config_same_site) == sizeof(int), "choices are stored as int");
 
-static const struct choice log_levels[] = {{"error", LOG_LEVEL_ERROR},
-                                           {"warning", LOG_LEVEL_WARNING},
-                                           {"info", LOG_LEVEL_INFO},
-                                           {"debug", LOG_LEVEL_DEBUG},
-                                           {NULL, 0}};
+static const struct option_choice log_levels[] = {{"error", LOG_LEVEL_ERROR},
+                                                  {"warning", LOG_LEVEL_WARNING},
+                                                  {"info", LOG_LEVEL_INFO},
+                                                  {"debug", LOG_LEVEL_DEBUG},
+                                                  {NULL, 0}};
 
-static const struct choice same_sites[] = {{"Lax", CONFIG_SAME_SITE_LAX},
-                                           {"Strict", CONFIG_SAME_SITE_STRICT},
-                                           {"None", CONFIG_SAME_SITE_NONE},
-                                           {"", CONFIG_SAME_SITE_OMIT},
-                                           {NULL, 0}};
+static const struct option_choice same_sites[] = {{"Lax", CONFIG_SAME_SITE_LAX},
+                                                  {"Strict", CONFIG_SAME_SITE_STRICT},
+                                                  {"None", CONFIG_SAME_SITE_NONE},
+                                                  {"", CONFIG_SAME_SITE_OMIT},
+                                                  {NULL, 0}};
 
 #define SIZE_LIMIT  (INT64_C(1) << 40) /* 1 TiB */
 #define DAY         INT64_C(86400)
@@ -47,330 +48,237 @@ static void note_key_len(int64_t n, char *text, size_t size)
 #define AT(member) .offset = offsetof(struct config, member)
 
 /* clang-format off */
-const struct option config_options[] = {
+const struct option_row option_rows[] = {
     {.section = "Listening and running", .name = "Listen", .older = "listen",
-     .also = "listen",     .kind = KIND_TEXT, .restart = true, AT(listen),
-     .fallback = "\"/var/tmp/luafcgid2.sock\"", .check = config_check_listen,
+     .also = "listen",     .kind = OPTION_TEXT, .restart = true, AT(listen),
+     .fallback = "\"/var/tmp/luafcgid2.sock\"", .check = text_listen,
      .expected = LISTEN_WANTS,
      .help = "where the web server finds the daemon"},
     {.name = "WorkerThreads", .older = "workers", .early = "threads",
-     .kind = KIND_INTEGER, .restart = true, .min = 1, .max = 1024, AT(worker_threads),
+     .kind = OPTION_INTEGER, .restart = true, .min = 1, .max = 1024, AT(worker_threads),
      .fallback = "4",
      .bends = true,
      .help = "how many requests are served at once"},
-    {.name = "Backlog", .older = "backlog", .kind = KIND_INTEGER, .restart = true,
+    {.name = "Backlog", .older = "backlog", .kind = OPTION_INTEGER, .restart = true,
      .min = -1, .max = 65535, AT(backlog), .fallback = "511",
      .bends = true, .highest = INT32_MAX,
      .help = "connections the system queues for us; -1 means the default"},
-    {.name = "MaxConnections", .kind = KIND_INTEGER, .restart = true, .min = 1,
+    {.name = "MaxConnections", .kind = OPTION_INTEGER, .restart = true, .min = 1,
      .max = 1000000, AT(max_connections), .fallback = "1024",
      .help = "open connections; the longest idle one makes room"},
-    {.name = "MaxHeadSize", .kind = KIND_INTEGER, .restart = true, .min = 1024,
+    {.name = "MaxHeadSize", .kind = OPTION_INTEGER, .restart = true, .min = 1024,
      .max = 1048576, AT(max_head_size), .fallback = "65536", .unit = "bytes",
      .help = "largest request head: all its parameters together"},
-    {.name = "ListenMode", .kind = KIND_MODE, .restart = true, AT(listen_mode),
+    {.name = "ListenMode", .kind = OPTION_MODE, .restart = true, AT(listen_mode),
      .fallback = "\"0660\"",
      .help = "permissions of the unix socket"},
-    {.name = "ListenOwner", .kind = KIND_TEXT, .restart = true, AT(listen_owner),
-     .fallback = "\"\"", .check = config_check_user,
+    {.name = "ListenOwner", .kind = OPTION_TEXT, .restart = true, AT(listen_owner),
+     .fallback = "\"\"", .check = text_user,
      .expected = "the name or number of a user of this system",
      .help = "owner of the unix socket; \"\" leaves it as created"},
-    {.name = "ListenGroup", .kind = KIND_TEXT, .restart = true, AT(listen_group),
-     .fallback = "\"\"", .check = config_check_group,
+    {.name = "ListenGroup", .kind = OPTION_TEXT, .restart = true, AT(listen_group),
+     .fallback = "\"\"", .check = text_group,
      .expected = "the name or number of a group of this system",
      .help = "group of the unix socket; \"\" leaves it as created"},
-    {.name = "User", .kind = KIND_TEXT, .restart = true, AT(user), .fallback = "\"\"",
-     .check = config_check_user,
+    {.name = "User", .kind = OPTION_TEXT, .restart = true, AT(user), .fallback = "\"\"",
+     .check = text_user,
      .expected = "the name or number of a user of this system",
      .help = "become this user once listening; \"\" stays as started"},
-    {.name = "Group", .kind = KIND_TEXT, .restart = true, AT(group), .fallback = "\"\"",
-     .check = config_check_group,
+    {.name = "Group", .kind = OPTION_TEXT, .restart = true, AT(group), .fallback = "\"\"",
+     .check = text_group,
      .expected = "the name or number of a group of this system",
      .help = "become this group; \"\" is the group of User"},
-    {.name = "PidFile", .kind = KIND_PATH, .restart = true, AT(pid_file),
+    {.name = "PidFile", .kind = OPTION_PATH, .restart = true, AT(pid_file),
      .fallback = "\"\"",
      .help = "file with the daemon's process id, locked; \"\" for none"},
-    {.name = "Daemonize", .older = "daemonize", .kind = KIND_BOOLEAN, .restart = true,
+    {.name = "Daemonize", .older = "daemonize", .kind = OPTION_BOOLEAN, .restart = true,
      AT(daemonize), .fallback = "false",
      .help = "go to the background"},
 
     {.section = "Scripts and their Lua states", .name = "LuaStates", .early = "states",
-     .kind = KIND_INTEGER, .min = 1, .max = 1024, AT(lua_states), .fallback = "1",
+     .kind = OPTION_INTEGER, .min = 1, .max = 1024, AT(lua_states), .fallback = "1",
      .bends = true, .highest = INT32_MAX,
      .help = "states made when a script is first asked for"},
     {.name = "LuaMaxStates", .older = "clones", .early = "maxstates",
-     .kind = KIND_INTEGER, .min = 1, .max = 65536, AT(lua_max_states), .fallback = "6",
+     .kind = OPTION_INTEGER, .min = 1, .max = 65536, AT(lua_max_states), .fallback = "6",
      .bends = true, .highest = INT32_MAX,
      .help = "states kept of one script; at least LuaStates"},
-    {.name = "LuaTotalStates", .older = "states", .kind = KIND_INTEGER, .min = 1,
+    {.name = "LuaTotalStates", .older = "states", .kind = OPTION_INTEGER, .min = 1,
      .max = 1000000, AT(lua_total_states), .fallback = "256",
      .bends = true, .highest = INT32_MAX,
      .help = "states kept of all scripts together; at least WorkerThreads"},
-    {.name = "LuaMaxSearchRetries", .older = "retries", .kind = KIND_INTEGER, .min = 0,
+    {.name = "LuaMaxSearchRetries", .older = "retries", .kind = OPTION_INTEGER, .min = 0,
      .max = 1000, AT(lua_max_search_retries), .fallback = "3",
      .bends = true, .highest = INT32_MAX,
      .help = "waits for a free state before an extra one is made"},
-    {.name = "LuaMaxRequests", .older = "maxcount", .kind = KIND_INTEGER, .min = 0,
+    {.name = "LuaMaxRequests", .older = "maxcount", .kind = OPTION_INTEGER, .min = 0,
      .max = INT32_MAX, AT(lua_max_requests), .fallback = "0",
      .bends = true,
      .help = "requests after which a state is renewed; 0 means never"},
-    {.name = "LuaMaxErrors", .kind = KIND_INTEGER, .min = 0, .max = INT32_MAX,
+    {.name = "LuaMaxErrors", .kind = OPTION_INTEGER, .min = 0, .max = INT32_MAX,
      AT(lua_max_errors), .fallback = "3",
      .help = "failed requests in a row after which a state is renewed; 0 never"},
-    {.name = "MinFileInfoTime", .older = "sweep", .kind = KIND_INTEGER, .min = 1,
+    {.name = "MinFileInfoTime", .older = "sweep", .kind = OPTION_INTEGER, .min = 1,
      .max = 3600000, AT(min_file_info_time), .fallback = "1000", .unit = "ms",
      .bends = true, .highest = INT32_MAX,
      .help = "how often files are checked for changes"},
-    {.name = "UseFileChecksum", .kind = KIND_BOOLEAN, AT(use_file_checksum),
+    {.name = "UseFileChecksum", .kind = OPTION_BOOLEAN, AT(use_file_checksum),
      .fallback = "true",
      .help = "a file whose content is unchanged is not loaded again"},
-    {.name = "StartupScript", .kind = KIND_PATH, .early = "script", AT(startup_script),
+    {.name = "StartupScript", .kind = OPTION_PATH, .early = "script", AT(startup_script),
      .fallback = "\"\"",
      .help = "a Lua file run in every new state before the script; \"\" for none"},
-    {.name = "Entrypoint", .older = "handler", .also = "entrypoint", .kind = KIND_TEXT,
-     AT(entrypoint), .fallback = "\"main\"", .check = config_check_filled,
+    {.name = "Entrypoint", .older = "handler", .also = "entrypoint", .kind = OPTION_TEXT,
+     AT(entrypoint), .fallback = "\"main\"", .check = text_filled,
      .expected = "the name of a function",
      .help = "the function called; while not set, handler if there is no main"},
-    {.name = "AllowedExtensions", .kind = KIND_LIST, AT(allowed_extensions),
-     .fallback = "{\".lua\"}", .check = config_check_extension,
+    {.name = "AllowedExtensions", .kind = OPTION_LIST, AT(allowed_extensions),
+     .fallback = "{\".lua\"}", .check = text_extension,
      .expected = "an extension such as \".lua\"",
      .help = "endings of files that may run; {} lets every file run"},
-    {.name = "ScriptRoot", .kind = KIND_PATH, AT(script_root), .fallback = "\"\"",
+    {.name = "ScriptRoot", .kind = OPTION_PATH, AT(script_root), .fallback = "\"\"",
      .help = "directory that scripts may not be outside of; \"\" for none"},
 
-    {.section = "Limits", .name = "RequestTimeout", .kind = KIND_SECONDS, .max = DAY,
+    {.section = "Limits", .name = "RequestTimeout", .kind = OPTION_SECONDS, .max = DAY,
      AT(request_timeout), .fallback = "30",
      .help = "time a script may take to load and run; 0 for ever"},
-    {.name = "ScriptMemoryLimit", .kind = KIND_BYTES, .max = SIZE_LIMIT,
+    {.name = "ScriptMemoryLimit", .kind = OPTION_BYTES, .max = SIZE_LIMIT,
      AT(script_memory_limit), .fallback = "64 * 1024 * 1024",
      .help = "memory one state may use; 0 for no limit"},
-    {.name = "MaxPostSize", .older = "maxpost", .kind = KIND_BYTES, .max = SIZE_LIMIT,
+    {.name = "MaxPostSize", .older = "maxpost", .kind = OPTION_BYTES, .max = SIZE_LIMIT,
      AT(max_post_size), .fallback = "1048576",
      .bends = true,
      .help = "largest request body; 0 for no limit"},
-    {.name = "MaxFormFields", .kind = KIND_INTEGER, .max = 1000000, AT(max_form_fields),
+    {.name = "MaxFormFields", .kind = OPTION_INTEGER, .max = 1000000, AT(max_form_fields),
      .fallback = "1000",
      .help = "fields of a form or query; 0 for no limit"},
-    {.name = "KeepAliveTimeout", .kind = KIND_SECONDS, .max = DAY,
+    {.name = "KeepAliveTimeout", .kind = OPTION_SECONDS, .max = DAY,
      AT(keep_alive_timeout), .fallback = "60",
      .help = "how long an idle connection is kept; 0 for ever"},
-    {.name = "ReadTimeout", .kind = KIND_SECONDS, .max = DAY, AT(read_timeout),
+    {.name = "ReadTimeout", .kind = OPTION_SECONDS, .max = DAY, AT(read_timeout),
      .fallback = "10",
      .help = "wait for the rest of a request; 0 for ever"},
-    {.name = "WriteTimeout", .kind = KIND_SECONDS, .max = DAY, AT(write_timeout),
+    {.name = "WriteTimeout", .kind = OPTION_SECONDS, .max = DAY, AT(write_timeout),
      .fallback = "120",
      .help = "wait for a web server that does not read; 0 for ever"},
-    {.name = "Watchdog", .older = "watchdog", .kind = KIND_SECONDS, .max = DAY,
+    {.name = "Watchdog", .older = "watchdog", .kind = OPTION_SECONDS, .max = DAY,
      AT(watchdog), .fallback = "60",
      .bends = true,
      .help = "time past RequestTimeout after which a worker is replaced; 0 never"},
 
     {.section = "Responses", .name = "DefaultHeaders", .older = "headers",
-     .kind = KIND_TEXT, AT(default_headers),
-     .fallback = "\"X-Powered-By: luafcgid2\\r\\n\"", .check = config_check_headers,
+     .kind = OPTION_TEXT, AT(default_headers),
+     .fallback = "\"X-Powered-By: luafcgid2\\r\\n\"", .check = text_headers,
      .expected = "lines \"Name: value\" without control characters",
      .help = "header lines of every response"},
-    {.name = "DefaultHttpStatus", .older = "httpstatus", .kind = KIND_TEXT,
-     AT(default_http_status), .fallback = "\"200 OK\"", .check = config_check_status,
+    {.name = "DefaultHttpStatus", .older = "httpstatus", .kind = OPTION_TEXT,
+     AT(default_http_status), .fallback = "\"200 OK\"", .check = text_status,
      .expected = "a status such as \"200 OK\"",
-     .mend = config_check_status_mend,
+     .mend = text_status_mend,
      .help = "status of a response that sets none"},
-    {.name = "DefaultContentType", .older = "contenttype", .kind = KIND_TEXT,
+    {.name = "DefaultContentType", .older = "contenttype", .kind = OPTION_TEXT,
      AT(default_content_type), .fallback = "\"text/html\"",
-     .check = config_check_content_type,
+     .check = text_content_type,
      .expected = "a media type such as \"text/html\"",
      .help = "type of a response that sets none"},
-    {.name = "Buffering", .older = "buffering", .kind = KIND_BOOLEAN, AT(buffering),
+    {.name = "Buffering", .older = "buffering", .kind = OPTION_BOOLEAN, AT(buffering),
      .fallback = "true",
      .help = "collect the response; false sends every piece at once"},
-    {.name = "HeadersSize", .older = "headersize", .kind = KIND_INTEGER, .max = 1048576,
+    {.name = "HeadersSize", .older = "headersize", .kind = OPTION_INTEGER, .max = 1048576,
      AT(headers_size), .fallback = "128", .unit = "bytes",
      .bends = true, .highest = INT32_MAX,
      .help = "first size of the buffer for headers"},
-    {.name = "BodySize", .older = "bodysize", .kind = KIND_INTEGER, .max = 1048576,
+    {.name = "BodySize", .older = "bodysize", .kind = OPTION_INTEGER, .max = 1048576,
      AT(body_size), .fallback = "2048", .unit = "bytes",
      .bends = true, .highest = INT32_MAX,
      .help = "first size of a part of the buffer for the body"},
-    {.name = "BodySectors", .also = "bodysectors", .kind = KIND_INTEGER, .max = 1024, AT(body_sectors),
+    {.name = "BodySectors", .also = "bodysectors", .kind = OPTION_INTEGER, .max = 1024, AT(body_sectors),
      .fallback = "4",
      .bends = true, .highest = INT32_MAX,
      .help = "how many such parts the buffer has at first"},
-    {.name = "ShowErrors", .older = "showerrors", .kind = KIND_BOOLEAN, AT(show_errors),
+    {.name = "ShowErrors", .older = "showerrors", .kind = OPTION_BOOLEAN, AT(show_errors),
      .fallback = "false",
      .help = "error pages show message and traceback"},
 
-    {.section = "Log", .name = "LogFilePath", .older = "logfile", .kind = KIND_PATH,
+    {.section = "Log", .name = "LogFilePath", .older = "logfile", .kind = OPTION_PATH,
      AT(log_file_path), .fallback = "\"/var/log/luafcgid2/luafcgid2.log\"",
      .help = "the log; \"\" or what cannot be written: standard error"},
-    {.name = "LogLevel", .kind = KIND_CHOICE, .choices = log_levels, AT(log_level),
+    {.name = "LogLevel", .kind = OPTION_CHOICE, .choices = log_levels, AT(log_level),
      .fallback = "\"info\"",
      .help = "the least important lines that are written"},
 
-    {.section = "Sessions", .name = "SessionName", .kind = KIND_TEXT, AT(session_name),
-     .fallback = "\"XLuaSession\"", .check = config_check_token,
+    {.section = "Sessions", .name = "SessionName", .kind = OPTION_TEXT, AT(session_name),
+     .fallback = "\"XLuaSession\"", .check = text_token,
      .expected = "a cookie name: letters, digits and !#$%&'*+-.^_`|~",
      .help = "name of the cookie"},
-    {.name = "SessionTime", .kind = KIND_SECONDS, .max = YEARS, AT(session_time),
+    {.name = "SessionTime", .kind = OPTION_SECONDS, .max = YEARS, AT(session_time),
      .fallback = "3600",
      .bends = true, .highest = INT32_MAX,
      .help = "a session ends so long after its last use; 0 never"},
-    {.name = "SessionMaxAge", .kind = KIND_SECONDS, .max = YEARS, AT(session_max_age),
+    {.name = "SessionMaxAge", .kind = OPTION_SECONDS, .max = YEARS, AT(session_max_age),
      .fallback = "86400",
      .help = "a session ends so long after its start; 0 never"},
-    {.name = "SessionKeyLen", .kind = KIND_INTEGER, .min = KEY_LEN_MIN,
+    {.name = "SessionKeyLen", .kind = OPTION_INTEGER, .min = KEY_LEN_MIN,
      .max = KEY_LEN_MAX, AT(session_key_len), .fallback = "24", .unit = "characters",
      .note = note_key_len,
      .bends = true, .lowest = 1,
      .help = "length of a session's key"},
-    {.name = "SessionCookieSecure", .kind = KIND_SECURE, AT(session_cookie_secure),
+    {.name = "SessionCookieSecure", .kind = OPTION_SECURE, AT(session_cookie_secure),
      .fallback = "\"auto\"",
      .help = "cookie over https only; \"auto\" when the request came so"},
-    {.name = "SessionCookieHttpOnly", .kind = KIND_BOOLEAN,
+    {.name = "SessionCookieHttpOnly", .kind = OPTION_BOOLEAN,
      AT(session_cookie_http_only), .fallback = "true",
      .help = "hide the cookie from scripts in the browser"},
-    {.name = "SessionCookieSameSite", .kind = KIND_CHOICE, .choices = same_sites,
+    {.name = "SessionCookieSameSite", .kind = OPTION_CHOICE, .choices = same_sites,
      AT(session_cookie_same_site), .fallback = "\"Lax\"",
      .help = "when other sites' links bring the cookie; \"\" says nothing"},
-    {.name = "SessionCookieDomain", .kind = KIND_TEXT, AT(session_cookie_domain),
-     .fallback = "\"\"", .check = config_check_domain,
+    {.name = "SessionCookieDomain", .kind = OPTION_TEXT, AT(session_cookie_domain),
+     .fallback = "\"\"", .check = text_domain,
      .expected = "a domain name such as \"example.org\"",
      .help = "share the cookie with the hosts below it; \"\" for none"},
-    {.name = "SessionCookiePersistent", .kind = KIND_BOOLEAN,
+    {.name = "SessionCookiePersistent", .kind = OPTION_BOOLEAN,
      AT(session_cookie_persistent), .fallback = "true",
      .help = "the cookie outlives the browser's window"},
-    {.name = "SessionTargetScore", .kind = KIND_INTEGER, .min = -1000, .max = 1000,
+    {.name = "SessionTargetScore", .kind = OPTION_INTEGER, .min = -1000, .max = 1000,
      AT(session_target_score), .fallback = "3",
      .bends = true,
      .help = "score a client must reach; 0 or less switches it off"},
-    {.name = "SessionIpScore", .kind = KIND_INTEGER, .min = -1000, .max = 1000,
+    {.name = "SessionIpScore", .kind = OPTION_INTEGER, .min = -1000, .max = 1000,
      AT(session_ip_score), .fallback = "3",
      .bends = true,
      .help = "score of the same address"},
-    {.name = "SessionUserAgentScore", .kind = KIND_INTEGER, .min = -1000, .max = 1000,
+    {.name = "SessionUserAgentScore", .kind = OPTION_INTEGER, .min = -1000, .max = 1000,
      AT(session_user_agent_score), .fallback = "2",
      .bends = true,
      .help = "score of the same browser"},
-    {.name = "SessionLanguageScore", .kind = KIND_INTEGER, .min = -1000, .max = 1000,
+    {.name = "SessionLanguageScore", .kind = OPTION_INTEGER, .min = -1000, .max = 1000,
      AT(session_language_score), .fallback = "1",
      .bends = true,
      .help = "score of the same language"},
-    {.name = "SessionMaxCount", .kind = KIND_INTEGER, .min = 1, .max = 10000000,
+    {.name = "SessionMaxCount", .kind = OPTION_INTEGER, .min = 1, .max = 10000000,
      AT(session_max_count), .fallback = "10000",
      .help = "sessions kept; the longest idle one makes room"},
-    {.name = "SessionMaxSize", .kind = KIND_BYTES, .max = SIZE_LIMIT,
+    {.name = "SessionMaxSize", .kind = OPTION_BYTES, .max = SIZE_LIMIT,
      AT(session_max_size), .fallback = "65536",
      .help = "what one session may hold; 0 for no limit"},
-    {.name = "SessionFile", .kind = KIND_PATH, AT(session_file), .fallback = "\"\"",
+    {.name = "SessionFile", .kind = OPTION_PATH, AT(session_file), .fallback = "\"\"",
      .help = "keeps sessions over a restart; \"\" for none"},
 
-    {.section = "Your own", .name = "Config", .kind = KIND_TABLE, AT(app),
+    {.section = "Your own", .name = "Config", .kind = OPTION_TABLE, AT(app),
      .fallback = "{}",
      .help = "values for your scripts, which get a copy of their own"},
 };
 /* clang-format on */
 
-const size_t config_option_count = sizeof config_options / sizeof config_options[0];
+const size_t option_count = sizeof option_rows / sizeof option_rows[0];
 
-_Static_assert(sizeof config_options / sizeof config_options[0] <= CONFIG_OPTIONS_MAX,
+_Static_assert(sizeof option_rows / sizeof option_rows[0] <= OPTIONS_MAX,
                "arrays have room for every row");
 
-const struct option *config_option_named(const char *name)
+const struct option_row *option_named(const char *name)
 {
-    for (size_t i = 0; i < config_option_count; i++)
-        if (strcmp(config_options[i].name, name) == 0)
-            return &config_options[i];
+    for (size_t i = 0; i < option_count; i++)
+        if (strcmp(option_rows[i].name, name) == 0)
+            return &option_rows[i];
     return NULL;
-}
-
-/* -- In words -- */
-
-/* `"a", "b" or "c"`, or `a, b, c` for a narrow column. */
-static void describe_choices(const struct choice *choices, bool narrow, char *text,
-                             size_t size)
-{
-    size_t len = 0;
-    for (const struct choice *c = choices; c->text != NULL && len < size; c++) {
-        const char *between = c == choices                  ? ""
-                              : narrow || c[1].text != NULL ? ", "
-                                                            : " or ";
-        const char *quote = narrow && c->text[0] != '\0' ? "" : "\"";
-        len += (size_t)snprintf(text + len, size - len, "%s%s%s%s", between, quote,
-                                c->text, quote);
-    }
-}
-
-const char *config_option_expected(const struct option *o, char *text, size_t size)
-{
-    switch (o->kind) {
-    case KIND_INTEGER:
-    case KIND_BYTES:
-        snprintf(text, size, "an integer from %" PRId64 " to %" PRId64, o->min, o->max);
-        return text;
-    case KIND_SECONDS:
-        snprintf(text, size, "a number of seconds from %" PRId64 " to %" PRId64, o->min,
-                 o->max);
-        return text;
-    case KIND_CHOICE:
-        describe_choices(o->choices, false, text, size);
-        return text;
-    case KIND_BOOLEAN:
-        return "true or false";
-    case KIND_SECURE:
-        return "true, false or \"auto\"";
-    case KIND_MODE:
-        return "octal permissions in quotes such as \"0660\"";
-    case KIND_LIST:
-        return "a list of extensions such as {\".lua\"}";
-    case KIND_TABLE:
-        return "a table";
-    default:
-        return o->expected != NULL ? o->expected : "a string";
-    }
-}
-
-/* The option's values in a few words. */
-static const char *describe_range(const struct option *o, char *text, size_t size)
-{
-    const char *unit = o->kind == KIND_SECONDS ? "seconds"
-                       : o->kind == KIND_BYTES ? "bytes"
-                                               : o->unit;
-    switch (o->kind) {
-    case KIND_INTEGER:
-    case KIND_BYTES:
-    case KIND_SECONDS:
-        snprintf(text, size, "%" PRId64 " to %" PRId64 "%s%s", o->min, o->max,
-                 unit != NULL ? " " : "", unit != NULL ? unit : "");
-        return text;
-    case KIND_MODE:
-        return "octal permissions";
-    case KIND_CHOICE:
-        describe_choices(o->choices, true, text, size);
-        return text;
-    case KIND_LIST:
-        return "list of strings";
-    case KIND_TABLE:
-        return "table";
-    case KIND_TEXT:
-    case KIND_PATH:
-        return "string";
-    default:
-        return config_option_expected(o, text, size);
-    }
-}
-
-void config_print_options(FILE *out)
-{
-    char range[128];
-    fprintf(out, "  %-21s %-11s %s\n", "Name", "Older name",
-            "Default, and what it may be");
-    for (size_t i = 0; i < config_option_count; i++) {
-        const struct option *o = &config_options[i];
-        if (o->section != NULL)
-            fprintf(out, "\n%s\n", o->section);
-        fprintf(out, "%c %-21s %-11s %s (%s)\n", o->restart ? '*' : ' ', o->name,
-                o->older != NULL ? o->older : "-", o->fallback,
-                describe_range(o, range, sizeof range));
-        fprintf(out, "      %s\n", o->help);
-    }
-    fprintf(out, "\n* needs a restart; the others change on reload (SIGHUP).\n");
 }

@@ -3,62 +3,60 @@
 #ifndef LUAFCGID2_CONFIG_OPTION_H
 #define LUAFCGID2_CONFIG_OPTION_H
 
-#include "config.h"
+#include "config/fields.h"
 
-enum kind {
-    KIND_INTEGER, /* int */
-    KIND_BYTES,   /* int64_t */
-    KIND_SECONDS, /* a number in the file, int64_t milliseconds in the struct */
-    KIND_BOOLEAN,
-    KIND_TEXT,   /* char * */
-    KIND_PATH,   /* char *, made absolute unless "" */
-    KIND_LIST,   /* char **, NULL-terminated */
-    KIND_MODE,   /* unsigned */
-    KIND_CHOICE, /* an enum */
-    KIND_SECURE, /* enum config_secure */
-    KIND_TABLE,  /* the encoded table: app, app_len */
+enum option_kind {
+    OPTION_INTEGER, /* int */
+    OPTION_BYTES,   /* int64_t */
+    OPTION_SECONDS, /* a number in the file, int64_t milliseconds in the struct */
+    OPTION_BOOLEAN,
+    OPTION_TEXT,   /* char * */
+    OPTION_PATH,   /* char *, made absolute unless "" */
+    OPTION_LIST,   /* char **, NULL-terminated */
+    OPTION_MODE,   /* unsigned */
+    OPTION_CHOICE, /* an enum */
+    OPTION_SECURE, /* enum config_secure */
+    OPTION_TABLE,  /* the encoded table: app, app_len */
+    OPTION_KINDS,  /* how many there are */
 };
 
-struct choice {
+struct option_choice {
     const char *text; /* NULL ends the list */
     int value;
 };
 
-struct option {
+struct option_row {
     const char *section; /* a heading before this row; NULL: none */
     const char *name;
     const char *older; /* its name in luafcgid */
     const char *also;  /* another spelling of today's name */
     const char *early; /* its name in the first luafcgid2, see uses_early_names */
-    enum kind kind;
+    enum option_kind kind;
     bool restart;         /* a reload cannot change it */
-    int64_t min, max;     /* of numbers; seconds for KIND_SECONDS */
+    int64_t min, max;     /* of numbers; seconds for OPTION_SECONDS */
     size_t offset;        /* in struct config */
     const char *fallback; /* the default, as Lua */
     const char *unit;     /* NULL: none, or said by the kind */
     const char *help;     /* at most 72 characters */
     const char *expected; /* of texts; NULL: any string */
     bool (*check)(const char *text);
-    const struct choice *choices;
+    const struct option_choice *choices;
     void (*note)(int64_t n, char *text, size_t size); /* after "got N" */
 
-    /* What earlier members of the family took, and lived with, is bent to the nearest
-     * value that works, with a warning. */
-    bool bends;              /* numbers in quotes, fractions, and ... */
-    int64_t lowest, highest; /* ... what is outside of min to max but within these */
+    /* Earlier members of the family took values that we do not. Such a value is bent: the
+     * nearest one that works is used, with a warning. */
+    bool bends;              /* numbers in quotes, and fractions, ... */
+    int64_t lowest, highest; /* ... and numbers outside of min to max but within these */
     bool (*mend)(const char *given, char *text, size_t size); /* texts that `check`
                                                                refuses */
 };
 
-enum { CONFIG_OPTIONS_MAX = 64 }; /* for arrays with an element for each row */
+enum { OPTIONS_MAX = 64 }; /* for arrays with an element for each row */
 
-extern const struct option config_options[];
-extern const size_t config_option_count;
+extern const struct option_row option_rows[];
+extern const size_t option_count;
 
 /* The row of that name, NULL: none. */
-const struct option *config_option_named(const char *name);
-
-/* "an integer from 1 to 1024": for "expected ..."; may use `text`. */
-const char *config_option_expected(const struct option *o, char *text, size_t size);
+const struct option_row *option_named(const char *name);
 
 #endif

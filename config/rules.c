@@ -1,6 +1,9 @@
 /* What goes beyond a single option: options that must fit each other, and values that are
- * legal and that one should know of. Runs on the main thread; owns nothing, no locks. */
-#include "config/loader.h"
+ * legal and that one should know of. Runs on the thread that loads; owns nothing, no
+ * locks. */
+#include "config/rules.h"
+
+#include "config/report.h"
 #include "config/text.h"
 
 #include <errno.h>
@@ -19,7 +22,7 @@
 static void raise_states(struct loader *l)
 {
     struct config *c = l->config;
-    loader_warn(l,
+    report_warn(l,
                 "states: expected at least %s (%d), as each worker uses a state, got %d;"
                 " %d is used",
                 loader_called(l, "WorkerThreads"), c->worker_threads, c->lua_total_states,
@@ -41,7 +44,7 @@ static void check_total_states(struct loader *l)
     else if (strcmp(loader_called(l, "LuaTotalStates"), "states") == 0)
         raise_states(l);
     else
-        loader_complain(
+        report_complain(
             l, "%s: expected at least %s (%d), as each worker uses a state, got %d",
             loader_called(l, "LuaTotalStates"), loader_called(l, "WorkerThreads"),
             c->worker_threads, c->lua_total_states);
@@ -51,7 +54,7 @@ static void check_total_states(struct loader *l)
 static void lower_states(struct loader *l)
 {
     struct config *c = l->config;
-    loader_warn(l, "%s: expected at most %s (%d), got %d; %d is used",
+    report_warn(l, "%s: expected at most %s (%d), got %d; %d is used",
                 loader_called(l, "LuaStates"), loader_called(l, "LuaMaxStates"),
                 c->lua_max_states, c->lua_states, c->lua_max_states);
     c->lua_states = c->lua_max_states;
@@ -69,7 +72,7 @@ static void check_states(struct loader *l)
         lower_states(l);
 }
 
-/* Who lets a session rest for a week does not want it to end after a day. */
+/* A file that lets a session rest for a week does not mean it to end after a day. */
 static void check_session_times(struct loader *l)
 {
     struct config *c = l->config;
@@ -101,7 +104,7 @@ static void check_headers(struct loader *l)
     if (!loader_is_good(l, "DefaultHeaders"))
         return;
     char *given = l->config->default_headers;
-    l->config->default_headers = loader_need(l->L, config_check_headers_normal(given));
+    l->config->default_headers = loader_need(l->L, text_headers_normal(given));
     free(given);
 }
 
@@ -117,7 +120,7 @@ static void check_place(struct loader *l, const char *name, const char *path, mo
     if (error == 0 && (st.st_mode & S_IFMT) != type)
         error = type == S_IFDIR ? ENOTDIR : S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
     if (error != 0)
-        loader_complain(l, "%s: expected %s, got \"%s\": %s", loader_called(l, name),
+        report_complain(l, "%s: expected %s, got \"%s\": %s", loader_called(l, name),
                         expected, path, strerror(error));
 }
 
@@ -140,14 +143,14 @@ static void check_cookie_prefix(struct loader *l)
         return;
     const char *prefix = host ? "__Host-" : "__Secure-";
     if (c->session_cookie_secure == CONFIG_SECURE_NO)
-        loader_complain(
+        report_complain(
             l,
             "SessionName: a name that begins with %s needs SessionCookieSecure ="
             " true, got false: browsers drop the cookie otherwise",
             prefix);
     if (host && loader_is_good(l, "SessionCookieDomain") &&
         c->session_cookie_domain[0] != '\0')
-        loader_complain(l,
+        report_complain(l,
                         "SessionName: a name that begins with __Host- allows no"
                         " SessionCookieDomain, got \"%s\"",
                         c->session_cookie_domain);
@@ -162,7 +165,7 @@ static void check_same_site(struct loader *l)
         loader_is_good(l, "SessionCookieSecure") &&
         c->session_cookie_same_site == CONFIG_SAME_SITE_NONE &&
         c->session_cookie_secure != CONFIG_SECURE_YES)
-        loader_complain(
+        report_complain(
             l,
             "SessionCookieSameSite: \"None\" needs SessionCookieSecure = true, got"
             " %s: browsers drop such a cookie without Secure%s",
@@ -172,7 +175,7 @@ static void check_same_site(struct loader *l)
                 : ", and \"auto\" leaves Secure out over http");
 }
 
-void loader_check_together(struct loader *l)
+void rules_check(struct loader *l)
 {
     static void (*const checks[])(struct loader *) = {
         check_total_states,  check_states,    check_backlog,
@@ -188,19 +191,19 @@ void loader_check_together(struct loader *l)
 static void warn_of_openness(struct loader *l)
 {
     const struct config *c = l->config;
-    if (config_check_listen_is_public(c->listen))
-        loader_warn(
+    if (text_listen_is_public(c->listen))
+        report_warn(
             l,
             "%s: FastCGI knows no passwords: whoever can connect to %s can run any"
             " script; use a firewall",
             loader_called(l, "Listen"), c->listen);
     if (c->listen_mode & 0002)
-        loader_warn(l, "ListenMode: every user of this machine can have scripts run");
+        report_warn(l, "ListenMode: every user of this machine can have scripts run");
     if (c->allowed_extensions[0] == NULL)
-        loader_warn(l,
+        report_warn(l,
                     "AllowedExtensions: {} lets every file be run as Lua, uploads too");
     if (c->show_errors)
-        loader_warn(l, "%s: visitors see error messages and file names",
+        report_warn(l, "%s: visitors see error messages and file names",
                     loader_called(l, "ShowErrors"));
 }
 
@@ -208,18 +211,18 @@ static void warn_of_limits(struct loader *l)
 {
     const struct config *c = l->config;
     if (c->request_timeout == 0)
-        loader_warn(l, "RequestTimeout: 0 lets a script run for ever");
+        report_warn(l, "RequestTimeout: 0 lets a script run for ever");
     if (c->script_memory_limit == 0)
-        loader_warn(l, "ScriptMemoryLimit: 0 lets a script use all memory");
+        report_warn(l, "ScriptMemoryLimit: 0 lets a script use all memory");
     else if (c->script_memory_limit < 256 * 1024)
-        loader_warn(
+        report_warn(
             l, "ScriptMemoryLimit: %" PRId64 " bytes are hardly enough to load a script",
             c->script_memory_limit);
     if ((int64_t)c->body_size * c->body_sectors > 16 * 1024 * 1024)
-        loader_warn(l, "BodySize x BodySectors: %" PRId64 " bytes for each worker",
+        report_warn(l, "BodySize x BodySectors: %" PRId64 " bytes for each worker",
                     (int64_t)c->body_size * c->body_sectors);
     if (c->min_file_info_time < 10)
-        loader_warn(l, "%s: looking at files every %d ms keeps a processor busy",
+        report_warn(l, "%s: looking at files every %d ms keeps a processor busy",
                     loader_called(l, "MinFileInfoTime"), c->min_file_info_time);
 }
 
@@ -234,18 +237,18 @@ static void warn_of_sessions(struct loader *l)
     int most = positive(c->session_ip_score) + positive(c->session_user_agent_score) +
                positive(c->session_language_score);
     if (c->session_target_score > most)
-        loader_warn(l,
+        report_warn(l,
                     "SessionTargetScore: %d cannot be reached: all scores add up to %d",
                     c->session_target_score, most);
     if (!c->session_cookie_http_only)
-        loader_warn(
+        report_warn(
             l, "SessionCookieHttpOnly: false lets scripts in the browser read the key");
     if (c->session_time == 0 && c->session_max_age == 0)
-        loader_warn(
+        report_warn(
             l, "SessionTime and SessionMaxAge: both 0, so that no session ever ends");
 }
 
-void loader_warn_of_risks(struct loader *l)
+void rules_warn(struct loader *l)
 {
     warn_of_openness(l);
     warn_of_limits(l);

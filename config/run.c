@@ -1,11 +1,12 @@
 /* Running the configuration file, in the Lua state of its load, within bounds: the file,
- * its memory and its time. All that belongs to the load is in struct loader; whatever the
- * file does that no hook of Lua's reaches is bounded by who waits for the load, see
- * daemon/loading.h. */
-#include "config/loader.h"
+ * its memory and its time. All that belongs to the load is in struct loader. Lua's hook
+ * cannot stop a command or a function of the C library; whoever waits for the load bounds
+ * those, see daemon/loading.h. Runs on the thread that loads; no locks. */
+#include "config/run.h"
 
 #include "base/clock.h"
 #include "base/reserve.h"
+#include "config/report.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +64,7 @@ static void look_at_clock(lua_State *L, lua_Debug *ar)
     lua_error(L);
 }
 
-lua_State *loader_newstate(struct loader *l)
+lua_State *run_newstate(struct loader *l)
 {
     l->deadline = clock_ticks() + CONFIG_LOAD_TIME;
     lua_State *L = lua_newstate(allocate, l);
@@ -96,7 +97,7 @@ static int no_finalizers(lua_State *L)
 }
 
 /* Finalizers run where no hook ends them, and debug could take the hook away. */
-void loader_open_libraries(lua_State *L)
+void run_open_libraries(lua_State *L)
 {
     static const char *const kept[] = {"traceback", "getinfo"};
     luaL_openlibs(L);
@@ -151,8 +152,8 @@ static int read_all(const struct loader *l, int fd, struct buffer *text)
     }
 }
 
-/* A pipe can be read once: after a reload it would give the defaults, with nobody the
- * wiser. */
+/* A pipe can be read once. After a reload an empty one would give the defaults, without
+ * a word. */
 static int read_opened(const struct loader *l, int fd, struct buffer *text)
 {
     struct stat st;
@@ -203,7 +204,7 @@ static bool load_chunk(struct loader *l)
     int error = buffer_puts(&text, "  ") ? read_file(l, &text) : ENOMEM;
     if (error != 0) {
         buffer_free(&text);
-        loader_complain(l, "cannot be read: %s", describe_error(error));
+        report_complain(l, "cannot be read: %s", describe_error(error));
         return false;
     }
     prepare(&text);
@@ -235,14 +236,14 @@ static void complain_of_error(struct loader *l)
     char name[LUA_IDSIZE];
     const char *message = lua_tostring(l->L, -1);
     if (message == NULL) {
-        loader_complain(l, "the file raised an error without a message (%s)",
+        report_complain(l, "the file raised an error without a message (%s)",
                         luaL_typename(l->L, -1));
         return;
     }
     short_name(l, name, sizeof name);
     size_t len = strlen(name);
     if (strncmp(message, name, len) != 0 || message[len] != ':') {
-        loader_complain(l, "%s", message);
+        report_complain(l, "%s", message);
         return;
     }
     fprintf(l->errors, "%s%s\n", l->file, message + len);
@@ -255,13 +256,13 @@ static void complain_of_status(struct loader *l, int status)
     const char *message = lua_tostring(l->L, -1);
     if (status == LUA_ERRMEM ||
         (message != NULL && strstr(message, "not enough memory") != NULL))
-        loader_complain(l, "needs more than %d MiB of memory",
+        report_complain(l, "needs more than %d MiB of memory",
                         MEMORY_MAX / (1024 * 1024));
     else
         complain_of_error(l);
 }
 
-bool loader_run_file(struct loader *l)
+bool run_file(struct loader *l)
 {
     int top = lua_gettop(l->L), before = l->mistakes;
     int status = load_chunk(l) ? lua_pcall(l->L, 0, 0, 0) : LUA_ERRSYNTAX;
@@ -269,6 +270,6 @@ bool loader_run_file(struct loader *l)
         complain_of_status(l, status);
     lua_settop(l->L, top);
     if (l->late && l->mistakes == before) /* it went on from where it was stopped */
-        loader_complain(l, "took longer than %d seconds", CONFIG_LOAD_TIME / 1000);
+        report_complain(l, "took longer than %d seconds", CONFIG_LOAD_TIME / 1000);
     return l->mistakes == before;
 }

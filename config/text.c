@@ -1,63 +1,34 @@
-/* The shapes of option texts. Called on the main thread while a configuration is loaded;
- * owns nothing, no locks. */
+/* The shapes of option texts. Runs on the thread that loads a configuration; owns
+ * nothing, no locks. */
 #include "config/text.h"
 
+#include "base/account.h"
+#include "base/ascii.h"
+#include "base/number.h"
 #include "http/status.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <grp.h>
 #include <netinet/in.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
 
-/* Not isalnum and friends: the locale must not decide what a header name is. */
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_alnum(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_tchar(char c)
-{
-    return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-/* Bytes of 0x80 and more are let through: UTF-8 in a value is not our business. */
+/* Bytes of 0x80 and more are let through: a value may be UTF-8. */
 static bool is_printable(char c)
 {
     unsigned char u = (unsigned char)c;
     return u >= 0x20 && u != 0x7f;
 }
 
-static bool all_digits(const char *text)
-{
-    return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
-}
-
-/* A decimal number from 0 to `most`; -1 for anything else. */
-static long decimal(const char *text, long most)
-{
-    if (!all_digits(text) || strlen(text) > 9)
-        return -1;
-    long n = strtol(text, NULL, 10);
-    return n <= most ? n : -1;
-}
-
 static bool is_port(const char *text)
 {
-    return decimal(text, 65535) > 0;
+    return number_decimal(text, 65535) > 0;
 }
 
-bool config_check_filled(const char *text)
+bool text_filled(const char *text)
 {
     return text[0] != '\0';
 }
@@ -84,7 +55,7 @@ static bool is_host_listen(const char *text, const char *colon)
     if (len == 0 || (len == 1 && text[0] == '*'))
         return true;
     for (const char *c = text; c < colon; c++)
-        if (!is_alnum(*c) && *c != '.' && *c != '-')
+        if (!ascii_is_alnum(*c) && *c != '.' && *c != '-')
             return false;
     return true;
 }
@@ -93,13 +64,14 @@ static bool is_host_listen(const char *text, const char *colon)
 static bool is_path_listen(const char *text)
 {
     struct sockaddr_un address;
-    return text[0] != '\0' && strlen(text) < sizeof address.sun_path && !all_digits(text);
+    return text[0] != '\0' && strlen(text) < sizeof address.sun_path &&
+           !number_is_decimal(text);
 }
 
-bool config_check_listen(const char *text)
+bool text_listen(const char *text)
 {
     if (strncmp(text, "fd:", 3) == 0)
-        return decimal(text + 3, 65535) >= 0;
+        return number_decimal(text + 3, 65535) >= 0;
     if (strncmp(text, "unix:", 5) == 0)
         return false; /* how web servers write it; not the name of a directory here */
     if (strstr(text, "://") != NULL)
@@ -112,7 +84,7 @@ bool config_check_listen(const char *text)
     return is_host_listen(text, colon);
 }
 
-bool config_check_listen_is_public(const char *text)
+bool text_listen_is_public(const char *text)
 {
     if (strncmp(text, "fd:", 3) == 0 || strchr(text, '/') != NULL ||
         strchr(text, ':') == NULL || text[0] == ':')
@@ -121,10 +93,10 @@ bool config_check_listen_is_public(const char *text)
            strncmp(text, "[::1]:", 6) != 0;
 }
 
-bool config_check_status(const char *text)
+bool text_status(const char *text)
 {
-    if (text[0] < '2' || text[0] > '5' || !is_digit(text[1]) || !is_digit(text[2]) ||
-        text[3] != ' ' || text[4] == '\0' || text[4] == ' ')
+    if (text[0] < '2' || text[0] > '5' || !ascii_is_digit(text[1]) ||
+        !ascii_is_digit(text[2]) || text[3] != ' ' || text[4] == '\0' || text[4] == ' ')
         return false;
     for (const char *c = text + 4; *c != '\0'; c++)
         if (!is_printable(*c))
@@ -132,22 +104,22 @@ bool config_check_status(const char *text)
     return true;
 }
 
-bool config_check_status_mend(const char *given, char *text, size_t size)
+bool text_status_mend(const char *given, char *text, size_t size)
 {
-    long code = decimal(given, 599);
-    const char *reason = status_reason((int)code);
+    int code = (int)number_decimal(given, 599);
+    const char *reason = status_reason(code);
     if (code < 200 || reason == NULL)
         return false;
-    snprintf(text, size, "%ld %s", code, reason);
+    snprintf(text, size, "%d %s", code, reason);
     return true;
 }
 
-bool config_check_content_type(const char *text)
+bool text_content_type(const char *text)
 {
     const char *c = text;
-    while (is_tchar(*c))
+    while (ascii_is_token(*c))
         c++;
-    if (c == text || *c != '/' || !is_tchar(c[1]))
+    if (c == text || *c != '/' || !ascii_is_token(c[1]))
         return false;
     for (; *c != '\0'; c++)
         if (!is_printable(*c))
@@ -171,13 +143,14 @@ static bool is_status_value(const char *text, size_t len)
         len--;
     }
     return len >= 3 && len < 128 && text[0] >= '2' && text[0] <= '5' &&
-           is_digit(text[1]) && is_digit(text[2]) && (len == 3 || text[3] == ' ');
+           ascii_is_digit(text[1]) && ascii_is_digit(text[2]) &&
+           (len == 3 || text[3] == ' ');
 }
 
 static bool is_header(const char *line, size_t len)
 {
     size_t name = 0;
-    while (name < len && is_tchar(line[name]))
+    while (name < len && ascii_is_token(line[name]))
         name++;
     if (name == 0 || name == len || line[name] != ':')
         return false;
@@ -188,7 +161,7 @@ static bool is_header(const char *line, size_t len)
            is_status_value(line + name + 1, len - name - 1);
 }
 
-bool config_check_headers(const char *text)
+bool text_headers(const char *text)
 {
     while (*text != '\0') {
         const char *next;
@@ -200,7 +173,7 @@ bool config_check_headers(const char *text)
     return true;
 }
 
-char *config_check_headers_normal(const char *text)
+char *text_headers_normal(const char *text)
 {
     char *normal = malloc(2 * strlen(text) + 3), *at = normal;
     while (normal != NULL && *text != '\0') {
@@ -218,43 +191,46 @@ char *config_check_headers_normal(const char *text)
     return normal;
 }
 
-bool config_check_token(const char *text)
+bool text_token(const char *text)
 {
     const char *c = text;
-    while (is_tchar(*c))
+    while (ascii_is_token(*c))
         c++;
     return c != text && *c == '\0';
 }
 
-bool config_check_domain(const char *text)
+bool text_domain(const char *text)
 {
     if (text[0] == '\0')
         return true;
     const char *c = text[0] == '.' ? text + 1 : text;
-    if (!is_alnum(*c) || strlen(c) > 253)
+    if (!ascii_is_alnum(*c) || strlen(c) > 253)
         return false;
     for (; *c != '\0'; c++)
-        if (!is_alnum(*c) && *c != '-' && (*c != '.' || c[1] == '.' || c[1] == '\0'))
+        if (!ascii_is_alnum(*c) && *c != '-' &&
+            (*c != '.' || c[1] == '.' || c[1] == '\0'))
             return false;
     return true;
 }
 
-bool config_check_user(const char *text)
+bool text_user(const char *text)
 {
-    return text[0] == '\0' || decimal(text, 999999999) >= 0 || getpwnam(text) != NULL;
+    struct account user;
+    return text[0] == '\0' || account_find_user(text, &user);
 }
 
-bool config_check_group(const char *text)
+bool text_group(const char *text)
 {
-    return text[0] == '\0' || decimal(text, 999999999) >= 0 || getgrnam(text) != NULL;
+    gid_t group;
+    return text[0] == '\0' || account_find_group(text, &group);
 }
 
-bool config_check_extension(const char *text)
+bool text_extension(const char *text)
 {
     return text[0] == '.' && text[1] != '\0' && strchr(text, '/') == NULL;
 }
 
-bool config_check_mode(const char *text, unsigned *mode)
+bool text_mode(const char *text, unsigned *mode)
 {
     size_t len = strspn(text, "01234567");
     if (len < 3 || len > 4 || text[len] != '\0' || (len == 4 && text[0] != '0'))
@@ -263,7 +239,7 @@ bool config_check_mode(const char *text, unsigned *mode)
     return true;
 }
 
-unsigned config_check_distance(const char *a, const char *b, unsigned most)
+unsigned text_distance(const char *a, const char *b, unsigned most)
 {
     enum { NAME_MAX_LENGTH = 63 };
     size_t n = strlen(a), m = strlen(b);
@@ -288,7 +264,7 @@ unsigned config_check_distance(const char *a, const char *b, unsigned most)
     return row[m] <= most ? row[m] : most + 1;
 }
 
-bool config_check_similar(const char *a, const char *b)
+bool text_similar(const char *a, const char *b)
 {
     for (;;) {
         a += strspn(a, "_");

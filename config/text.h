@@ -7,53 +7,53 @@
 #include <stddef.h>
 
 /* At least one byte. */
-bool config_check_filled(const char *text);
+bool text_filled(const char *text);
 
 /* A unix socket path, "host:port", "[v6]:port", ":port", "*:port" or "fd:N". */
-bool config_check_listen(const char *text);
+bool text_listen(const char *text);
 
 /* Whether `text`, a good Listen, can be reached from other machines. */
-bool config_check_listen_is_public(const char *text);
+bool text_listen_is_public(const char *text);
 
 /* "NNN Reason": 100 to 599, a space, printable text (RFC 9110 section 15, RFC 9112
  * section 4). */
-bool config_check_status(const char *text);
+bool text_status(const char *text);
 
 /* "404" becomes "404 Not Found". false: it is no status with a known reason. */
-bool config_check_status_mend(const char *given, char *text, size_t size);
+bool text_status_mend(const char *given, char *text, size_t size);
 
 /* A media type with its parameters, printable (RFC 9110 section 8.3.1). */
-bool config_check_content_type(const char *text);
+bool text_content_type(const char *text);
 
 /* Lines "Name: value", each ended by CRLF, LF or the end of the text: the name a token
  * (RFC 9110 section 5.6.2), no control character but the tab in the value. */
-bool config_check_headers(const char *text);
+bool text_headers(const char *text);
 
 /* The same lines, each ended by CRLF, without empty ones, in memory that the caller must
  * free; NULL: out of memory. */
-char *config_check_headers_normal(const char *text);
+char *text_headers_normal(const char *text);
 
 /* A cookie's name: a token (RFC 6265 section 4.1.1). */
-bool config_check_token(const char *text);
+bool text_token(const char *text);
 
 /* "" or a domain name as in a cookie's Domain (RFC 6265 section 4.1.2.3). */
-bool config_check_domain(const char *text);
+bool text_domain(const char *text);
 
 /* "" or a user, a group: a name of this system, or a number. */
-bool config_check_user(const char *text);
-bool config_check_group(const char *text);
+bool text_user(const char *text);
+bool text_group(const char *text);
 
 /* An extension: a dot and something after it that is no slash. */
-bool config_check_extension(const char *text);
+bool text_extension(const char *text);
 
 /* Octal digits, at most 0777, into `mode`. */
-bool config_check_mode(const char *text, unsigned *mode);
+bool text_mode(const char *text, unsigned *mode);
 
 /* Levenshtein distance; `most` + 1 when it is more than `most`, and for any name
  * of more than 63 characters. */
-unsigned config_check_distance(const char *a, const char *b, unsigned most);
+unsigned text_distance(const char *a, const char *b, unsigned most);
 
 /* Equal but for case and underscores. */
-bool config_check_similar(const char *a, const char *b);
+bool text_similar(const char *a, const char *b);
 
 #endif

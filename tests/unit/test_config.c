@@ -618,19 +618,19 @@ static void test_listen_is_checked(void **state)
         "::1:9000", "[::1]", "[::1]:0",  "[x]:9000",    "[::1:9000", "fd:",
         "fd:-1",    "fd:x",  "a b:9000", "unix:/tmp/x", "host:http", ":9000x"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        if (!config_check_listen(good[i]))
+        if (!text_listen(good[i]))
             fail_msg("%s was refused", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (config_check_listen(bad[i]))
+        if (text_listen(bad[i]))
             fail_msg("%s was accepted", bad[i]);
     char path[200];
     memset(path, 'x', sizeof path);
     path[0] = '/';
     path[107] = '\0';
-    assert_true(config_check_listen(path));
+    assert_true(text_listen(path));
     path[107] = 'x';
     path[199] = '\0';
-    assert_false(config_check_listen(path));
+    assert_false(text_listen(path));
     assert_mistake("Listen = 9000",
                    "Listen: expected a unix socket path, \"host:port\", \"[v6]:port\", "
                    "\":port\", \"*:port\" or \"fd:N\", got 9000");
@@ -639,32 +639,32 @@ static void test_listen_is_checked(void **state)
 static void test_texts_are_checked(void **state)
 {
     (void)state;
-    assert_true(config_check_headers("A: b\r\nX-Y: \xc3\xa9 z\n"));
-    assert_true(config_check_headers("A:"));
-    assert_false(config_check_headers("A: b\rC: d"));
-    assert_false(config_check_headers("A : b"));
-    assert_false(config_check_headers(" A: b"));
-    assert_false(config_check_headers(": b"));
-    assert_false(config_check_headers("A: \x01"));
-    assert_false(config_check_headers("A: b\r\n\x7f"));
-    assert_true(config_check_status("404 Not Found"));
-    assert_false(config_check_status("099 Low"));
-    assert_false(config_check_status("600 High"));
-    assert_false(config_check_status("200  OK"));
-    assert_false(config_check_status("200 "));
-    assert_true(config_check_content_type("text/html; charset=utf-8"));
-    assert_false(config_check_content_type("text/"));
-    assert_false(config_check_content_type("text/html\n"));
-    assert_true(config_check_domain("example.org"));
-    assert_true(config_check_domain(".example.org"));
-    assert_false(config_check_domain("example..org"));
-    assert_false(config_check_domain("example.org."));
-    assert_false(config_check_domain("exa mple"));
-    assert_false(config_check_domain("a;Secure"));
-    assert_true(config_check_user("0"));
-    assert_true(config_check_user("root"));
-    assert_false(config_check_extension("."));
-    assert_false(config_check_extension("./x"));
+    assert_true(text_headers("A: b\r\nX-Y: \xc3\xa9 z\n"));
+    assert_true(text_headers("A:"));
+    assert_false(text_headers("A: b\rC: d"));
+    assert_false(text_headers("A : b"));
+    assert_false(text_headers(" A: b"));
+    assert_false(text_headers(": b"));
+    assert_false(text_headers("A: \x01"));
+    assert_false(text_headers("A: b\r\n\x7f"));
+    assert_true(text_status("404 Not Found"));
+    assert_false(text_status("099 Low"));
+    assert_false(text_status("600 High"));
+    assert_false(text_status("200  OK"));
+    assert_false(text_status("200 "));
+    assert_true(text_content_type("text/html; charset=utf-8"));
+    assert_false(text_content_type("text/"));
+    assert_false(text_content_type("text/html\n"));
+    assert_true(text_domain("example.org"));
+    assert_true(text_domain(".example.org"));
+    assert_false(text_domain("example..org"));
+    assert_false(text_domain("example.org."));
+    assert_false(text_domain("exa mple"));
+    assert_false(text_domain("a;Secure"));
+    assert_true(text_user("0"));
+    assert_true(text_user("root"));
+    assert_false(text_extension("."));
+    assert_false(text_extension("./x"));
 }
 
 /* -- What earlier members of the family took and lived with -- */
@@ -673,10 +673,10 @@ static void test_texts_are_checked(void **state)
 static void assert_bent(const char *text, const char *option, const char *message,
                         int64_t expected)
 {
-    const struct option *o = config_option_named(option);
+    const struct option_row *o = option_named(option);
     struct config *c = load_good(text);
     const void *at = (const char *)c + o->offset;
-    bool is_int = o->kind == KIND_INTEGER;
+    bool is_int = o->kind == OPTION_INTEGER;
     int64_t value = is_int ? *(const int *)at : *(const int64_t *)at;
     config_unref(c);
     if (value != expected)
@@ -751,9 +751,10 @@ static void test_each_row_bends_what_its_flags_say_and_refuses_the_rest(void **s
 {
     (void)state;
     char text[128], used[64];
-    for (size_t i = 0; i < config_option_count; i++) {
-        const struct option *o = &config_options[i];
-        if (o->kind != KIND_INTEGER && o->kind != KIND_BYTES && o->kind != KIND_SECONDS)
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option_row *o = &option_rows[i];
+        if (o->kind != OPTION_INTEGER && o->kind != OPTION_BYTES &&
+            o->kind != OPTION_SECONDS)
             continue;
         snprintf(text, sizeof text, "%s = '%" PRId64 "'", o->name, o->max);
         snprintf(used, sizeof used, "; %" PRId64 " is used\n", o->max);
@@ -1146,14 +1147,14 @@ static void test_help_fits_80_columns(void **state)
 static void test_distance_is_that_of_levenshtein(void **state)
 {
     (void)state;
-    assert_int_equal(config_check_distance("", "", 2), 0);
-    assert_int_equal(config_check_distance("abc", "abc", 2), 0);
-    assert_int_equal(config_check_distance("abc", "ab", 2), 1);
-    assert_int_equal(config_check_distance("kitten", "sitting", 5), 3);
-    assert_int_equal(config_check_distance("kitten", "sitting", 2), 3);
-    assert_int_equal(config_check_distance("", "abc", 3), 3);
-    assert_true(config_check_similar("Worker_Threads", "workerthreads"));
-    assert_false(config_check_similar("Worker", "Workers"));
+    assert_int_equal(text_distance("", "", 2), 0);
+    assert_int_equal(text_distance("abc", "abc", 2), 0);
+    assert_int_equal(text_distance("abc", "ab", 2), 1);
+    assert_int_equal(text_distance("kitten", "sitting", 5), 3);
+    assert_int_equal(text_distance("kitten", "sitting", 2), 3);
+    assert_int_equal(text_distance("", "abc", 3), 3);
+    assert_true(text_similar("Worker_Threads", "workerthreads"));
+    assert_false(text_similar("Worker", "Workers"));
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)

@@ -1,5 +1,6 @@
 /* The table of options: that its rows are whole, and that each is found by its name. What
  * they do when a configuration is loaded is tested in test_config. */
+#include "config/kind.h"
 #include "config/option.h"
 
 #include <setjmp.h>
@@ -11,24 +12,25 @@
 
 #include <cmocka.h>
 
-static bool is_number(const struct option *o)
+static bool is_number(const struct option_row *o)
 {
-    return o->kind == KIND_INTEGER || o->kind == KIND_BYTES || o->kind == KIND_SECONDS;
+    return o->kind == OPTION_INTEGER || o->kind == OPTION_BYTES ||
+           o->kind == OPTION_SECONDS;
 }
 
 /* Bytes that an option of this kind takes in struct config. */
-static size_t room_of(const struct option *o)
+static size_t room_of(const struct option_row *o)
 {
     switch (o->kind) {
-    case KIND_BYTES:
-    case KIND_SECONDS:
+    case OPTION_BYTES:
+    case OPTION_SECONDS:
         return sizeof(int64_t);
-    case KIND_BOOLEAN:
+    case OPTION_BOOLEAN:
         return sizeof(bool);
-    case KIND_TEXT:
-    case KIND_PATH:
-    case KIND_LIST:
-    case KIND_TABLE:
+    case OPTION_TEXT:
+    case OPTION_PATH:
+    case OPTION_LIST:
+    case OPTION_TABLE:
         return sizeof(char *);
     default:
         return sizeof(int);
@@ -38,29 +40,29 @@ static size_t room_of(const struct option *o)
 static void every_row_is_whole(void **state)
 {
     (void)state;
-    assert_in_range(config_option_count, 1, CONFIG_OPTIONS_MAX);
-    for (size_t i = 0; i < config_option_count; i++) {
-        const struct option *o = &config_options[i];
+    assert_in_range(option_count, 1, OPTIONS_MAX);
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option_row *o = &option_rows[i];
         assert_true(o->name != NULL && o->name[0] != '\0');
         assert_true(o->fallback != NULL && o->fallback[0] != '\0');
         assert_true(o->help != NULL);
         assert_in_range(strlen(o->help), 1, 72);
         assert_true(o->offset + room_of(o) <= sizeof(struct config));
         assert_true(!is_number(o) || o->min <= o->max);
-        assert_int_equal(o->kind == KIND_CHOICE, o->choices != NULL);
+        assert_int_equal(o->kind == OPTION_CHOICE, o->choices != NULL);
         assert_true(o->check == NULL || o->expected != NULL); /* what to say otherwise */
     }
-    assert_non_null(config_options[0].section);
+    assert_non_null(option_rows[0].section);
 }
 
 /* All the names that a row answers to, those of others included. */
 static void no_two_rows_share_a_name_or_a_place(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < config_option_count; i++) {
-        const struct option *a = &config_options[i];
-        for (size_t k = 0; k < config_option_count; k++) {
-            const struct option *b = &config_options[k];
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option_row *a = &option_rows[i];
+        for (size_t k = 0; k < option_count; k++) {
+            const struct option_row *b = &option_rows[k];
             const char *const names[] = {b->older, b->also, b->early};
             for (size_t n = 0; n < 3; n++)
                 assert_true(names[n] == NULL || a == b || strcmp(a->name, names[n]) != 0);
@@ -76,11 +78,11 @@ static void no_two_rows_share_a_name_or_a_place(void **state)
 static void options_are_found_by_their_names(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < config_option_count; i++)
-        assert_ptr_equal(config_option_named(config_options[i].name), &config_options[i]);
+    for (size_t i = 0; i < option_count; i++)
+        assert_ptr_equal(option_named(option_rows[i].name), &option_rows[i]);
     static const char *const none[] = {"", "listen_", "Workerthreads", "NoSuchOption"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-        assert_null(config_option_named(none[i]));
+        assert_null(option_named(none[i]));
 }
 
 static void what_is_expected_is_said(void **state)
@@ -94,15 +96,14 @@ static void what_is_expected_is_said(void **state)
     };
     char text[256];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const struct option *o = config_option_named(rows[i][0]);
+        const struct option_row *o = option_named(rows[i][0]);
         assert_non_null(o);
-        const char *expected = config_option_expected(o, text, sizeof text);
+        const char *expected = kind_expected(o, text, sizeof text);
         if (strstr(expected, rows[i][1]) == NULL)
             fail_msg("%s: \"%s\" does not say \"%s\"", rows[i][0], expected, rows[i][1]);
     }
-    for (size_t i = 0; i < config_option_count; i++) {
-        const char *expected =
-            config_option_expected(&config_options[i], text, sizeof text);
+    for (size_t i = 0; i < option_count; i++) {
+        const char *expected = kind_expected(&option_rows[i], text, sizeof text);
         assert_true(expected != NULL && expected[0] != '\0');
         assert_true(strlen(expected) < sizeof text - 1); /* not cut */
     }

@@ -31,8 +31,8 @@ static void assert_bad(bool (*check)(const char *), const char *const *texts)
 static void filled(void **state)
 {
     (void)state;
-    GOOD(config_check_filled, "x", " ");
-    BAD(config_check_filled, "");
+    GOOD(text_filled, "x", " ");
+    BAD(text_filled, "");
 }
 
 static void listen_addresses(void **state)
@@ -42,50 +42,50 @@ static void listen_addresses(void **state)
     memset(path, 'x', sizeof path);
     memcpy(path, "/run/", 5);
     path[108] = '\0';
-    BAD(config_check_listen, path); /* sun_path takes 107 bytes */
+    BAD(text_listen, path); /* sun_path takes 107 bytes */
     path[107] = '\0';
-    GOOD(config_check_listen, path);
-    GOOD(config_check_listen, "/run/x.sock", "x.sock", "./dir/with:colon/x.sock",
+    GOOD(text_listen, path);
+    GOOD(text_listen, "/run/x.sock", "x.sock", "./dir/with:colon/x.sock",
          "127.0.0.1:9000", "localhost:1", "some-host.example:65535", ":9000", "*:9000",
          "[::1]:9000", "[::]:1", "fd:0", "fd:65535");
-    BAD(config_check_listen, "", "9000", "host:", "host:0", "host:65536", "host:http",
-        "host:-1", "host:+1", "host: 1", "::1:9000", "[::1]", "[::1]:", "[::1:9000",
-        "[]:9000", "[127.0.0.1]:9000", "ho st:9000", "fd:", "fd:-1", "fd:65536", "fd:x");
+    BAD(text_listen, "", "9000", "host:", "host:0", "host:65536", "host:http", "host:-1",
+        "host:+1", "host: 1", "::1:9000", "[::1]", "[::1]:", "[::1:9000", "[]:9000",
+        "[127.0.0.1]:9000", "ho st:9000", "fd:", "fd:-1", "fd:65536", "fd:x");
 }
 
 static void addresses_that_others_can_reach(void **state)
 {
     (void)state;
-    GOOD(config_check_listen_is_public, "*:9000", "192.0.2.1:9000", "[::]:9000",
+    GOOD(text_listen_is_public, "*:9000", "192.0.2.1:9000", "[::]:9000",
          "example.org:9000");
-    BAD(config_check_listen_is_public, "/run/x.sock", "x.sock", ":9000", "127.0.0.1:9000",
+    BAD(text_listen_is_public, "/run/x.sock", "x.sock", ":9000", "127.0.0.1:9000",
         "127.1.2.3:9000", "localhost:9000", "[::1]:9000", "fd:3", "./a:b/c");
 }
 
 static void http_statuses(void **state)
 {
     (void)state;
-    GOOD(config_check_status, "200 OK", "404 Not Found", "299 x", "500 \xc3\xa9");
-    BAD(config_check_status, "", "200", "200 ", "200  OK", "20 OK", "2000 OK", "600 No",
-        "099 No", "2x0 OK", " 200 OK", "200 O\nK", "200 OK\r", "200 \x7f", "200\tOK");
+    GOOD(text_status, "200 OK", "404 Not Found", "299 x", "500 \xc3\xa9");
+    BAD(text_status, "", "200", "200 ", "200  OK", "20 OK", "2000 OK", "600 No", "099 No",
+        "2x0 OK", " 200 OK", "200 O\nK", "200 OK\r", "200 \x7f", "200\tOK");
 }
 
 static void content_types(void **state)
 {
     (void)state;
-    GOOD(config_check_content_type, "text/html", "text/html; charset=utf-8",
+    GOOD(text_content_type, "text/html", "text/html; charset=utf-8",
          "application/vnd.api+json", "x/y");
-    BAD(config_check_content_type, "", "text", "text/", "/html", "text /html",
+    BAD(text_content_type, "", "text", "text/", "/html", "text /html",
         "text/html\r\nX: y", "text/\thtml");
 }
 
 static void header_lines(void **state)
 {
     (void)state;
-    GOOD(config_check_headers, "", "A: b", "A: b\r\n", "A: b\nC: d\r\n\r\n",
+    GOOD(text_headers, "", "A: b", "A: b\r\n", "A: b\nC: d\r\n\r\n",
          "A:", "X-Y_z!#$%&'*+.^`|~: \tv\xff");
-    BAD(config_check_headers, "A", ": b", "A : b", " A: b", "A: b\rC: d", "A: \x01",
-        "A: b\nC", "A\xe9: b", "A: \x7f");
+    BAD(text_headers, "A", ": b", "A : b", " A: b", "A: b\rC: d", "A: \x01", "A: b\nC",
+        "A\xe9: b", "A: \x7f");
 }
 
 static void header_lines_in_their_one_form(void **state)
@@ -101,7 +101,7 @@ static void header_lines_in_their_one_form(void **state)
         {"A\nB\nC\nD", "A\r\nB\r\nC\r\nD\r\n"}, /* the most that a text can grow */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char *normal = config_check_headers_normal(rows[i][0]);
+        char *normal = text_headers_normal(rows[i][0]);
         assert_non_null(normal);
         assert_string_equal(normal, rows[i][1]);
         free(normal);
@@ -111,9 +111,8 @@ static void header_lines_in_their_one_form(void **state)
 static void tokens(void **state)
 {
     (void)state;
-    GOOD(config_check_token, "XLuaSession", "__Host-id", "a.b", "1", "!#$%&'*+-.^_`|~");
-    BAD(config_check_token, "", "a b", "a;", "a=", "\"a\"", "a,b", "(a)", "a/b", "\xe9",
-        "a\n");
+    GOOD(text_token, "XLuaSession", "__Host-id", "a.b", "1", "!#$%&'*+-.^_`|~");
+    BAD(text_token, "", "a b", "a;", "a=", "\"a\"", "a,b", "(a)", "a/b", "\xe9", "a\n");
 }
 
 static void cookie_domains(void **state)
@@ -122,28 +121,26 @@ static void cookie_domains(void **state)
     char name[260];
     memset(name, 'a', sizeof name);
     name[253] = '\0';
-    GOOD(config_check_domain, "", "example.org", ".example.org", "localhost", "a-b.c1",
-         name);
+    GOOD(text_domain, "", "example.org", ".example.org", "localhost", "a-b.c1", name);
     name[253] = 'a';
     name[254] = '\0';
-    BAD(config_check_domain, name, ".", "..a", "a..b", "a.", "-a", "a b", "a_b", "a;b",
-        "a:80");
+    BAD(text_domain, name, ".", "..a", "a..b", "a.", "-a", "a b", "a_b", "a;b", "a:80");
 }
 
 static void users_and_groups(void **state)
 {
     (void)state;
-    GOOD(config_check_user, "", "root", "0", "12345");
-    GOOD(config_check_group, "", "root", "0", "12345");
-    BAD(config_check_user, "no such user", "-1", "1000000000");
-    BAD(config_check_group, "no such group", "-1", "1000000000");
+    GOOD(text_user, "", "root", "0", "12345");
+    GOOD(text_group, "", "root", "0", "12345");
+    BAD(text_user, "no such user", "-1", "1000000000");
+    BAD(text_group, "no such group", "-1", "1000000000");
 }
 
 static void extensions(void **state)
 {
     (void)state;
-    GOOD(config_check_extension, ".lua", ".l", ".tar.gz");
-    BAD(config_check_extension, "", ".", "lua", "./x", ".a/b");
+    GOOD(text_extension, ".lua", ".l", ".tar.gz");
+    BAD(text_extension, "", ".", "lua", "./x", ".a/b");
 }
 
 static void modes(void **state)
@@ -157,11 +154,11 @@ static void modes(void **state)
                                       "00660", "0x1b0", "660 ", "-660", "u=rw"};
     unsigned mode;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        assert_true(config_check_mode(rows[i].text, &mode));
+        assert_true(text_mode(rows[i].text, &mode));
         assert_int_equal(mode, rows[i].mode);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        if (config_check_mode(bad[i], &mode))
+        if (text_mode(bad[i], &mode))
             fail_msg("\"%s\" is taken", bad[i]);
 }
 
@@ -183,15 +180,15 @@ static void distances(void **state)
         {"abcd", "wxyz", 3, 4},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        assert_int_equal(config_check_distance(rows[i].a, rows[i].b, rows[i].most),
+        assert_int_equal(text_distance(rows[i].a, rows[i].b, rows[i].most),
                          rows[i].distance);
     char most[64], more[65];
     memset(most, 'a', sizeof most);
     memset(more, 'a', sizeof more);
     most[63] = more[64] = '\0';
-    assert_int_equal(config_check_distance(most, most, 2), 0);
-    assert_int_equal(config_check_distance(most, more, 2), 3); /* too long to be told */
-    assert_int_equal(config_check_distance(more, most, 2), 3);
+    assert_int_equal(text_distance(most, most, 2), 0);
+    assert_int_equal(text_distance(most, more, 2), 3); /* too long to be told */
+    assert_int_equal(text_distance(more, most, 2), 3);
 }
 
 static void names_alike(void **state)
@@ -204,9 +201,9 @@ static void names_alike(void **state)
     static const char *const unlike[][2] = {
         {"Worker", "Workers"}, {"a", ""}, {"a-b", "ab"}, {"ab", "ac"}};
     for (size_t i = 0; i < sizeof alike / sizeof *alike; i++)
-        assert_true(config_check_similar(alike[i][0], alike[i][1]));
+        assert_true(text_similar(alike[i][0], alike[i][1]));
     for (size_t i = 0; i < sizeof unlike / sizeof *unlike; i++)
-        assert_false(config_check_similar(unlike[i][0], unlike[i][1]));
+        assert_false(text_similar(unlike[i][0], unlike[i][1]));
 }
 
 int main(void)

@@ -1,0 +1,12 @@
+/* The option Config. For the files of this folder only. */
+#ifndef LUAFCGID2_CONFIG_APP_H
+#define LUAFCGID2_CONFIG_APP_H
+
+#include "config/loader.h"
+
+/* Encodes the table at `index` into the struct's `app` and complains of each value in it
+ * that scripts cannot get. Functions are left out, with a warning. false: it is no table,
+ * and nothing was said of that yet. */
+bool app_store(struct loader *l, const struct option_row *o, int index);
+
+#endif

@@ -1,0 +1,14 @@
+/* Loading a file into struct config. For config.c only. */
+#ifndef LUAFCGID2_CONFIG_LOAD_H
+#define LUAFCGID2_CONFIG_LOAD_H
+
+#include "config/fields.h"
+
+#include <stdio.h>
+
+/* Fills `config`, all zero before, from `file` (NULL: defaults only). Blocks as
+ * config_load says. false: there is a line for each mistake on `errors`, and the struct
+ * is filled in part. In both cases the caller frees what its fields point to. */
+bool load_into(struct config *config, const char *file, FILE *errors);
+
+#endif
