@@ -135,8 +135,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
 	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) $(UNIT_LDFLAGS_$*) -o $@ \
 	    $(filter %.c %.o,$^) $(ALL_LIBS) -lcmocka
 
-$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(BUILD)/pool.o $(BUILD)/pool/closer.o \
-                         $(BUILD)/lua/source.o $(filter $(BUILD)/base/%,$(OBJECTS))
+$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(BUILD)/pool.o $(BUILD)/lua/source.o \
+                         $(filter $(BUILD)/pool/% $(BUILD)/base/%,$(OBJECTS))
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
 	    $(ALL_LIBS) -lcmocka

@@ -1,0 +1,13 @@
+/* Why a checkout fails, as the pool itself says it. */
+#ifndef LUAFCGID2_POOL_FAILURE_H
+#define LUAFCGID2_POOL_FAILURE_H
+
+#include "lua/script.h"
+
+/* Fills an empty `error` with a copy of `message`, which may be NULL. */
+void failure_set(struct script_error *error, int status, const char *message);
+
+/* The same: status 500, out of memory. */
+void failure_no_memory(struct script_error *error);
+
+#endif

@@ -1,0 +1,250 @@
+/* The states in memory. Workers make them, and take and bring back idle ones; the sweeper
+ * discards stale ones; the closers give back what a closing state still counts in. The
+ * stock owns idle states. Its lock guards counts, idle lists and order, and is never held
+ * while a function of the script room runs. */
+#include "pool/stock.h"
+
+#include "lua/script.h"
+#include "pool/failure.h"
+
+#include <stdlib.h>
+
+bool stock_init(struct stock *s)
+{
+    if (!table_init(&s->table))
+        return false;
+    if (!lock_init(&s->lock)) {
+        table_destroy(&s->table);
+        return false;
+    }
+    ranks_init(&s->ranks);
+    s->kept = s->charged = 0;
+    atomic_init(&s->states, 0);
+    return true;
+}
+
+void stock_destroy(struct stock *s)
+{
+    lock_destroy(&s->lock);
+    table_destroy(&s->table);
+}
+
+/* -- Idle states -- */
+
+void stock_push_locked(struct stock *s, struct state *st)
+{
+    struct entry *e = st->entry;
+    list_insert_after(&e->idle, &st->link);
+    rank_order_locked(&s->ranks, e);
+    entry_wake_locked(e);
+}
+
+static struct state *take_locked(struct stock *s, struct entry *e, struct link *l)
+{
+    list_remove(l);
+    if (list_is_empty(&e->idle))
+        list_remove(&e->order);
+    else
+        rank_order_locked(&s->ranks, e);
+    return CONTAINER(struct state, link, l);
+}
+
+struct state *stock_pop_locked(struct stock *s, struct entry *e)
+{
+    return list_is_empty(&e->idle) ? NULL : take_locked(s, e, e->idle.next);
+}
+
+/* -- Leaving -- */
+
+static void give_place_locked(struct stock *s, struct entry *e, int id,
+                              enum stock_kind kind, struct entry **dead)
+{
+    entry_give_id_locked(e, id);
+    if (kind == STOCK_EXTRA) {
+        e->extra--;
+    } else {
+        e->kept--;
+        s->kept--;
+    }
+    entry_wake_locked(e);
+    table_settle_locked(&s->table, e, dead);
+}
+
+/* The state is on its way to the closers, and its place free. The entry has a state that
+ * is being closed, so it is not dropped. */
+static void leave_locked(struct stock *s, struct state *st, bool charged)
+{
+    struct entry *e = st->entry, *dead = NULL;
+    st->charged = charged;
+    e->closing++;
+    e->charged += charged;
+    s->charged += charged;
+    give_place_locked(s, e, st->id, st->kind, &dead);
+}
+
+/* The closers' work, in their threads. */
+static void close_state(struct closing *c)
+{
+    struct state *st = CONTAINER(struct state, closing, c);
+    struct stock *s = st->stock;
+    struct entry *e = st->entry, *dead = NULL;
+    script_close(st->script);
+    atomic_fetch_sub(&s->states, 1);
+    lock_acquire(&s->lock);
+    e->closing--;
+    e->charged -= st->charged;
+    s->charged -= st->charged;
+    if (e->waiters > 0)
+        pthread_cond_broadcast(&e->returned);
+    table_settle_locked(&s->table, e, &dead);
+    lock_release(&s->lock);
+    free(st);
+    table_bury(dead);
+}
+
+/* After leave_locked. */
+static void hand_to_closer(struct state *st)
+{
+    st->closing = (struct closing){.name = st->entry->key.path, .close = close_state};
+    closers_add(&st->closing);
+}
+
+void stock_discard(struct stock *s, struct state *st, bool charged)
+{
+    lock_acquire(&s->lock);
+    leave_locked(s, st, charged);
+    lock_release(&s->lock);
+    hand_to_closer(st);
+}
+
+/* Takes out an idle state; NULL when every state is busy. */
+static struct state *evict_locked(struct stock *s, const struct config *config)
+{
+    struct entry *e = rank_lowest_locked(&s->ranks);
+    if (e == NULL)
+        return NULL;
+    struct state *st = take_locked(s, e, e->idle.prev);
+    leave_locked(s, st, true);
+    rank_count_eviction_locked(&s->ranks, config->lua_total_states);
+    return st;
+}
+
+bool stock_evict(struct stock *s, const struct config *config)
+{
+    lock_acquire(&s->lock);
+    struct state *st = evict_locked(s, config);
+    lock_release(&s->lock);
+    if (st != NULL)
+        hand_to_closer(st);
+    return st != NULL;
+}
+
+static void close_idle_of(struct stock *s, struct entry *e)
+{
+    for (;;) {
+        lock_acquire(&s->lock);
+        struct state *st = stock_pop_locked(s, e);
+        lock_release(&s->lock);
+        if (st == NULL)
+            return;
+        stock_discard(s, st, false);
+    }
+}
+
+void stock_close_idle(struct stock *s)
+{
+    struct table_walk w = {.table = &s->table, .lock = &s->lock};
+    while (table_walk(&w) > 0)
+        for (size_t i = 0; i < w.n; i++)
+            close_idle_of(s, w.batch[i]);
+}
+
+/* Entries without states and versions go when the walk has passed them. */
+void stock_clear(struct stock *s)
+{
+    struct table_walk w = {.table = &s->table, .lock = &s->lock};
+    while (table_walk(&w) > 0) {
+        for (size_t i = 0; i < w.n; i++) {
+            struct entry *e = w.batch[i];
+            close_idle_of(s, e);
+            version_unref(e->version);
+            e->version = NULL;
+        }
+    }
+}
+
+/* -- Places -- */
+
+bool stock_claim_locked(struct stock *s, struct entry *e, const struct config *config,
+                        bool evict, struct stock_place *place)
+{
+    if (e->kept >= config->lua_max_states)
+        return false;
+    if (s->kept >= config->lua_total_states) {
+        if (evict)
+            place->victim = evict_locked(s, config);
+        if (place->victim == NULL)
+            return false;
+    }
+    place->first = e->kept == 0;
+    place->kind = STOCK_KEPT;
+    place->id = entry_take_id_locked(e);
+    e->kept++;
+    s->kept++;
+    return true;
+}
+
+void stock_claim_extra_locked(struct entry *e, struct stock_place *place)
+{
+    place->kind = STOCK_EXTRA;
+    place->id = entry_take_id_locked(e);
+    e->extra++;
+}
+
+static void give_place(struct stock *s, struct entry *e, const struct stock_place *place)
+{
+    struct entry *dead = NULL;
+    lock_acquire(&s->lock);
+    give_place_locked(s, e, place->id, place->kind, &dead);
+    lock_release(&s->lock);
+    table_bury(dead);
+}
+
+/* NULL with `error` filled. */
+static struct state *make(struct entry *e, const struct version *v, struct config *config,
+                          int id, struct script_error *error)
+{
+    struct state *st = calloc(1, sizeof *st);
+    if (st == NULL) {
+        failure_no_memory(error);
+        return NULL;
+    }
+    st->script = script_create(version_code(v), e->key.root, config, id, error);
+    if (st->script == NULL) {
+        free(st);
+        return NULL;
+    }
+    return st;
+}
+
+struct state *stock_create(struct stock *s, struct entry *e, const struct version *v,
+                           struct config *config, const struct stock_place *place,
+                           struct script_error *error)
+{
+    if (place->victim != NULL)
+        hand_to_closer(place->victim);
+    struct state *st = make(e, v, config, place->id, error);
+    if (st == NULL) {
+        give_place(s, e, place);
+        return NULL;
+    }
+    st->stock = s;
+    st->entry = e;
+    st->config = config;
+    st->id = place->id;
+    st->kind = place->kind;
+    list_init(&st->link);
+    script_set_owner(st->script, st);
+    atomic_fetch_add(&s->states, 1);
+    return st;
+}
