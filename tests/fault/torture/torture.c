@@ -125,6 +125,23 @@ static const struct kind kinds[] = {
      "function main() local p = io.popen('echo child') local s = p:read() p:close() "
      "return s end",
      "\r\n\r\nchild", "GET", "", "", false},
+    {"forgotten files",
+     "function main() for i = 1, 40 do local f = io.open('word.lua') f:read('a') end "
+     "io.input('word.lua') for line in io.lines('word.lua') do return 'read' end end",
+     "\r\n\r\nread", "GET", "", "", false},
+    {"forgotten child", "function main() return io.popen('echo child'):read() end",
+     "\r\n\r\nchild", "GET", "", "", false},
+    {"refused form", "function main() lf.parse(('a=1&'):rep(1001)) end", "</html>\n",
+     "GET", "", "", false},
+    {"late finalizer",
+     "function main() local meta = {__gc = true} local t = setmetatable({}, meta) "
+     "meta.__gc = function() late = true end t = nil collectgarbage() return late and "
+     "'late' end",
+     "\r\n\r\nlate", "GET", "", "", false},
+    {"coroutine nest",
+     "local function nest(n) return n == 0 and 'deep' or coroutine.wrap(nest)(n - 1) end "
+     "function main() return nest(20) end",
+     "\r\n\r\ndeep", "GET", "", "", false},
     {"thread data", "function main() return ThreadData()[Env.SCRIPT_FILENAME] end",
      "\r\n\r\n1", "GET", "", "", false},
     {"error", "function main() error({}) end", "</html>\n", "GET", "", "", false},
@@ -226,10 +243,18 @@ static void append(struct answer *a, const void *data, size_t len)
     a->len += len;
 }
 
+/* What a response ends with that is not whole. */
+static bool is_cut(const struct answer *in, size_t at)
+{
+    uint8_t record[RECORD_CUT_SIZE];
+    size_t size = record_put_cut(record, 1);
+    return in->len - at == size && memcmp(in->data + at, record, size) == 0;
+}
+
 /* Unpacks the records into `out`, a string. Whether the response was whole. */
 static bool unpack(const struct answer *in, struct answer *out)
 {
-    bool whole = false;
+    bool whole = false, cut = false;
     size_t i = 0;
     out->len = 0;
     while (i + 8 <= in->len) {
@@ -240,12 +265,15 @@ static bool unpack(const struct answer *in, struct answer *out)
         check(!whole, "bytes after the end of a response");
         if (in->data[i + 1] == RECORD_STDOUT)
             append(out, in->data + i + 8, len);
+        else if (is_cut(in, i))
+            cut = true;
         else
             check(in->data[i + 1] == RECORD_END_REQUEST, "a record of another kind");
         whole = in->data[i + 1] == RECORD_END_REQUEST;
         i += size;
     }
     check(!whole || i == in->len, "bytes after the end of a response");
+    check(whole || cut || in->len == 0, "a broken response that looks like a whole one");
     append(out, "", 1);
     return whole;
 }
@@ -506,6 +534,7 @@ int main(int argc, char **argv)
     char path[128];
     sigfillset(&all);
     sigdelset(&all, SIGINT);
+    sigdelset(&all, SIGTERM);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     signal(SIGPIPE, SIG_IGN);
     snprintf(directory, sizeof directory, "/tmp/torture.XXXXXX");
