@@ -131,6 +131,7 @@ def module_daemons(request, module_scratch):
         if name not in running or not running[name].running():
             options = {**getattr(request.module, "DAEMON", {}), **options}
             running[name] = start(node, module_scratch(), site, options)
+            running[name].idle_threads()
         node.daemons = getattr(node, "daemons", []) + [running[name]]
         return running[name]
     yield get

@@ -198,6 +198,7 @@ class Daemon:
         self.any_errors = False   # in the log
         self.declared = []        # patterns of errors that were expected
         self.mark = 0             # where in the log the current test began
+        self.idle = None          # its pid, and its threads before it served a script
         self.scripts = itertools.count(1)
         self.write_config()
 
@@ -282,6 +283,18 @@ class Daemon:
         """Whether a line of standard error warns of the configuration, as the test said."""
         return self.warns is not None and re.search(
             r"Z warning: %s: .*(%s)" % (re.escape(self.config_path), self.warns), line)
+
+    def threads(self):
+        # It accepts before all of its threads run.
+        wait_until(lambda: " started: " in read(self.log_path), "all threads to run")
+        return int(re.search(r"(?m)^Threads:\s*(\d+)$", read("/proc/%d/status" % self.pid)).group(1))
+
+    def idle_threads(self):
+        """How many there are while no second closer helps the first. Asked for before the
+        first script is served, as none has been there yet; later it remembers."""
+        if self.idle is None or self.idle[0] != self.pid:
+            self.idle = self.pid, self.threads()
+        return self.idle[1]
 
     def rss(self):
         """Resident memory, in bytes."""

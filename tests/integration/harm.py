@@ -33,9 +33,7 @@ def status_field(daemon, name):
 
 
 def threads(daemon):
-    # It accepts before all of its threads run.
-    wait_until(lambda: " started: " in read(daemon.log_path), "all threads to run")
-    return int(status_field(daemon, "Threads"))
+    return daemon.threads()
 
 
 def descriptors(daemon):
@@ -59,7 +57,7 @@ def process_state(daemon):
     """What belongs to the whole process, and is none of a script's business."""
     root = "/proc/%d/" % daemon.pid
     return {"directory": os.readlink(root + "cwd"), "umask": status_field(daemon, "Umask"),
-            "environment": read(root + "environ"), "threads": threads(daemon),
+            "environment": read(root + "environ"),
             "ignored signals": status_field(daemon, "SigIgn"),
             "user": status_field(daemon, "Uid"), "group": status_field(daemon, "Gid")}
 
@@ -69,6 +67,7 @@ def unharmed(daemon):
     """Whatever is done inside, another script's state lives on, and so do the process, its
     threads and descriptors; no child is left. For a daemon of one worker, which serves
     one request after the other by the same state."""
+    idle_threads = daemon.idle_threads()
     steady = daemon.script(STEADY)
     assert [daemon.get(steady).text for _ in range(2)] == ["1", "2"]
     state, open_files, pid = process_state(daemon), descriptors(daemon), daemon.pid
@@ -78,6 +77,7 @@ def unharmed(daemon):
         assert (response.status, response.text) == (200, expected), response
     assert daemon.running() and daemon.pid == pid
     wait_until(lambda: process_state(daemon) == state, "the process to be as it was: %s" % state)
+    wait_until(lambda: threads(daemon) == idle_threads, "there to be %d threads" % idle_threads)
     wait_until(lambda: not children(daemon), "the script's children to end")
     wait_until(lambda: descriptors(daemon) == open_files,
                "descriptors to be closed: %s" % descriptors(daemon))

@@ -230,9 +230,8 @@ def test_tcp_port_can_be_taken_again_at_once(daemon):
         held.close()
 
 
-@pytest.mark.parametrize("address", ["no.such.host.invalid:9000", "192.0.2.1:9000"])
-def test_address_that_is_not_ours_is_refused(scratch, site, address):
-    refused(scratch, site, address)
+def test_host_that_has_no_address_is_refused(scratch, site):
+    refused(scratch, site, "no.such.host.invalid:9000")
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:%d", "[2001:db8::1]:%d"])
