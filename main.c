@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/reserve.h"
 #include "config.h"
+#include "daemon/background.h"
 #include "daemon/heartbeat.h"
 #include "daemon/loading.h"
 #include "daemon/notify.h"
@@ -475,7 +476,7 @@ int main(int argc, char **argv)
     int listener = take_resources(config);
     close_standard_input();
     drop_privileges(config);
-    if (config->daemonize && daemon(1, 0) < 0)
+    if (config->daemonize && !background_enter())
         die(strerror(errno));
     if (!pidfile_write()) {
         log_error("PidFile: %s: %s", config->pid_file, strerror(errno));
@@ -483,6 +484,7 @@ int main(int argc, char **argv)
         pidfile_remove();
         die("the PidFile cannot be written");
     }
+    background_detach();
     if (!log_start())
         log_warning("the log has no thread of its own: %s", strerror(errno));
     notify_start();

@@ -24,10 +24,21 @@ static void miss(struct crew *c, int error)
         log_error("cannot start a %s: %s", c->name, strerror(error));
 }
 
+/* For who looks at the threads with top -H or a debugger. */
+static void set_name(const struct crew *c)
+{
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), c->name);
+#else
+    (void)c;
+#endif
+}
+
 static void *run(void *arg)
 {
     struct member *m = arg;
     struct crew *c = m->crew;
+    set_name(c);
     errno = 0;
     bool began = c->work(m->id);
     int error = errno;

@@ -541,7 +541,7 @@ def test_daemonize_goes_to_the_background(scratch, site, name):
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=d.environment(), check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    pid = int(wait_until(lambda: read(pid_file).strip(), "the pid file"))
+    pid = int(read(pid_file))
     try:
         wait_until(d.accepts_new, "the daemon to accept connections")
         assert d.main("return 'from the background'").text == "from the background"
@@ -551,6 +551,26 @@ def test_daemonize_goes_to_the_background(scratch, site, name):
     wait_until(lambda: not os.path.exists("/proc/%d" % pid), "its end")
     assert not os.path.exists(d.address) and not read(pid_file)
     assert not [line for line in d.lines() if line.level == "error"]
+
+
+def test_daemonize_leaves_the_pid_of_the_daemon_before_the_starter_ends(scratch, site):
+    """Slow disks and busy machines: the process in the background comes late to PidFile."""
+    directory = scratch()
+    pid_file = os.path.join(directory, "pid")
+    d = servers.Daemon(directory, site, PidFile=pid_file, Daemonize=True)
+    slow = os.path.join(directory, "slow.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", slow, "-xc", "-"], check=True, text=True,
+                   input="#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n"
+                         "ssize_t pwrite64(int f, const void *b, size_t n, off64_t at) "
+                         "{ usleep(300000); return syscall(SYS_pwrite64, f, b, n, at); }")
+    with subprocess.Popen([BINARY, "-c", d.config_path], cwd=directory,
+                          stdin=subprocess.DEVNULL,
+                          env=dict(d.environment(), LD_PRELOAD=slow)) as starter:
+        assert starter.wait(servers.PATIENCE) == 0
+        pid = int(read(pid_file))
+    assert pid != starter.pid
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not os.path.exists("/proc/%d" % pid), "its end")
 
 
 def test_daemonize_reports_a_bad_start_in_the_foreground(scratch):

@@ -1,0 +1,59 @@
+/* Going to the background. Not by daemon(3): there the user's process ends at the fork,
+ * when PidFile still holds its own process id, and whoever reads the file then signals
+ * nobody, or a stranger. Here it waits at a pipe. The main thread alone comes here. */
+#include "daemon/background.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int starter = -1; /* our end of the pipe to the user's process */
+
+/* The user's process. Nothing comes when the other one has ended. */
+static _Noreturn void wait_for_start(int fd)
+{
+    char byte;
+    ssize_t n;
+    while ((n = read(fd, &byte, 1)) < 0 && errno == EINTR)
+        ;
+    _exit(n == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+bool background_enter(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return false;
+    pid_t pid = fork();
+    if (pid < 0) {
+        int error = errno;
+        close(ends[0]);
+        close(ends[1]);
+        errno = error;
+        return false;
+    }
+    if (pid > 0) {
+        close(ends[1]);
+        wait_for_start(ends[0]);
+    }
+    close(ends[0]);
+    setsid();
+    starter = ends[1];
+    return true;
+}
+
+void background_detach(void)
+{
+    if (starter < 0)
+        return;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+        dup2(null, fd);
+    if (null > STDERR_FILENO)
+        close(null);
+    while (write(starter, "", 1) < 0 && errno == EINTR)
+        ;
+    close(starter);
+    starter = -1;
+}
