@@ -1,11 +1,11 @@
 #!/bin/sh
-# What the Makefile's install-daemon, update and uninstall do to the running system, and
-# only when DESTDIR is empty:
+# What the Makefile's install-daemon, update and uninstall do to the running system. They
+# call it only when DESTDIR is empty.
 #
-#   service.sh installed USER GROUP   makes the directories, tells systemd of new units, and
-#                                     the administrator what to do now
+#   service.sh installed USER GROUP   makes the directories, tells systemd about new
+#                                     units, and says what to do now
 #   service.sh updated                restarts the service if it runs
-#   service.sh leaving                stops it and takes it out of the boot sequence
+#   service.sh leaving                stops the service and disables it
 #   service.sh left                   tells systemd that the units are gone
 
 set -eu
@@ -17,7 +17,7 @@ under_systemd() {
 script=/etc/init.d/luafcgid2
 [ -x "$script" ] || script=/usr/local/etc/rc.d/luafcgid2
 
-# rc.subr's commands want a prefix where luafcgid2_enable is not set.
+# The commands of rc.subr need a prefix if luafcgid2_enable is not set.
 case $script in
 */rc.d/*) one=one ;;
 *) one= ;;
@@ -63,7 +63,7 @@ leaving() {
     elif runs_by_script; then
         "$script" "${one}stop"
     fi
-    # Works without a running systemd too: it only removes links.
+    # This only removes links, so it also works when systemd is not running.
     if command -v systemctl >/dev/null; then
         systemctl --quiet disable luafcgid2.service luafcgid2.socket 2>/dev/null || true
     fi

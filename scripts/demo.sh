@@ -4,10 +4,10 @@
 #     sh scripts/demo.sh [-p PORT]            until Ctrl-C, on http://127.0.0.1:8080/
 #     sh scripts/demo.sh --check [-p PORT]    fetches every page once, exits 0 or 1
 #
-# Installs what is missing with apt-get. nginx and the daemon run as the invoking user (for
-# root: as an account without privileges, if there is one that can read the files), with
-# configurations, socket and logs in a temporary directory that is removed at the end. An
-# nginx that this system serves with is left alone.
+# Installs what is missing with apt-get. nginx and the daemon run as the user who calls this
+# script. If that is root, they run as an account without privileges that can read the
+# files, if there is one. Configurations, socket and logs are in a temporary directory,
+# which is removed at the end. An nginx that already runs on this system is not changed.
 set -eu
 
 usage() {
@@ -53,10 +53,9 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # where nginx is, also for ordinary u
 
 # -- Whose processes ------------------------------------------------------------------
 
-# Root is not needed for any of this. When root calls, the owner of the files takes its
-# place, or else www-data.
+# Nothing here needs root. If root calls, the owner of the files or else www-data is used.
 account=
-run_as() { # ACCOUNT COMMAND...: becomes the command, so only for subshells; "" is whoever calls
+run_as() { # ACCOUNT COMMAND...: execs the command, so use a subshell; "" is the caller
     who=$1
     shift
     if [ -n "$who" ]; then
@@ -84,7 +83,7 @@ choose_account() {
 
 install_missing() {
     set --
-    # Where there is no apt-get, make will tell what it lacks.
+    # If there is no apt-get, make says what is missing.
     if command -v apt-get >/dev/null && ! { make -q && ./luafcgid2 -v; } >/dev/null 2>&1; then
         set -- build-essential pkg-config libfcgi-dev liblua5.3-dev
     fi
@@ -100,7 +99,7 @@ build() {
     if [ "$(id -u)" -eq 0 ]; then
         owner=$(stat -c %U .)
     fi
-    # For sudo in one's own checkout: what is built should be one's own as well.
+    # With sudo in a user's own checkout, the built files should belong to that user, too.
     if [ -n "$owner" ] && [ "$owner" != root ] && id "$owner" >/dev/null 2>&1; then
         (run_as "$owner" make -s)
     else
@@ -128,7 +127,7 @@ Config = {
 EOF
 }
 
-# Every directory that this nginx would otherwise expect below /var.
+# The directories that this nginx would otherwise expect below /var.
 nginx_temp_paths() {
     echo "    client_body_temp_path \"$dir/client_body\";"
     built=$(nginx -V 2>&1)
@@ -142,7 +141,7 @@ nginx_temp_paths() {
 
 nginx_config() {
     if [ "$(id -u)" -eq 0 ] && [ -z "$account" ]; then
-        echo 'user root;' # or the workers would be somebody who cannot read the site
+        echo 'user root;' # the default user of the workers could not read the site
     fi
     cat <<EOF
 daemon off;
@@ -206,7 +205,7 @@ nginx=
 
 # shellcheck disable=SC2317 # called by the trap
 stop() {
-    trap 'kill -KILL $daemon $nginx 2>/dev/null' INT TERM HUP # asked twice: at once
+    trap 'kill -KILL $daemon $nginx 2>/dev/null' INT TERM HUP # a second Ctrl-C kills them
     for pid in $nginx $daemon; do
         kill -TERM "$pid" 2>/dev/null || :
     done
@@ -222,7 +221,7 @@ stop() {
 
 fetch() { curl --noproxy '*' -sS -m 20 "$@"; }
 
-port_is_free() { # only a refused connection (curl's status 7) says so
+port_is_free() { # only if the connection is refused, which is curl's status 7
     status=0
     fetch -m 2 -o /dev/null "http://127.0.0.1:$1/" 2>/dev/null || status=$?
     [ "$status" -eq 7 ]
@@ -253,7 +252,7 @@ prepare() {
     fi
 }
 
-stopped= # whichever has stopped by itself
+stopped= # the name of the one that has stopped by itself
 both_run() {
     stopped=
     kill -0 "$nginx" 2>/dev/null || stopped=nginx
@@ -278,7 +277,7 @@ start() {
     exec 3>&-
 }
 
-# nginx writes its pid file once it has the port, so an answer after that is ours.
+# nginx writes its pid file when it has the port, so an answer after that is from ours.
 wait_until_it_answers() {
     deadline=$(($(date +%s) + 30))
     until [ -s "$dir/nginx.pid" ] && [ -S "$dir/luafcgid2.sock" ] &&
@@ -300,8 +299,8 @@ wait_until_it_answers() {
 good=0
 bad=0
 
-# NAME STATUS TEXT [CURL ARGUMENT...]: one request. STATUS must come back and TEXT be in
-# headers or body, and an HTML page must be whole, if it is one of ours.
+# NAME STATUS TEXT [CURL ARGUMENT...]: makes one request. The answer must have STATUS, and
+# TEXT in headers or body; a page with status 200 must also be whole.
 page() {
     name=$1 want=$2 text=$3
     shift 3
@@ -373,7 +372,7 @@ check_cookies() {
     page 'cookies.lua, no longer there' 200 'There is no note yet' -b "$jar" "${base}cookies.lua"
 }
 
-# The secret of the form that page() got last.
+# Prints the secret of the form that page() got last.
 token() { sed -n 's/.*name="token" value="\([0-9a-f]*\)".*/\1/p' "$dir/answer"; }
 
 check_login() {
@@ -410,7 +409,7 @@ run_check() {
     fi
 }
 
-# -- All of it ------------------------------------------------------------------------
+# -- The program ----------------------------------------------------------------------
 
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -435,7 +434,7 @@ say ''
 say "    The sample site is at  $base"
 say "    Its scripts are in     $top/scripts/examples"
 say ''
-say 'nginx and the daemon are its own; services of this system are left as they are.'
+say 'It has its own nginx and daemon; the services of this system are not changed.'
 if [ -n "${SSH_CONNECTION:-}" ]; then
     say "From another computer:  ssh -L $port:127.0.0.1:$port $(id -un)@$(uname -n)"
     say "and then open that address there."

@@ -1,13 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that are missing; does nothing when none is.
+# Installs Debian packages that are missing. Does nothing if none is missing.
 #
 #     sh scripts/install-packages.sh [-s SERVICE]... PACKAGE...
 #
-# -s SERVICE  a service that one of the packages brings and that is not wanted: if
-#             installing is what puts it on this system, it is neither started nor
-#             enabled. One that was there before is left as it is.
+# -s SERVICE  do not start or enable this service when the installation of the packages
+#             adds it to the system. A service that was there before does not change.
 #
-# Needs root, or sudo. Exit status: 0 when all are installed, 1 when not, 2 for wrong usage.
+# Needs root, or sudo. Exit status: 0 if all are installed, 1 if not, 2 for wrong usage.
 set -eu
 
 say() { printf '%s\n' "$*"; }
@@ -60,8 +59,9 @@ is_there() { # SERVICE
     fi
 }
 
-# A unit that does not exist yet is masked while its package is installed, for otherwise
-# the package starts it; --runtime forgets the mask at the next boot if we cannot lift it.
+# A package starts its service when it is installed, so a unit that does not exist yet is
+# masked during the installation. With --runtime the mask ends at the next boot, even if
+# this script cannot remove it.
 masked=
 hold_services() {
     for service in $services; do
@@ -74,7 +74,7 @@ hold_services() {
     done
 }
 
-# Lifts the masks. What the package has enabled for the next boot is disabled again.
+# Removes the masks, and disables the services that the packages have enabled.
 release_services() {
     for service in $masked; do
         if [ -d /run/systemd/system ]; then
@@ -85,7 +85,7 @@ release_services() {
             as_root update-rc.d "$service" disable >/dev/null || :
             say "The service $service is not started. To have it: update-rc.d $service enable"
         elif is_there "$service"; then
-            # A unit alone, in a system that systemd has not booted.
+            # There is only a unit, and the system was not booted by systemd.
             as_root systemctl disable --quiet "$service.service" >/dev/null 2>&1 || :
             say "The service $service is not started. To have it: systemctl enable $service"
         fi
@@ -93,8 +93,8 @@ release_services() {
     masked=
 }
 
-# Without systemd, invoke-rc.d starts nothing that does not belong to the runlevel, and
-# takes the runlevel from the environment.
+# Without systemd, invoke-rc.d starts only the services of the runlevel, which it reads
+# from the environment.
 apt() {
     as_root env DEBIAN_FRONTEND=noninteractive ${masked:+RUNLEVEL=1} \
         apt-get -q -o DPkg::Lock::Timeout=300 "$@"

@@ -7,11 +7,11 @@
 #
 #     SANITIZE=thread|address   tests that build instead; see the Makefile
 #     LUAFCGID2_SOAK=200000     requests of the soak test (20000)
-#     LUAFCGID2_PATIENT=1       no hurry: waits that last 30 s are tested with 30 s
+#     LUAFCGID2_PATIENT=1       tests waits of 30 s in full, not with shorter times
 #     TEST_SECONDS=600          how long pytest may take
 #
-# Installs what is missing by apt-get: up to 316 MB, most of which is Chromium, for the
-# tests of sessions. The exit status is 0 only when tests of both kinds ran and none failed.
+# Installs what is missing with apt-get: up to 316 MB, most of which is Chromium, for the
+# tests of sessions. The exit status is 0 only if tests of both kinds ran and none failed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -26,7 +26,7 @@ export LUAFCGID2
 output=$(mktemp -d)
 trap 'rm -rf "$output"' EXIT
 
-# Runs a command, shows what it says and keeps that in a file; the status is the command's.
+# Runs a command, shows its output and keeps it in a file. Returns the command's status.
 logged() {
     file=$output/$1
     shift
@@ -43,7 +43,7 @@ failures=0
 make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} all hasty || exit 1
 logged unit make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} check-unit || failures=1
 
-# Everything, unless an argument names some of it.
+# Runs all tests, unless an argument names some of them.
 case " $* " in
 *" tests/"*) ;;
 *)
@@ -64,7 +64,7 @@ echo
 echo "unit tests: $unit_passed passed, $unit_failed failed"
 echo "pytest: $passed passed, $failed failed"
 if [ "$unit_passed" -eq 0 ] || [ "$passed" -eq 0 ]; then
-    echo "Some kind of tests did not run at all." >&2
+    echo "One kind of tests did not run at all." >&2
     failures=1
 fi
 exit "$failures"

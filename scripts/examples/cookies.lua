@@ -1,5 +1,5 @@
 -- A note that the browser keeps. A POST changes it and sends the browser back
--- to this page (303), so that reloading never sends the form twice.
+-- to this page (303), so that a reload does not send the form again.
 
 local page = require "lib.page"
 
@@ -8,7 +8,7 @@ local function change(form)
     if form.action == "delete" then
         Header("Set-Cookie", "note=" .. attributes .. 0)
     else
-        -- urlencode leaves nothing that could end the cookie or the header
+        -- lf.urlencode leaves no character that could end the cookie or the header
         local value = lf.urlencode(page.field(form, "note"):sub(1, 200))
         Header("Set-Cookie", "note=" .. value .. attributes .. 7 * 24 * 3600)
     end
@@ -32,8 +32,8 @@ local function show()
          "Delete the cookie</button></p>\n</form>\n")
     Send(page.table("Cookies: what your browser sent", Cookies))
     Send([[
-<p>A cookie belongs to the visitor, who can read and change it. Keep what must
-not be changed in a session, as the <a href="login.lua">login</a> does.</p>
+<p>The visitor can read and change a cookie. Keep what the visitor must not
+change in a session, as the <a href="login.lua">login</a> does.</p>
 ]])
     Send(page.bottom())
 end

@@ -1,6 +1,6 @@
--- The file runs once when a Lua state is made; main() runs for each request.
--- So `count` lives as long as this state. But a busy script has several states,
--- each with a count of its own.
+-- The file runs once, when a Lua state is made; main() runs for each request.
+-- So `count` lasts as long as this state. But a busy script has several states,
+-- each with its own count.
 
 local page = require "lib.page"
 
@@ -8,7 +8,7 @@ local count = 0
 local born = os.date("%H:%M:%S")
 
 -- One of the four small frames. They are requested at the same moment, and each
--- is held for a little while, so that several states have to serve them.
+-- takes a little while, so that several states must serve them.
 local function cell()
     os.execute("sleep 0.3")
     Send(page.head("One of four"), '<body class="cell">\n',
@@ -51,9 +51,9 @@ stops.</li>
 <li><code>Env</code>, <code>Cookies</code> and <code>con</code> belong to one
 request.</li>
 </ul>
-<p class="note">Good for what can be made again: parsed templates, database
-connections, caches. For what must be the same for every request use a session,
-a file or a database.</p>
+<p class="note">Use globals for what can be made again: parsed templates, database
+connections, caches. Use a session, a file or a database for what must be the
+same for every request.</p>
 ]])
     Send(page.bottom())
 end

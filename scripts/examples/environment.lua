@@ -1,5 +1,5 @@
--- Everything a script can read, as tables. All of it goes through page.escape:
--- a browser may send any bytes in its headers.
+-- Everything that a script can read, as tables. All of it goes through
+-- page.escape, because a browser may send any bytes in its headers.
 
 local page = require "lib.page"
 
@@ -18,8 +18,8 @@ end
 function main()
     Send(page.top("Environment"))
     Send([[
-<p>The web server describes each request in <code>Env</code>. What is written
-to it is gone with the request.</p>
+<p>The web server describes each request in <code>Env</code>. A script may change
+it; the next request does not see the change.</p>
 ]])
     Send(page.table("Env: the request", all(Env)))
 
@@ -40,7 +40,7 @@ to it is gone with the request.</p>
     Send([[
 <h2>The configuration</h2>
 <p>The table <code>Config</code> in the daemon's configuration is for scripts.
-The part of it that is named like the server is <code>LocalConfig</code>.</p>
+<code>LocalConfig</code> is the part that has the name of the server.</p>
 ]])
     Send(page.table("Config", all(Config)))
     Send(page.table("LocalConfig", all(LocalConfig)))

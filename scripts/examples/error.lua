@@ -1,4 +1,4 @@
--- Fails when asked to. The state survives: it counts its own failures.
+-- Fails on request. The state goes on after an error: it counts its failures.
 
 local page = require "lib.page"
 
@@ -27,14 +27,14 @@ function main()
 <ul>
 <li><a href="error.lua?fail=at+once">Fail at once</a>: the visitor gets an
 error page with status 500.</li>
-<li><a href="error.lua?fail=late">Fail after a flush</a>: the status is already
-out, so the page just stops.</li>
-<li><a href="no-such-page.lua">Ask for a page that does not exist</a>: status
+<li><a href="error.lua?fail=late">Fail after a flush</a>: the status was already
+sent, so the page just stops.</li>
+<li><a href="no-such-page.lua">Request a page that does not exist</a>: status
 404.</li>
 </ul>
-<p>Of an error the log gets file, line, message and traceback. The visitor sees
-them only with <code>ShowErrors = true</code>, which this demo sets; leave it
-off on a public server.</p>
+<p>The log gets file, line, message and traceback of an error. The visitor sees
+them only with <code>ShowErrors = true</code>. This demo sets it; leave it false
+on a public server.</p>
 ]])
     Send("<p>This state has failed ", failures,
          failures == 1 and " time" or " times", " and still works.</p>\n")

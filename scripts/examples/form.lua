@@ -1,6 +1,6 @@
 -- A form, sent by GET or by POST. GET puts the fields into the address
--- (Env.QUERY_STRING), POST into the request's body (Receive). Both are written
--- the same way, and lf.parse reads both.
+-- (Env.QUERY_STRING), POST into the request's body (Receive). Both have the same
+-- syntax, and lf.parse reads both.
 
 local page = require "lib.page"
 

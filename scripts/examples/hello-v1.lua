@@ -1,5 +1,5 @@
--- The v1 style: main() is given the request's environment and the connection,
--- and answers through the connection's methods.
+-- The v1 style: main() gets the request's environment and the connection as
+-- arguments, and answers with the connection's methods.
 
 local lf = require "luafcgid"
 local page = require "lib.page"

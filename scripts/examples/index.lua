@@ -7,8 +7,8 @@ function main()
     Send(page.top("It works"))
     Send([[
 <p class="lead">These pages are Lua scripts, run by luafcgid2 behind nginx.</p>
-<p>Each one shows one thing and is short enough to be read whole: look at the
-page, then at its source. Edit a script, reload, and the change is there.</p>
+<p>Each one shows one thing and is short. Look at the page, then at its source.
+Edit a script and reload the page, and you see the change.</p>
 <ul class="cards">
 ]])
     for _, p in ipairs(pages) do
@@ -20,8 +20,8 @@ page, then at its source. Edit a script, reload, and the change is there.</p>
     Send([[
 </ul>
 <p>There is also a <a href="no-such-page.lua">page that does not exist</a>.
-What the scripts use is described in the manual page
-<code>luafcgid2-lua(3)</code>.</p>
+The manual page <code>luafcgid2-lua(3)</code> describes the functions that the
+scripts use.</p>
 ]])
     Send(page.bottom())
 end

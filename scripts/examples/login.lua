@@ -1,17 +1,17 @@
--- Log in and out. What the visitor's browser keeps is only a random key in a
--- cookie; who is logged in is kept by the daemon, in the session of that key.
+-- Log in and out. The visitor's browser keeps only a random key, in a cookie. The
+-- daemon knows who is logged in, from the session of that key.
 --
 --  * A successful login gives the session a new key (Session.Regenerate), so a
---    key that somebody planted before is worth nothing.
---  * Every form carries a secret of its session. Another site cannot know it,
---    and so cannot log anybody in or out.
+--    key that somebody else put into the browser before is of no use.
+--  * Every form contains a secret of its session. Another site does not know it,
+--    so it cannot log anybody in or out.
 --  * A wrong name and a wrong password get the same answer.
---  * Logging out deletes the session at the server. No page of this is cached.
+--  * A logout deletes the session in the daemon. None of these pages is cached.
 
 local page = require "lib.page"
 
--- For this demo only. A real site keeps slow, salted hashes, in a file that the
--- web server cannot serve, and counts failed attempts per account.
+-- For this demo only. A real site stores slow, salted hashes, in a file that the
+-- web server does not serve, and counts failed logins of each account.
 local users = { ada = "engine", grace = "compiler" }
 
 local function random_token()
@@ -22,7 +22,7 @@ local function random_token()
     return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
 end
 
--- Takes equally long wherever the first difference is.
+-- Compares two strings. The time it takes does not tell where they differ.
 local function same(a, b)
     if #a ~= #b then
         return false
@@ -88,7 +88,7 @@ local function log_in(form)
         show_login("Name or password is wrong.")
         return
     end
-    if not Session.Regenerate() then -- ended by another request just now
+    if not Session.Regenerate() then -- another request has just ended the session
         show_login("Please try again.")
         return
     end

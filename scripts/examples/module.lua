@@ -8,8 +8,9 @@ function main()
     Send(page.top("Module"))
     local text = greeting.text(os.date("*t").hour)
     Send('<p class="big">', page.escape(text), "</p>\n", [[
-<p>That line comes from a module. Change it, wait a second, reload: every script
-that uses the module has the new one, and no request fails meanwhile.</p>
+<p>That line comes from a module. Change the module, wait a second, and reload
+the page: every script that uses the module has the new one, and no request
+fails.</p>
 ]])
     Send("<p>The module is <code>", page.escape(Dir()),
          "/lib/greeting.lua</code>:</p>\n")
@@ -20,9 +21,9 @@ that uses the module has the new one, and no request fails meanwhile.</p>
     file:close()
 
     Send([[
-<p>The file was opened as <code>lib/greeting.lua</code>: a script's own
-directory is its working directory. The web server should refuse to serve that
-folder, as this one does.</p>
+<p>The file was opened as <code>lib/greeting.lua</code>, because the working
+directory of a script is the directory that it lies in. A web server should not
+serve the folder <code>lib</code>; this one does not.</p>
 ]])
     Send(page.bottom())
 end

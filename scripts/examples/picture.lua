@@ -1,4 +1,4 @@
--- The same script answers with a page or, for ?svg, with the picture in it.
+-- Answers with a page or, for ?svg, with the picture that the page shows.
 
 local page = require "lib.page"
 
@@ -44,7 +44,7 @@ function main()
     end
     local words = ("%02d:%02d:%02d"):format(now.hour, now.min, now.sec)
     Send(page.top("Picture"), [[
-<p>The server's clock, drawn by the same script, which says with
+<p>This is the server's clock. The same script draws it, and says with
 <code>RespContentType</code> that it is an SVG picture:</p>
 ]])
     Send('<img class="picture" width="220" height="220" src="picture.lua?svg" ',

@@ -1,5 +1,5 @@
--- Shows the source of the pages, and of nothing else: the name that came from
--- outside is looked up in a list and never becomes part of a path.
+-- Shows the source of the pages, and of no other file: the name in the request is
+-- looked up in a list, and only names of the list are opened.
 
 local page = require "lib.page"
 local highlight = require "lib.highlight"

@@ -1,9 +1,9 @@
--- Flush() sends what there is so far; the rest follows on the same connection.
+-- Flush() sends what the script has made so far. The rest follows later.
 
 local page = require "lib.page"
 
 function main()
-    Header("X-Accel-Buffering", "no") -- or nginx would collect the pieces
+    Header("X-Accel-Buffering", "no") -- otherwise nginx collects the pieces
     Header("Cache-Control", "no-store")
     Send(page.top("Streaming"))
     Send("<p>Each line is sent as soon as it is known.</p>\n<ol reversed>\n")
@@ -17,11 +17,11 @@ function main()
     Send([[
 </ol>
 <p class="big">Done.</p>
-<p>The first flush sends the headers. From then on it is too late to change
-them, and the response has no <code>Content-Length</code>. A page that is never
-flushed has an exact one.</p>
-<p>While it waits, this request keeps one worker thread. For pages that wait
-long, raise <code>WorkerThreads</code> in the configuration.</p>
+<p>The first flush sends the headers, so they can no longer change, and the
+response has no <code>Content-Length</code>. A page that is never flushed has an
+exact one.</p>
+<p>While this page waits, it keeps one worker thread busy. If you have pages that
+wait long, raise <code>WorkerThreads</code> in the configuration.</p>
 <p><a href="streaming.lua">Again</a></p>
 ]])
     Send(page.bottom())

@@ -48,7 +48,7 @@ def test_what_differs_from_luafcgid_is_a_table_on_the_page(render):
                           stderr=subprocess.PIPE)
     text = re.sub(r".\x08|\x1b\[[0-9;]*m", "", done.stdout.decode())
     chapter = text[text.index("COMING FROM LUAFCGID"):]
-    for said in ("It was so", "AllowedExtensions =", "MaxPostSize", '"*:9000"', "ShowErrors",
+    for said in ("Before", "AllowedExtensions =", "MaxPostSize", '"*:9000"', "ShowErrors",
                  "package.path", "SessionCookieDomain", "Env.LUAFCGID_VERSION", "os.setlocale"):
         assert said in chapter, chapter
 

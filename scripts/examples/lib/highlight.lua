@@ -8,7 +8,7 @@ for word in ([[and break do else elseif end false for function goto if in local
     keywords[word] = true
 end
 
--- Tried in this order at every place; what fits none of them stays plain.
+-- The patterns are tried in this order at each place of the text.
 local kinds = {
     { "comment", "^%-%-%[(=*)%[.-%]%1%]" },
     { "comment", "^%-%-[^\n]*" },
@@ -21,7 +21,7 @@ local kinds = {
     { "plain", "^." },
 }
 
--- The place of the quote that ends the string which begins at `from`.
+-- Returns where the string that begins at `from` ends.
 local function closing_quote(text, from)
     local quote, at = text:sub(from, from), from + 1
     while at <= #text do

@@ -1,5 +1,5 @@
--- What the pages have in common. Every function here returns a string, so that
--- scripts of all three styles can use it.
+-- Functions that all pages use. Each returns a string, so that scripts of all
+-- three styles can use it.
 
 local pages = require "lib.pages"
 
@@ -10,8 +10,8 @@ local entities = {
     ["'"] = "&#39;",
 }
 
--- Makes any value safe between tags and inside quoted attributes. Whatever did
--- not come from the script itself goes through here, without exception.
+-- Makes any value safe between tags and inside quoted attributes. Everything that
+-- does not come from the script itself must go through this function.
 function page.escape(value)
     local s = tostring(value)
     if not utf8.len(s) then
@@ -21,9 +21,9 @@ function page.escape(value)
     return (s:gsub("[&<>\"']", entities))
 end
 
--- One field of a parsed form, always as a string: a field that is missing is
--- "", and of a field that came several times (lf.parse makes a list of it) the
--- first one counts.
+-- Returns one field of a parsed form, always as a string. It is "" if the field
+-- is missing, and the first value if the field appears several times (lf.parse
+-- then makes a list).
 function page.field(form, name)
     local value = form[name]
     if type(value) == "table" then
@@ -32,7 +32,7 @@ function page.field(form, name)
     return value or ""
 end
 
--- The file that is being requested, as in lib/pages.lua, and its place there.
+-- Returns the name of the requested file, and its place in lib/pages.lua.
 local function this_page()
     local file = Env.SCRIPT_FILENAME:match("[^/]*$")
     for i, p in ipairs(pages) do
@@ -82,7 +82,7 @@ function page.top(title)
         .. "</header>\n<main>\n<h1>" .. page.escape(title) .. "</h1>\n"
 end
 
--- Everything below it.
+-- Everything below a page's own content.
 function page.bottom()
     return '</main>\n<footer class="foot"><a href="source.lua?file='
         .. lf.urlencode((this_page())) .. '">Source of this page</a>'

@@ -1,6 +1,6 @@
--- The pages of this site, in the order of the tour. The index, the links from
--- one page to the next and the list of files whose source may be shown are all
--- made from this one table.
+-- The pages of this site, in the order of the tour. The front page, the links from
+-- page to page, and the list of files that source.lua shows are made from this
+-- table.
 
 return {
     { file = "hello-2009.lua", title = "Hello, 2009",
@@ -10,9 +10,9 @@ return {
     { file = "hello-v2.lua", title = "Hello, v2",
       text = "Everything is a global: Env, Send, Header." },
     { file = "environment.lua", title = "Environment",
-      text = "All that a script is told about the request and about itself." },
+      text = "All that a script can know about the request and about itself." },
     { file = "form.lua", title = "Form",
-      text = "Read what a visitor sends, and show it without danger." },
+      text = "Read what a visitor sends, and show it safely." },
     { file = "cookies.lua", title = "Cookies",
       text = "Set one, read it back, delete it." },
     { file = "counter.lua", title = "Counter",
@@ -22,7 +22,7 @@ return {
     { file = "picture.lua", title = "Picture",
       text = "A script can answer with more than HTML." },
     { file = "module.lua", title = "Module",
-      text = "Share code between scripts, edit it, see it change." },
+      text = "Code that several scripts use. Edit it, and see the change." },
     { file = "login.lua", title = "Login",
       text = "Sessions: log in, stay logged in, log out." },
     { file = "error.lua", title = "Error",
