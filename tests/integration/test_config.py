@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -587,6 +588,18 @@ def test_pid_file(daemon, scratch):
     d.signal(signal.SIGTERM)
     assert d.wait() == 0
     assert not os.path.exists(path)
+
+
+def test_a_pid_file_on_a_full_disk_stops_the_start(scratch):
+    """A file size of 0 stands in for the disk."""
+    directory = scratch()
+    put(directory, "Listen = '%s/s' PidFile = '%s/pid' LogFilePath = ''" %
+        (directory, directory))
+    done = subprocess.run([BINARY, "-c", "config.lua"], cwd=directory, timeout=servers.PATIENCE,
+                          stderr=subprocess.PIPE, text=True, preexec_fn=lambda:
+                          resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    assert done.returncode == 1 and "PidFile" in done.stderr
+    assert not os.path.exists(directory + "/pid")
 
 
 @root_only

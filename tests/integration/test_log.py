@@ -3,6 +3,7 @@
 import datetime
 import os
 import re
+import resource
 import threading
 import time
 
@@ -167,3 +168,22 @@ def test_log_whose_reader_stalls_does_not_stop_the_end(daemon, fifo):
 def test_full_disk_is_lines_lost_and_no_more(daemon):
     d = daemon(LogFilePath="/dev/full")
     assert d.main("for i = 1, 100 do Log('x') end return 'fine'").text == "fine"
+
+
+def test_a_line_torn_by_a_full_disk_is_not_glued_to_the_next(daemon):
+    """A largest file size stands in for the disk; then there is room again."""
+    d = daemon()
+    page = d.script("function main() Log(Env.QUERY_STRING) end")
+    d.get(page, query="first")
+    d.wait_log("first")
+    size = os.path.getsize(d.log_path)
+    hard = resource.prlimit(d.pid, resource.RLIMIT_FSIZE, (size + 10, resource.RLIM_INFINITY))[1]
+    d.get(page, query="torn")
+    wait_until(lambda: os.path.getsize(d.log_path) == size + 10, "a part of the line")
+    resource.prlimit(d.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+    d.get(page, query="next")
+    wait_until(lambda: read(d.log_path).endswith(": next\n"), "the next line")
+    torn, after = read(d.log_path)[size:].split("\n", 1)
+    assert len(torn) == 10
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in after.splitlines())
+    os.truncate(d.log_path, 0)  # or what is torn would not pass for a log
