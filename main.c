@@ -471,6 +471,7 @@ int main(int argc, char **argv)
     memory_init();
     reserve_fill();
     struct config *config = load_or_die(options.file);
+    memory_give_back(); /* the log's queue, not all used, takes untouched pages */
     sigset_t handled;
     block_signals(&handled); /* before anybody can connect, and think that all is ready */
     int listener = take_resources(config);
@@ -492,6 +493,7 @@ int main(int argc, char **argv)
     if (!limit_init())
         log_warning(
             "loops in finalizers (__gc) cannot be ended: Lua is not built as usual");
+    memory_give_back(); /* so does the table of connections */
     struct service *service = start(config, listener);
     config_unref(config);
     notify_send("READY=1");

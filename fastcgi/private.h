@@ -1,14 +1,15 @@
-/* What the files of the connection room share. Nobody else includes it. Each calls
- * only those below it, and the limit of the log, which is the set's:
+/* What the files of this folder share. No other folder includes it. Each file calls only
+ * those below it:
  *
- *     fastcgi/connection.c          the life of the set; waiting, letting go
- *     fastcgi/accept.c   how connections come in
- *     fastcgi/look.c     what is done with bytes that no request has used
- *     fastcgi/cut.c      responses that are not whole, and what tells the peer so
- *     fastcgi/sweep.c    which connections are closed without being asked
- *     fastcgi/slot.c     the table, and who owns a connection of it
+ *     connection.c  the life of the set; waiting, letting go
+ *     accept.c      how connections come in
+ *     look.c        what is done with bytes that no request has used
+ *     cut.c         responses that are not whole, and what tells the peer so
+ *     sweep.c       which connections are closed without being asked
+ *     slot.c        the table, and who owns a connection of it
  *
- * fastcgi/stream.c serves one request of one connection; fastcgi/look.c uses it too. */
+ * stream.c serves one request of one connection; look.c uses it too. The limit on lines
+ * of the log about peers is in connection.c, and all use it. */
 #ifndef LUAFCGID2_FASTCGI_PRIVATE_H
 #define LUAFCGID2_FASTCGI_PRIVATE_H
 
@@ -246,9 +247,9 @@ struct connection *connections_claim(struct connections *set,
  * caller's and must be looked at. */
 bool connection_park(struct connections *set, struct connection *c);
 
-/* By the owner, who gives `c` up, between requests: parks, or sees to it that bytes which
- * are there already are looked at, soon but not before everybody else's for ever. `r` is
- * NULL for who is no worker. */
+/* By the owner, who gives `c` up, between requests: parks it, or has a worker look soon
+ * at bytes that are there already, behind the connections that wait. `r` is NULL when the
+ * caller is not a worker. */
 void connection_park_or_again(struct connections *set, struct connection_reader *r,
                               struct connection *c);
 

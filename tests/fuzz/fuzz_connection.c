@@ -1,10 +1,7 @@
 /* libFuzzer: whole connections, through libfcgi, with a real worker.
  *
- *     clang -std=c11 -pthread -D_GNU_SOURCE -g -O1 \
- *         -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_connection.c \
- *         connection*.c fastcgi/listener.c fastcgi/feed.c fastcgi/poller.c
- * fastcgi/record.c base/clock.c base/log.c \ -lfcgi -o fuzz_connection
- *     ./fuzz_connection -max_len=4096 tests/fuzz/corpus/connection
+ *     make .build/fuzz/fuzz_connection
+ *     .build/fuzz/fuzz_connection -max_len=4096 tests/fuzz/corpus/connection
  *
  * The input is what a peer sends on one connection, which it then half-closes. The first
  * byte chooses what the worker does with a request, the second how the bytes are cut.
