@@ -37,12 +37,14 @@ def threads(daemon):
 
 
 def descriptors(daemon):
-    """What each open descriptor is, but for connections."""
+    """What each open descriptor is, but for connections, and for the file in /proc that the
+    heartbeat opens for a moment to see how large the process is."""
     directory, links = "/proc/%d/fd" % daemon.pid, []
     for fd in os.listdir(directory):
         with contextlib.suppress(FileNotFoundError):
             links.append(os.readlink(os.path.join(directory, fd)))
-    return sorted(link for link in links if not link.startswith("socket:"))
+    return sorted(link for link in links
+                  if not link.startswith("socket:") and not link.endswith("/statm"))
 
 
 def children(daemon):
