@@ -164,7 +164,7 @@ check:
 
 # -- Fuzzing --
 #
-# Both targets are linked with the connection room alone, and run for FUZZ_SECONDS each
+# Both targets are linked with fastcgi/ and base/ alone, and run for FUZZ_SECONDS each
 # from a copy of their corpus; a finding is a failure. make fuzz FUZZ_TARGETS=head is one.
 
 FUZZ_CC      ?= clang
@@ -173,7 +173,7 @@ FUZZ_TARGETS ?= head connection
 FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
                 -fno-sanitize-recover=undefined
 FUZZ_SOURCES_head       = fastcgi/record.c
-FUZZ_SOURCES_connection = $(filter-out base/value.c,$(wildcard fastcgi/*.c base/*.c))
+FUZZ_SOURCES_connection = $(filter-out fastcgi/fcgi.c base/value.c,$(wildcard fastcgi/*.c base/*.c))
 
 .SECONDEXPANSION:
 $(FUZZ)/fuzz_%: tests/fuzz/fuzz_%.c $$(FUZZ_SOURCES_$$*) $(wildcard *.h */*.h) Makefile | $(FUZZ)

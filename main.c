@@ -20,6 +20,8 @@
 #include "daemon/sweeper.h"
 #include "daemon/worker.h"
 #include "fastcgi/connection.h"
+#include "fastcgi/fcgi.h"
+#include "fastcgi/listener.h"
 #include "lua/handle.h"
 #include "lua/limit.h"
 #include "pool.h"
@@ -27,7 +29,6 @@
 #include "store/session.h"
 
 #include <errno.h>
-#include <fcgiapp.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
@@ -345,7 +346,7 @@ static int take_resources(const struct config *config)
     log_open(config->log_file_path, config->log_level);
     if (!pidfile_open(config->pid_file, error, sizeof error))
         die(error);
-    int listener = connection_listen(config, error, sizeof error);
+    int listener = listener_listen(config, error, sizeof error);
     if (listener < 0) {
         pidfile_remove();
         die(error);
@@ -375,7 +376,7 @@ static struct service *start(struct config *config, int listener)
         !workers_start(&service, config->worker_threads) ||
         !sweeper_start(service.pool, config->worker_threads) ||
         !saver_start(service.sessions) || !heartbeat_start(&service)) {
-        connection_unlink();
+        listener_unlink();
         pidfile_remove();
         die("cannot start: out of memory, threads or descriptors");
     }
@@ -422,7 +423,7 @@ static void stop(struct service *service)
     set_last_alarm();
     connections_stop(service->connections);
     bool all = workers_wait(SHUTDOWN_TIMEOUT);
-    connection_unlink();
+    listener_unlink();
     if (!all)
         log_warning("requests still running after %d s were cut off",
                     SHUTDOWN_TIMEOUT / 1000);
@@ -481,7 +482,7 @@ int main(int argc, char **argv)
         die(strerror(errno));
     if (!pidfile_write()) {
         log_error("PidFile: %s: %s", config->pid_file, strerror(errno));
-        connection_unlink();
+        listener_unlink();
         pidfile_remove();
         die("the PidFile cannot be written");
     }
@@ -489,7 +490,7 @@ int main(int argc, char **argv)
     if (!log_start())
         log_warning("the log has no thread of its own: %s", strerror(errno));
     notify_start();
-    FCGX_Init();
+    fcgi_start();
     if (!limit_init())
         log_warning(
             "loops in finalizers (__gc) cannot be ended: Lua is not built as usual");

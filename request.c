@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/watch.h"
 #include "fastcgi/record.h"
+#include "fastcgi/stream.h"
 #include "http/status.h"
 
 #include <ctype.h>
@@ -263,13 +264,15 @@ int request_refuse(const struct request *r, const char **why)
 
 /* -- Begin -- */
 
-void request_init(struct request *r)
+bool request_init(struct request *r)
 {
-    FCGX_InitRequest(&r->fcgi, -1, 0);
+    r->fcgi = fcgi_create();
+    return r->fcgi != NULL;
 }
 
 void request_free(struct request *r)
 {
+    fcgi_destroy(r->fcgi);
     free(r->params);
     free(r->derived_root);
     headers_free(&r->headers);
@@ -321,9 +324,8 @@ bool request_begin(struct request *r, struct connection *c, struct config *confi
     r->session_cookie.len = 0;
     char *params;
     size_t len;
-    bool ok = connection_begin(c, &r->fcgi, &params, &len) &&
-              request_parse(r, params, len) && set_defaults(r) &&
-              buffer_reserve(&r->head, (size_t)config->headers_size) &&
+    bool ok = stream_begin(c, r->fcgi, &params, &len) && request_parse(r, params, len) &&
+              set_defaults(r) && buffer_reserve(&r->head, (size_t)config->headers_size) &&
               buffer_reserve(&r->body,
                              (size_t)config->body_size * (size_t)config->body_sectors);
     r->aborted = !ok;
@@ -352,20 +354,20 @@ size_t request_read(struct request *r, void *data, size_t size)
         return 0;
     size_t got = 0;
     uint32_t paused = watch_paused();
-    enum connection_status status =
-        connection_read(r->connection, data, size, &got, body_patience(r));
+    enum io_status status =
+        stream_read(r->connection, data, size, &got, body_patience(r));
     r->awaited += watch_paused() - paused;
     switch (status) {
-    case CONNECTION_OK:
+    case IO_OK:
         break;
-    case CONNECTION_END:
+    case IO_END:
         r->body_ended = true;
         return 0;
-    case CONNECTION_TIMEOUT:
+    case IO_TIMEOUT:
         log_warning("the request's body came too slowly (ReadTimeout)");
         r->body_failed = r->aborted = true;
         return 0;
-    case CONNECTION_ABORTED:
+    case IO_ABORTED:
         r->body_failed = r->gone = r->aborted = true;
         return 0;
     }
@@ -540,13 +542,13 @@ static bool transmit(struct request *r, bool end)
         parts[1].iov_len = 0;
     r->head_sent = true;
     r->body_sent |= r->body.len > 0;
-    enum connection_status status = CONNECTION_ABORTED;
+    enum io_status status = IO_ABORTED;
     if (!r->gone)
-        status = connection_write(r->connection, parts, 2, end,
-                                  r->config->write_timeout > 0 ? r->config->write_timeout
-                                                               : -1);
-    if (status != CONNECTION_OK && !r->gone) {
-        if (status == CONNECTION_TIMEOUT)
+        status =
+            stream_write(r->connection, parts, 2, end,
+                         r->config->write_timeout > 0 ? r->config->write_timeout : -1);
+    if (status != IO_OK && !r->gone) {
+        if (status == IO_TIMEOUT)
             log_warning("the web server did not take the response (WriteTimeout)");
         else
             log_debug("the client went away");
@@ -597,7 +599,8 @@ void request_finish(struct request *r)
 
 void request_release(struct request *r, struct connections *set)
 {
-    connection_release(set, r->connection, &r->fcgi, !r->aborted);
+    fcgi_release(r->fcgi);
+    connection_release(set, r->connection, !r->aborted);
     r->connection = NULL;
 }
 

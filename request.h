@@ -8,8 +8,8 @@
 #include "base/buffer.h"
 #include "config.h"
 #include "fastcgi/connection.h"
+#include "fastcgi/fcgi.h"
 #include "http/header.h"
-#include <fcgiapp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,7 +24,7 @@ struct request_param {
 struct request {
     struct connection *connection;
     struct config *config; /* borrowed from the worker, for this request */
-    FCGX_Request fcgi;
+    struct fcgi *fcgi;
 
     struct request_param *params; /* all of them, `param_count` of `param_cap` */
     size_t param_count, param_cap;
@@ -59,7 +59,7 @@ struct request {
     bool aborted;   /* the response is not complete: the connection must close */
 };
 
-void request_init(struct request *r); /* once per worker; `r` zeroed. */
+bool request_init(struct request *r); /* once per worker; `r` zeroed. false: no memory */
 void request_free(struct request *r);
 
 /* Reads the head that waits on `c` and sets the response's defaults. false: nothing can

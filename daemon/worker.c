@@ -187,10 +187,10 @@ static bool begin(struct worker *w, int id)
     w->id = id;
     log_set_worker(id);
     let_the_web_server_finish();
-    request_init(&w->request);
     w->has_directory = directory_make_own();
     w->reader = connection_reader_create(w->service->connections);
-    return w->reader != NULL && watch_create(WATCH_WORKER, id);
+    return request_init(&w->request) && w->reader != NULL &&
+           watch_create(WATCH_WORKER, id);
 }
 
 static void end(struct worker *w)

@@ -1,17 +1,20 @@
-/* How connections come in: from the listening socket, or adopted; and what is done when
- * slots, descriptors or memory run out.
+/* How connections come in from the listening socket, and what is done when slots,
+ * descriptors or memory run out.
  *
- * Runs in workers, in whoever adopts a socket, and where the stop comes from. Several
- * workers may accept at once. The lock is taken only inside fastcgi/slot.c.
+ * Runs in workers, and in the thread that stops the daemon. Several workers may accept at
+ * once. The lock is taken only inside fastcgi/slot.c.
  *
  * The listening socket's event comes once for many who wait. Whoever gets it accepts
  * until nobody waits, or leaves a mark: `accept_again`, with a kick for another worker,
  * or `paused`, with which connection_wait tries every RETRY_TIME. */
-#include "fastcgi/private.h"
+#include "fastcgi/accept.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "fastcgi/listener.h"
+#include "fastcgi/look.h"
 #include "fastcgi/poller.h"
+#include "fastcgi/sweep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -24,7 +27,7 @@ enum {
 
 /* -- When something runs out -- */
 
-/* Is anybody waiting? Asked before a connection is closed to make room for them. */
+/* Whether a peer waits to be accepted: asked before a connection is closed for it. */
 static bool anyone_waits(struct connections *set)
 {
     return !atomic_load(&set->stopping) && set->listener >= 0 &&
@@ -44,17 +47,17 @@ static void pause_accepting(struct connections *set)
 /* A free slot, if need be that of another connection. NULL: nobody waits, or no room. */
 static struct connection *find_slot(struct connections *set)
 {
-    struct connection *c = connections_take_slot(set);
-    if (c)
+    struct connection *c = slot_take(set);
+    if (c != NULL)
         return c;
     if (!anyone_waits(set)) {
         atomic_store(&set->paused, false);
         return NULL;
     }
-    connections_note_failure(set, "MaxConnections are open");
-    while (!c && connections_make_room(set))
-        c = connections_take_slot(set);
-    if (!c)
+    sweep_note_failure(set, "MaxConnections are open");
+    while (c == NULL && sweep_make_room(set))
+        c = slot_take(set);
+    if (c == NULL)
         pause_accepting(set);
     return c;
 }
@@ -62,15 +65,16 @@ static struct connection *find_slot(struct connections *set)
 /* Whether one was made free. */
 static bool out_of_descriptors(struct connections *set, int error, bool make_free)
 {
-    connections_note_failure(set, strerror(error));
-    if (make_free && connections_make_room(set))
+    sweep_note_failure(set, strerror(error));
+    if (make_free && sweep_make_room(set))
         return true;
     pause_accepting(set);
     return false;
 }
 
 /* After a failed accept: whether to try again at once. `failures` counts those in this
- * row, so that somebody else's hunger for descriptors does not cost every connection. */
+ * row, so that a lack of descriptors in the whole system does not cost every connection.
+ */
 static bool accept_failed(struct connections *set, int error, int failures)
 {
     switch (error) {
@@ -92,8 +96,8 @@ static bool accept_failed(struct connections *set, int error, int failures)
         return true; /* that peer went away before it was accepted */
     default:
         if (failures >= MAX_FAILURES) {
-            connections_log_fault(set, LOG_LEVEL_WARNING, "cannot accept: %s",
-                                  strerror(error));
+            if (slots_may_log_fault(set))
+                log_warning("cannot accept: %s", strerror(error));
             pause_accepting(set);
             return false;
         }
@@ -113,10 +117,9 @@ static int accept_one(struct connections *set)
     return listener_accept(set->listener, set->peers);
 }
 
-/* Leaving the others to whoever has time, this worker too, costs no system call for each.
+/* Deferring the others to any worker, this one too, costs no system call for each.
  * With a request in hand it goes on only for a burst: another worker takes over. */
-struct connection *connections_accept(struct connections *set,
-                                      struct connection_reader *r)
+struct connection *accept_waiting(struct connections *set, struct connection_reader *r)
 {
     struct connection *kept = NULL, *c;
     int accepted = 0, failures = 0;
@@ -125,8 +128,8 @@ struct connection *connections_accept(struct connections *set,
         int fd = accepted < ACCEPT_BURST || !kept ? accept_one(set) : -1;
         if (fd < 0) {
             int error = errno;
-            connections_return_slot(set, c);
-            if (accepted >= ACCEPT_BURST && kept) {
+            slot_return(set, c);
+            if (accepted >= ACCEPT_BURST && kept != NULL) {
                 atomic_store(&set->accept_again, true);
                 poller_kick(set->poller);
                 break;
@@ -137,11 +140,11 @@ struct connection *connections_accept(struct connections *set,
         }
         accepted++;
         failures = 0;
-        connection_open(set, c, fd);
-        if (kept) {
-            connections_enqueue(set, c);
+        slot_open(set, c, fd);
+        if (kept != NULL) {
+            slot_enqueue(set, c);
             left = true;
-        } else if (connection_look(set, r, c)) {
+        } else if (look_at(set, r, c)) {
             kept = c;
         }
     }
@@ -150,26 +153,15 @@ struct connection *connections_accept(struct connections *set,
     return kept;
 }
 
-struct connection *connections_retry_accept(struct connections *set,
-                                            struct connection_reader *r)
+struct connection *accept_retry(struct connections *set, struct connection_reader *r)
 {
     unsigned now = clock_ticks();
     bool due = atomic_load(&set->paused) &&
-               connection_elapsed(now, atomic_load(&set->last_try)) >= RETRY_TIME;
+               slot_elapsed(now, atomic_load(&set->last_try)) >= RETRY_TIME;
     if (!atomic_exchange(&set->accept_again, false) && !due)
         return NULL;
     atomic_store(&set->last_try, now);
-    return connections_accept(set, r);
-}
-
-bool connections_adopt(struct connections *set, int fd)
-{
-    struct connection *c = connections_take_slot(set);
-    if (!c)
-        return false;
-    connection_open(set, c, fd);
-    connection_park(set, c);
-    return true;
+    return accept_waiting(set, r);
 }
 
 /* -- The last -- */
@@ -189,18 +181,18 @@ static void close_listener(struct connections *set)
 static void take_who_waits(struct connections *set)
 {
     struct connection *c;
-    while (set->listener >= 0 && (c = connections_take_slot(set)) != NULL) {
+    while (set->listener >= 0 && (c = slot_take(set)) != NULL) {
         int fd = listener_accept(set->listener, set->peers);
         if (fd < 0) {
-            connections_return_slot(set, c);
+            slot_return(set, c);
             return;
         }
-        connection_open(set, c, fd);
-        connections_enqueue(set, c);
+        slot_open(set, c, fd);
+        slot_enqueue(set, c);
     }
 }
 
-void connections_accept_last(struct connections *set)
+void accept_last(struct connections *set)
 {
     take_who_waits(set);
     close_listener(set);

@@ -1,16 +1,23 @@
 /* The set of connections: its making and its end, how a worker waits for a request, and
  * how it lets one go.
  *
- * connection_wait and connection_release run in every worker, connections_stop wherever
- * the stop comes from. Owns the set: its table, the poller and the listening socket. The
- * request path takes no lock.
- *
- * fastcgi/private.h says what the other files of the room are for. */
-#include "fastcgi/private.h"
+ * connection_wait and connection_release run in every worker, connections_sweep in the
+ * heartbeat, connections_stop and connections_cut_all in the thread that stops the
+ * daemon. Owns the set: its table, the poller and the listening socket. The request path
+ * takes no lock. */
+#include "fastcgi/connection.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "fastcgi/accept.h"
+#include "fastcgi/cut.h"
+#include "fastcgi/fcgi.h"
 #include "fastcgi/listener.h"
+#include "fastcgi/look.h"
 #include "fastcgi/poller.h"
+#include "fastcgi/slot.h"
+#include "fastcgi/stream.h"
+#include "fastcgi/sweep.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -18,7 +25,6 @@
 
 enum {
     STOP_NAP = 5, /* ms between looks once the daemon stops */
-    FAULTS_PER_SECOND = 5,
 };
 
 #define LISTENER_COOKIE (UINT32_MAX - 2)
@@ -28,17 +34,10 @@ size_t connections_count(const struct connections *set)
     return atomic_load(&((struct connections *)set)->count);
 }
 
-bool connections_may_log_fault(struct connections *set)
-{
-    unsigned second = clock_ticks() / 1000;
-    if (atomic_exchange(&set->second, second) != second)
-        atomic_store(&set->faults, 0);
-    return atomic_fetch_add(&set->faults, 1) < FAULTS_PER_SECOND;
-}
-
 /* -- Waiting -- */
 
-/* Another worker waits for ever, or will: if accepting is paused one must not. */
+/* While accepting is paused one worker must wait with a time limit; the others wait for
+ * ever. The kick makes another be that one. */
 static struct connection *leave_wait(struct connections *set, struct connection *c)
 {
     if (atomic_load(&set->paused))
@@ -52,26 +51,26 @@ static struct connection *on_event(struct connections *set, struct connection_re
 {
     struct connection *c = NULL;
     if (event->cookie == LISTENER_COOKIE)
-        return connections_accept(set, r);
+        return accept_waiting(set, r);
     if (event->cookie == POLLER_KICKED) {
         bool more;
-        c = connections_take_deferred(set, &more);
+        c = slot_take_deferred(set, &more);
         if (more)
             poller_kick(set->poller);
     } else if (event->cookie != POLLER_WOKEN) {
-        c = connections_claim(set, event);
+        c = slot_claim(set, event);
     }
-    return c && connection_look(set, r, c) ? c : NULL;
+    return c != NULL && look_at(set, r, c) ? c : NULL;
 }
 
 static struct connection *take_next(struct connections *set, struct connection_reader *r)
 {
     struct connection *c = r->next;
     r->next = NULL;
-    return connection_look(set, r, c) ? c : NULL;
+    return look_at(set, r, c) ? c : NULL;
 }
 
-/* The poller wakes everybody all the time after a stop. */
+/* After a stop the poller wakes every worker all the time. */
 static void nap(void)
 {
     nanosleep(&(struct timespec){0, STOP_NAP * 1000000}, NULL);
@@ -80,22 +79,22 @@ static void nap(void)
 struct connection *connection_wait(struct connections *set, struct connection_reader *r)
 {
     struct connection *c = NULL;
-    while (!c && (!atomic_load(&set->stopping) || connections_anyone_left(set))) {
-        if (r->next) {
+    while (c == NULL && (!atomic_load(&set->stopping) || slots_anyone_left(set))) {
+        if (r->next != NULL) {
             c = take_next(set, r);
             continue;
         }
         if (r->polled && atomic_load(&set->any_deferred)) {
             bool more;
             r->polled = false;
-            c = connections_take_deferred(set, &more);
-            c = c && connection_look(set, r, c) ? c : NULL;
+            c = slot_take_deferred(set, &more);
+            c = c != NULL && look_at(set, r, c) ? c : NULL;
             continue;
         }
         r->streak = 0;
         bool paused = atomic_load(&set->paused);
         if ((paused || atomic_load(&set->accept_again)) &&
-            (c = connections_retry_accept(set, r)) != NULL)
+            (c = accept_retry(set, r)) != NULL)
             break;
         struct poller_event event;
         if (poller_wait(set->poller, paused ? RETRY_TIME : -1, &event) > 0) {
@@ -105,11 +104,11 @@ struct connection *connection_wait(struct connections *set, struct connection_re
         }
         r->polled = true;
     }
-    if (!c && r->next) {
-        connection_close(set, r->next);
+    if (c == NULL && r->next != NULL) {
+        slot_close(set, r->next);
         r->next = NULL;
     }
-    return c ? leave_wait(set, c) : NULL;
+    return c != NULL ? leave_wait(set, c) : NULL;
 }
 
 /* -- Letting go -- */
@@ -118,35 +117,43 @@ struct connection *connection_wait(struct connections *set, struct connection_re
 static void let_go(struct connections *set, struct connection_reader *r,
                    struct connection *c)
 {
-    bool silent = c->body == CONNECTION_END && !(c->keep && set->tcp);
+    bool silent = c->body == IO_END && !(c->keep && set->tcp);
     bool stopping = atomic_load(&set->stopping);
-    if (silent || c->output != CONNECTION_OK || stopping) {
-        if (!silent && c->output == CONNECTION_OK)
-            connection_linger_now(c);
-        connection_close(set, c);
+    if (silent || c->output != IO_OK || stopping) {
+        if (!silent && c->output == IO_OK)
+            stream_linger(c);
+        slot_close(set, c);
         return;
     }
-    connection_linger(set, r, c);
+    look_linger(set, r, c);
 }
 
-void connection_release(struct connections *set, struct connection *c, FCGX_Request *fcgi,
-                        bool keep)
+/* The response is not whole. true: the peer knows, and `c` still is the caller's. */
+static bool cut_off(struct connections *set, struct connection_reader *r,
+                    struct connection *c)
+{
+    enum cut_result result = cut_tell(c);
+    if (result == CUT_WAITS)
+        look_at(set, r, c);
+    else if (result == CUT_DROPPED)
+        slot_close(set, c);
+    return result == CUT_TOLD;
+}
+
+void connection_release(struct connections *set, struct connection *c, bool keep)
 {
     struct connection_reader *r = c->reader;
-    FCGX_Free(fcgi, 0);
-    fcgi->ipcFd = -1;
-    if (c->output == CONNECTION_OK)
-        connection_drain(c);
-    keep = keep && c->keep && c->ended && c->output == CONNECTION_OK &&
-           !connections_are_ending(set);
-    if (connection_is_cut_short(c) && !connection_cut(set, r, c))
+    if (c->output == IO_OK)
+        stream_drain(c);
+    keep = keep && c->keep && c->ended && c->output == IO_OK && !slots_are_ending(set);
+    if (cut_is_due(c) && !cut_off(set, r, c))
         return;
-    if (!keep || c->body == CONNECTION_ABORTED)
+    if (!keep || c->body == IO_ABORTED)
         let_go(set, r, c);
-    else if (connection_await_next(c))
-        connection_park_or_again(set, r, c);
+    else if (look_await_next(c))
+        slot_park_or_again(set, r, c);
     else
-        connection_close(set, c);
+        slot_close(set, c);
 }
 
 /* -- Life and death of the set -- */
@@ -159,20 +166,20 @@ struct connections *connections_create(int listener, const struct config *config
         return NULL;
     }
     struct connections *set = calloc(1, sizeof *set);
-    if (!set)
+    if (set == NULL)
         return NULL;
     set->size = (size_t)limit;
     set->max_head = (size_t)config->max_head_size;
     set->workers = (unsigned)config->worker_threads;
-    connections_set_limits(set, config);
+    sweep_set_limits(set, config);
     set->listener = listener;
     set->tcp = listener >= 0 && listener_is_tcp(listener);
     pthread_mutex_init(&set->lock, NULL);
     set->table = calloc(set->size, sizeof *set->table);
     set->poller = poller_create();
     int error = errno;
-    if (set->table && set->poller && listener_peers_create(&set->peers) &&
-        FCGX_Init() == 0) {
+    if (set->table != NULL && set->poller != NULL && listener_peers_create(&set->peers) &&
+        fcgi_start()) {
         set->deferred_end = &set->deferred;
         if (listener < 0 || poller_add(set->poller, listener, LISTENER_COOKIE, false))
             return set;
@@ -186,7 +193,7 @@ struct connections *connections_create(int listener, const struct config *config
 
 void connections_destroy(struct connections *set)
 {
-    if (!set)
+    if (set == NULL)
         return;
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         if (set->table[i].fd >= 0)
@@ -206,8 +213,61 @@ void connections_stop(struct connections *set)
 {
     atomic_store(&set->stopped_at, clock_ticks());
     atomic_store(&set->stopping, true);
-    connections_accept_last(set);
+    accept_last(set);
     poller_wake_all(set->poller);
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
-        connection_close_if_stopping(set, &set->table[i]);
+        slot_close_if_stopping(set, &set->table[i]);
+}
+
+bool connections_adopt(struct connections *set, int fd)
+{
+    struct connection *c = slot_take(set);
+    if (c == NULL)
+        return false;
+    slot_open(set, c, fd);
+    slot_park(set, c);
+    return true;
+}
+
+void connections_sweep(struct connections *set, const struct config *config)
+{
+    unsigned now = clock_ticks();
+    sweep_set_limits(set, config);
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
+        sweep_one(set, &set->table[i], now);
+    sweep_check_recovery(set, now);
+}
+
+void connections_cut_all(struct connections *set)
+{
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
+        cut_at_exit(&set->table[i]);
+}
+
+/* -- The reader -- */
+
+struct connection_reader *connection_reader_create(const struct connections *set)
+{
+    struct connection_reader *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return NULL;
+    r->set = (struct connections *)set;
+    size_t size = set->max_head + RECORD_MAX_SIZE + FEED_PAGE;
+    if (!feed_open(&r->feed, size - size % FEED_PAGE + FEED_PAGE, set->max_head)) {
+        int error = errno;
+        if (error == EMSGSIZE)
+            log_error("MaxHeadSize is more than a socket pair takes on this system");
+        free(r);
+        errno = error;
+        return NULL;
+    }
+    return r;
+}
+
+void connection_reader_destroy(struct connection_reader *r)
+{
+    if (r != NULL) {
+        feed_close(&r->feed);
+        free(r);
+    }
 }

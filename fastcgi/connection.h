@@ -3,31 +3,15 @@
  *
  * Accepted and kept connections wait in one poller shared by all workers. A worker gets a
  * connection only when a whole, valid request head has arrived, so no peer can hold a
- * worker by sending half of one. Parameters are parsed by libfcgi (FCGX_Accept_r); the
- * body is read, and the response written, by this room, each with its deadline.
+ * worker by sending half of one. Parameters are parsed by libfcgi (fastcgi/fcgi.h); the
+ * body is read, and the response written, by fastcgi/stream.h, each with its deadline.
  * "FastCGI n" in comments is a section of the FastCGI 1.0 specification. */
 #ifndef LUAFCGID2_FASTCGI_CONNECTION_H
 #define LUAFCGID2_FASTCGI_CONNECTION_H
 
 #include "config.h"
-#include <fcgiapp.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/uio.h>
-
-/* -- The listening socket: main thread only -- */
-
-/* Binds and listens as `config` says; CLOEXEC and non-blocking. Replaces a stale unix
- * socket, refuses a live one or any other file. A socket passed by systemd
- * (sd_listen_fds(3)) is used in place of Listen; `Listen = "fd:N"` is an inherited one
- * too, as spawn-fcgi(1) leaves. -1: `error` has one line for the user. Changes the umask
- * for a moment and the environment: call it before there are threads. */
-int connection_listen(const struct config *config, char *error, size_t size);
-
-/* Unlinks the unix socket that connection_listen bound, if it still is there. Inherited
- * sockets are left alone. */
-void connection_unlink(void);
 
 /* -- The set of connections -- */
 
@@ -35,7 +19,7 @@ struct connections;
 struct connection; /* owned by the worker that got it, until connection_release */
 
 /* Takes over `listener` (-1: none). `max_connections`, `max_head_size`, `worker_threads`
- * are fixed for its life. Calls FCGX_Init. NULL with errno; `listener` then stays the
+ * are fixed for its life. Calls fcgi_start. NULL with errno; `listener` then stays the
  * caller's. */
 struct connections *connections_create(int listener, const struct config *config);
 
@@ -72,41 +56,7 @@ void connection_reader_destroy(struct connection_reader *r);
 /* Blocks until a connection has a whole valid head, and takes it. NULL: stopping. */
 struct connection *connection_wait(struct connections *set, struct connection_reader *r);
 
-/* Reads the head into `fcgi` through FCGX_Accept_r. `fcgi` was FCGX_InitRequest'ed once
- * by the worker, with listening socket -1. The parameters are `*len` bytes at `*params`,
- * for record_next_pair, and a NUL: libfcgi's memory, which may be changed, until the
- * connection is released. (All are one to libfcgi, in fcgi->envp[1], because it allocates
- * for each.) false: the request must not run; release the connection with keep = false.
- */
-bool connection_begin(struct connection *c, FCGX_Request *fcgi, char **params,
-                      size_t *len);
-
-enum connection_status {
-    CONNECTION_OK,
-    CONNECTION_END, /* the body is over: the empty FCGI_STDIN was read */
-    CONNECTION_TIMEOUT,
-    CONNECTION_ABORTED, /* the peer is gone, sent FCGI_ABORT_REQUEST or broke the protocol
-                         */
-};
-
-/* Up to `size` bytes of the body (FCGI_STDIN), at least one when CONNECTION_OK. Waits at
- * most `timeout` milliseconds (< 0: for ever) for the peer's next byte.
- * CONNECTION_TIMEOUT may be tried again; CONNECTION_END and CONNECTION_ABORTED stay. */
-enum connection_status connection_read(struct connection *c, void *data, size_t size,
-                                       size_t *got, int64_t timeout);
-
-/* Writes the bytes of `parts`, at most 64, as FCGI_STDOUT records, and with `end` the
- * records that end the request (FastCGI 5.5; protocol status FCGI_REQUEST_COMPLETE): all
- * of it in one system call when the socket takes it. Waits at most `timeout` ms (< 0: for
- * ever) without progress. What is not CONNECTION_OK stays, and costs no system call any
- * more. `parts` is changed. Call it once with `end`. */
-enum connection_status connection_write(struct connection *c, struct iovec *parts,
-                                        int count, bool end, int64_t timeout);
-
-/* Whether the peer asked to keep the connection (FCGI_KEEP_CONN, FastCGI 5.1). */
-bool connection_wants_keep(const struct connection *c);
-
-/* The request is over: frees what FCGX_Accept_r allocated, then parks the connection, if
+/* The request is over: parks the connection, if
  * `keep` and the peer asked for it and the response was written with `end`, or closes it.
  * A response that has begun and is not whole is followed by a record with which every web
  * server tells an error from an end, as soon as the peer takes it, for WriteTimeout at
@@ -115,7 +65,6 @@ bool connection_wants_keep(const struct connection *c);
  * second when stopping); a close never cuts off what was written. `c` is no longer the
  * caller's.
  */
-void connection_release(struct connections *set, struct connection *c, FCGX_Request *fcgi,
-                        bool keep);
+void connection_release(struct connections *set, struct connection *c, bool keep);
 
 #endif

@@ -6,30 +6,14 @@
  * before it. The peer must see it in its right place: when it has a part of a record, the
  * rest of that goes first. What does not fit into the socket waits in the poller.
  *
- * Runs in the worker that owns the connection, but for connections_cut_all, which runs in
- * whoever ends the process while workers are still busy. No locks: `stage` says who may
- * write. Who moves it from STAGE_OPEN to STAGE_CUT sends the record. */
-#include "fastcgi/private.h"
+ * Runs in the worker that owns the connection, but for cut_at_exit, which runs in the
+ * thread that ends the process while workers are still busy. No locks: `stage` says who
+ * may write. Who moves it from STAGE_OPEN to STAGE_CUT sends the record. */
+#include "fastcgi/cut.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
-#endif
-
-/* As send(2), without waiting. */
-static ssize_t send_now(struct connection *c, const uint8_t *data, size_t len)
-{
-    ssize_t n;
-    do
-        n = send(c->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
 static bool from_open_to_cut(struct connection *c)
 {
     unsigned char stage = STAGE_OPEN;
@@ -38,14 +22,14 @@ static bool from_open_to_cut(struct connection *c)
 
 /* -- By the owner -- */
 
-bool connection_keep_rest(struct connection *c, const struct iovec *parts, int count)
+void cut_keep_rest(struct connection *c, const struct iovec *parts, int count)
 {
     size_t len = 0;
     for (int i = 0; i < count; i++)
         len += parts[i].iov_len;
     uint8_t *p = malloc(len + RECORD_CUT_SIZE);
-    if (!p)
-        return false;
+    if (p == NULL)
+        return;
     c->pending = p;
     c->pending_cap = len + RECORD_CUT_SIZE;
     for (int i = 0; i < count; i++) {
@@ -53,14 +37,13 @@ bool connection_keep_rest(struct connection *c, const struct iovec *parts, int c
         p += parts[i].iov_len;
     }
     c->pending_len = len + record_put_cut(p, c->id);
-    return true;
 }
 
-bool connection_is_cut_short(struct connection *c)
+bool cut_is_due(struct connection *c)
 {
     unsigned char stage = atomic_load_explicit(&c->stage, memory_order_acquire);
-    return c->output == CONNECTION_OK ? stage == STAGE_OPEN || stage == STAGE_CUT
-                                      : c->output == CONNECTION_TIMEOUT;
+    return c->output == IO_OK ? stage == STAGE_OPEN || stage == STAGE_CUT
+                              : c->output == IO_TIMEOUT;
 }
 
 static void forget_sent(struct connection *c, size_t n)
@@ -69,69 +52,56 @@ static void forget_sent(struct connection *c, size_t n)
     memmove(c->pending, c->pending + n, c->pending_len);
 }
 
-/* Until the socket is full: of less no event would tell when there is room again. */
-enum connection_status connection_send_cut(struct connection *c)
+/* Until the socket is full: only then an event tells that there is room again. */
+enum io_status cut_send(struct connection *c)
 {
     c->again = false;
     while (c->pending_len > 0) {
-        ssize_t n = send_now(c, c->pending, c->pending_len);
+        ssize_t n = io_send(c->fd, c->pending, c->pending_len);
         if (n < 0)
-            return errno == EAGAIN || errno == EWOULDBLOCK ? CONNECTION_OK
-                                                           : CONNECTION_ABORTED;
+            return errno == EAGAIN || errno == EWOULDBLOCK ? IO_OK : IO_ABORTED;
         forget_sent(c, (size_t)n);
     }
-    return CONNECTION_END;
-}
-
-/* The last resort, which only TCP has. */
-void connection_reset(struct connection *c)
-{
-    struct linger at_once = {.l_onoff = 1};
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    return IO_END;
 }
 
 /* true: the peer has been told. What there was no room for is kept. */
 static bool tell_now(struct connection *c)
 {
     uint8_t record[RECORD_CUT_SIZE];
-    ssize_t n = send_now(c, record, record_put_cut(record, c->id));
+    ssize_t n = io_send(c->fd, record, record_put_cut(record, c->id));
     if (n == (ssize_t)sizeof record)
         return true;
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
         return false;
-    if (connection_keep_rest(c, NULL, 0) && n > 0)
+    cut_keep_rest(c, NULL, 0);
+    if (c->pending != NULL && n > 0)
         forget_sent(c, (size_t)n);
     return false;
 }
 
-bool connection_cut(struct connections *set, struct connection_reader *r,
-                    struct connection *c)
+enum cut_result cut_tell(struct connection *c)
 {
-    if (c->output == CONNECTION_OK && !from_open_to_cut(c))
-        return false; /* the process is about to end, and whoever ends it writes there */
-    if (c->output == CONNECTION_OK && tell_now(c))
-        return true;
-    if (c->pending) {
-        connection_set_kind(c, KIND_CUT);
-        c->again = false;
-        connection_look(set, r, c);
-    } else {
-        connection_reset(c);
-        connection_close(set, c);
+    if (c->output == IO_OK && !from_open_to_cut(c))
+        return CUT_TAKEN;
+    if (c->output == IO_OK && tell_now(c))
+        return CUT_TOLD;
+    if (c->pending == NULL) {
+        slot_reset(c);
+        return CUT_DROPPED;
     }
-    return false;
+    slot_set_kind(c, KIND_CUT);
+    c->again = false;
+    return CUT_WAITS;
 }
 
-/* -- By whoever ends the process -- */
+/* -- By the thread that ends the process -- */
 
-void connections_cut_all(struct connections *set)
+void cut_at_exit(struct connection *c)
 {
-    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
-        struct connection *c = &set->table[i];
-        uint8_t record[RECORD_CUT_SIZE];
-        if (from_open_to_cut(c))
-            send_now(c, record, record_put_cut(record, c->id));
-        else if (atomic_load(&c->stage) == STAGE_WRITING)
-            connection_reset(c);
-    }
+    uint8_t record[RECORD_CUT_SIZE];
+    if (from_open_to_cut(c))
+        io_send(c->fd, record, record_put_cut(record, c->id));
+    else if (atomic_load(&c->stage) == STAGE_WRITING)
+        slot_reset(c);
 }

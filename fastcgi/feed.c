@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -93,7 +94,7 @@ static bool open_pair(struct feed *f, size_t max)
 {
     int fds[2];
     f->data = calloc(1, f->size);
-    if (!f->data || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
+    if (f->data == NULL || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
         return false;
     f->read_end = fds[0];
     f->write_end = fds[1];
@@ -108,7 +109,7 @@ static bool open_pair(struct feed *f, size_t max)
 
 bool feed_open(struct feed *f, size_t size, size_t max)
 {
-    *f = (struct feed){.read_end = -1, .write_end = -1, .size = size};
+    *f = (struct feed){.read_end = -1, .write_end = -1, .size = size, .max = max};
     if (open_mapping(f) || open_pair(f, max))
         return true;
     int saved = errno;
@@ -128,6 +129,18 @@ void feed_close(struct feed *f)
     if (f->write_end >= 0)
         close(f->write_end);
     *f = (struct feed){.read_end = -1, .write_end = -1};
+}
+
+bool feed_replace(struct feed *f, size_t used)
+{
+    struct feed fresh;
+    f->read_end = -1;
+    if (!feed_open(&fresh, f->size, f->max))
+        return false;
+    memcpy(fresh.data, f->data, used);
+    feed_close(f);
+    *f = fresh;
+    return true;
 }
 
 bool feed_offer(struct feed *f, size_t offset, size_t len)

@@ -6,7 +6,6 @@
 #include "fastcgi/listener.h"
 
 #include "base/log.h"
-#include "fastcgi/connection.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -87,7 +86,7 @@ static int take_inherited(int fd, const char *whose, const struct report *report
 static long number(const char *text)
 {
     char *end;
-    if (!text || *text < '0' || *text > '9')
+    if (text == NULL || *text < '0' || *text > '9')
         return -1;
     errno = 0;
     long value = strtol(text, &end, 10);
@@ -158,7 +157,7 @@ static bool find_user(const char *name, uid_t *id)
 {
     struct passwd *entry = getpwnam(name);
     long value = number(name);
-    if (!entry && value < 0)
+    if (entry == NULL && value < 0)
         return false;
     *id = entry ? entry->pw_uid : (uid_t)value;
     return true;
@@ -168,7 +167,7 @@ static bool find_group(const char *name, gid_t *id)
 {
     struct group *entry = getgrnam(name);
     long value = number(name);
-    if (!entry && value < 0)
+    if (entry == NULL && value < 0)
         return false;
     *id = entry ? entry->gr_gid : (gid_t)value;
     return true;
@@ -180,8 +179,8 @@ static int set_access(const char *path, const struct config *config,
 {
     uid_t user = (uid_t)-1;
     gid_t group = (gid_t)-1;
-    const char *owner_name = config->listen_owner ? config->listen_owner : "";
-    const char *group_name = config->listen_group ? config->listen_group : "";
+    const char *owner_name = config->listen_owner != NULL ? config->listen_owner : "";
+    const char *group_name = config->listen_group != NULL ? config->listen_group : "";
     if (*owner_name && !find_user(owner_name, &user))
         return fail(report, "ListenOwner: there is no user \"%s\"", owner_name);
     if (*group_name && !find_group(group_name, &group))
@@ -214,7 +213,7 @@ static int bind_unix(int fd, const struct sockaddr_un *address,
     bound.dev = st.st_dev;
     bound.ino = st.st_ino;
     if (set_access(path, config, report) != 0) {
-        connection_unlink();
+        listener_unlink();
         return -1;
     }
     return 0;
@@ -253,14 +252,14 @@ static int listen_unix(const char *path, const struct config *config,
         return -1;
     }
     if (start_listening(fd, path, config, report) != 0) {
-        connection_unlink();
+        listener_unlink();
         close(fd);
         return -1;
     }
     return fd;
 }
 
-void connection_unlink(void)
+void listener_unlink(void)
 {
     struct stat st;
     if (bound.path[0] != '\0' && lstat(bound.path, &st) == 0 && st.st_dev == bound.dev &&
@@ -280,8 +279,8 @@ struct endpoint {
 static bool split_endpoint(const char *text, struct endpoint *e)
 {
     const char *colon = strrchr(text, ':');
-    size_t len = colon ? (size_t)(colon - text) : 0;
-    if (!colon)
+    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
+    if (colon == NULL)
         return false;
     if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
         text++;
@@ -343,15 +342,15 @@ static int open_tcp(const struct addrinfo *a, bool both)
 static int bind_any(const struct addrinfo *list, bool all)
 {
     int fd = -1;
-    for (const struct addrinfo *a = list; all && a && fd < 0; a = a->ai_next)
+    for (const struct addrinfo *a = list; all && a != NULL && fd < 0; a = a->ai_next)
         if (a->ai_family == AF_INET6)
             fd = open_tcp(a, true);
     /* Of a name with addresses of both families, such as localhost, the one that web
      * servers' configurations mostly mean. */
-    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
+    for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
         if (a->ai_family == AF_INET)
             fd = open_tcp(a, false);
-    for (const struct addrinfo *a = list; !all && a && fd < 0; a = a->ai_next)
+    for (const struct addrinfo *a = list; !all && a != NULL && fd < 0; a = a->ai_next)
         if (a->ai_family != AF_INET)
             fd = open_tcp(a, false);
     return fd;
@@ -393,7 +392,7 @@ static int listen_tcp(const char *text, const struct config *config,
     return fd;
 }
 
-int connection_listen(const struct config *config, char *error, size_t size)
+int listener_listen(const struct config *config, char *error, size_t size)
 {
     const struct report report = {error, size};
     const char *text = config->listen;
@@ -442,24 +441,24 @@ static bool parse_address(const char *text, struct in6_addr *address)
     return inet_pton(AF_INET6, text, address) == 1;
 }
 
-/* A list of which nothing is understood still lets nobody in. */
+/* A list without one valid address still refuses every peer. */
 bool listener_peers_create(struct listener_peers **peers)
 {
     const char *value = getenv("FCGI_WEB_SERVER_ADDRS");
     *peers = NULL;
-    if (!value || *value == '\0')
+    if (value == NULL || *value == '\0')
         return true;
     char *list = strdup(value);
     size_t most = strlen(value) / 2 + 1;
     struct listener_peers *p = malloc(sizeof *p + most * sizeof p->addresses[0]);
-    if (!list || !p) {
+    if (list == NULL || p == NULL) {
         free(list);
         free(p);
         return false;
     }
     p->count = 0;
     char *rest;
-    for (char *text = strtok_r(list, ", ", &rest); text;
+    for (char *text = strtok_r(list, ", ", &rest); text != NULL;
          text = strtok_r(NULL, ", ", &rest))
         if (parse_address(text, &p->addresses[p->count]))
             p->count++;
@@ -521,7 +520,7 @@ static int plain_accept(int listener, struct sockaddr *from, socklen_t *len)
 
 int listener_accept(int listener, const struct listener_peers *peers)
 {
-    if (!peers)
+    if (peers == NULL)
         return plain_accept(listener, NULL, NULL);
     struct sockaddr_storage from = {0};
     socklen_t len = sizeof from;

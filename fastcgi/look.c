@@ -1,15 +1,20 @@
 /* What is done with bytes that no request has used: a head is put together, the rest of a
  * body dropped, a closing peer waited for.
  *
- * Runs in the worker that owns the connection; no locks, nothing shared. Owns the
- * workers' memory (struct connection_reader) and, of a connection, the pending bytes.
+ * Runs in the worker that owns the connection; no locks, nothing shared. Owns the pending
+ * bytes of the connection.
  *
  * A worker reads into its own memory, which is of use for one connection at a time. What
  * is not a whole request when the worker turns away is kept as the connection's pending
  * bytes. */
-#include "fastcgi/private.h"
+#include "fastcgi/look.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "fastcgi/answer.h"
+#include "fastcgi/cut.h"
+#include "fastcgi/stream.h"
+#include "fastcgi/sweep.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +25,16 @@ enum {
     LOOK_ROUNDS = 32, /* reads in one look */
 };
 
-enum look { LOOK_COMPLETE, LOOK_MORE, LOOK_LINGER, LOOK_CLOSE };
+/* What is to become of a connection. */
+enum look {
+    LOOK_REQUEST, /* it has a whole head, and is a worker's */
+    LOOK_WAIT,    /* it waits for more bytes, or for room to send */
+    LOOK_LINGER,  /* no more is sent; it waits for the peer to close */
+    LOOK_CLOSE,
+};
+
+/* What a read has found. */
+enum arrival { ARRIVAL_BYTES, ARRIVAL_NONE, ARRIVAL_END };
 
 /* -- Pending bytes -- */
 
@@ -33,7 +47,7 @@ static bool grow_pending(struct connection *c, size_t limit)
     size_t cap = c->pending_cap ? 2 * c->pending_cap : FIRST_PENDING;
     cap = cap < limit ? cap : limit;
     uint8_t *p = cap > c->pending_len ? realloc(c->pending, cap) : NULL;
-    if (!p)
+    if (p == NULL)
         return false;
     c->pending = p;
     c->pending_cap = cap;
@@ -49,7 +63,7 @@ static bool keep_pending(struct connection *c, const uint8_t *data, size_t len,
     size_t cap = len < FIRST_PENDING / 2 ? FIRST_PENDING : len + FIRST_PENDING;
     c->pending_cap = cap < limit ? cap : limit;
     c->pending = malloc(c->pending_cap);
-    if (!c->pending) {
+    if (c->pending == NULL) {
         c->pending_cap = 0;
         return false;
     }
@@ -62,61 +76,59 @@ static bool keep_pending(struct connection *c, const uint8_t *data, size_t len,
 static bool leave_reader(struct connection *c)
 {
     struct connection_reader *r = c->reader;
-    connection_forget_pending(c);
-    return keep_pending(c, r->feed.data + r->from, r->to - r->from,
-                        connection_reader_room(r));
+    slot_forget_pending(c);
+    return keep_pending(c, r->feed.data + r->from, r->to - r->from, slot_reader_room(r));
 }
 
 /* -- Heads -- */
 
-/* Deals with one record that does not belong to the head. */
-static enum look cut_record(struct connection *c, enum record_verdict verdict,
-                            uint8_t *data, size_t *len)
+/* To one record that does not belong to the head. */
+static bool answer(struct connection *c, enum record_verdict verdict, const uint8_t *data)
 {
     struct record_head *h = &c->head;
-    bool ok = true, go_on = true;
     switch (verdict) {
     case RECORD_CUT_VALUES:
-        ok = connection_answer_values(c, data + h->cut);
-        break;
+        return answer_values(c, data + h->cut);
     case RECORD_CUT_UNKNOWN:
-        ok = connection_answer_unknown(c, h->cut_type);
-        break;
+        return answer_unknown(c, h->cut_type);
     case RECORD_CUT_MPX:
-        ok = connection_answer_end(c, h->cut_id, RECORD_CANT_MPX_CONN);
-        break;
+        return answer_end(c, h->cut_id, RECORD_CANT_MPX_CONN);
     case RECORD_CUT_ROLE:
-        ok = connection_answer_end(c, h->cut_id, RECORD_UNKNOWN_ROLE);
-        go_on = h->cut_keep;
-        break;
+        return answer_end(c, h->cut_id, RECORD_UNKNOWN_ROLE);
     case RECORD_CUT_ABORT:
-        ok = connection_answer_end(c, h->cut_id, RECORD_REQUEST_COMPLETE);
-        go_on = h->cut_keep;
-        break;
+        return answer_end(c, h->cut_id, RECORD_REQUEST_COMPLETE);
     default:
-        break;
+        return true;
     }
-    *len = record_cut(h, verdict, data, *len);
-    return !ok ? LOOK_CLOSE : go_on ? LOOK_MORE : LOOK_LINGER;
 }
 
+/* Whether the peer wants the connection closed after this record. */
+static bool is_last(const struct record_head *h, enum record_verdict verdict)
+{
+    return (verdict == RECORD_CUT_ROLE || verdict == RECORD_CUT_ABORT) && !h->cut_keep;
+}
+
+/* LOOK_WAIT: the head is not whole yet. */
 static enum look check_head(struct connections *set, struct connection *c, uint8_t *data,
                             size_t *len)
 {
     for (;;) {
         enum record_verdict verdict = record_check(&c->head, data, *len, set->max_head);
         if (verdict == RECORD_MORE)
-            return LOOK_MORE;
+            return LOOK_WAIT;
         if (verdict == RECORD_COMPLETE)
-            return LOOK_COMPLETE;
+            return LOOK_REQUEST;
         if (record_fault(verdict)) {
-            connections_log_fault(set, LOG_LEVEL_WARNING, "request refused: %s",
-                                  record_fault(verdict));
+            if (slots_may_log_fault(set))
+                log_warning("request refused: %s", record_fault(verdict));
             return LOOK_CLOSE;
         }
-        enum look result = cut_record(c, verdict, data, len);
-        if (result != LOOK_MORE)
-            return result;
+        if (!answer(c, verdict, data))
+            return LOOK_CLOSE;
+        bool last = is_last(&c->head, verdict);
+        *len = record_cut(&c->head, verdict, data, *len);
+        if (last)
+            return LOOK_LINGER;
     }
 }
 
@@ -137,9 +149,9 @@ static size_t compact(struct record_head *h, uint8_t *data, size_t len)
 static void begin_request(struct connection_reader *r, struct connection *c, size_t base,
                           size_t len)
 {
-    if (c->pending) {
+    if (c->pending != NULL) {
         memcpy(r->feed.data + base, c->pending, len);
-        connection_forget_pending(c);
+        slot_forget_pending(c);
     }
     r->from = base + c->head.pos;
     c->head.start += base;
@@ -150,15 +162,15 @@ static void begin_request(struct connection_reader *r, struct connection *c, siz
     c->keep = c->head.keep;
     c->ended = false;
     atomic_store_explicit(&c->stage, STAGE_NONE, memory_order_relaxed);
-    c->body = CONNECTION_OK;
+    c->body = IO_OK;
     c->content = c->padding = 0;
     c->strays = 0;
     c->drained = 0;
 }
 
-/* One recv(2) behind `*len` bytes. COMPLETE: something came. MORE: nothing is there. */
-static enum look receive_more(struct connection *c, uint8_t *data, size_t *len,
-                              size_t cap)
+/* One recv(2) behind `*len` bytes. */
+static enum arrival receive_more(struct connection *c, uint8_t *data, size_t *len,
+                                 size_t cap)
 {
     ssize_t n;
     do {
@@ -167,13 +179,13 @@ static enum look receive_more(struct connection *c, uint8_t *data, size_t *len,
     if (n > 0) {
         c->again = c->again || (size_t)n == cap - *len;
         *len += (size_t)n;
-        return LOOK_COMPLETE;
+        return ARRIVAL_BYTES;
     }
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         c->again = false;
-        return LOOK_MORE;
+        return ARRIVAL_NONE;
     }
-    return LOOK_CLOSE;
+    return ARRIVAL_END;
 }
 
 /* An incomplete head leaves the reader's memory, and its time runs from its first byte.
@@ -181,13 +193,13 @@ static enum look receive_more(struct connection *c, uint8_t *data, size_t *len,
 static enum look await_head(struct connection_reader *r, struct connection *c,
                             const uint8_t *data, size_t len)
 {
-    if (!c->pending && !keep_pending(c, data, len, connection_reader_room(r)))
+    if (c->pending == NULL && !keep_pending(c, data, len, slot_reader_room(r)))
         return LOOK_CLOSE;
     if (len == 0)
-        connection_forget_pending(c);
-    else if (connection_kind_of(c) == KIND_IDLE)
-        connection_set_kind(c, KIND_HEAD);
-    return LOOK_MORE;
+        slot_forget_pending(c);
+    else if (slot_kind_of(c) == KIND_IDLE)
+        slot_set_kind(c, KIND_HEAD);
+    return LOOK_WAIT;
 }
 
 /* Where the bytes of a head are: in the connection's own memory, if some came before,
@@ -201,7 +213,7 @@ struct place {
 
 static struct place find_place(struct connection_reader *r, struct connection *c)
 {
-    if (c->pending) {
+    if (c->pending != NULL) {
         return (struct place){c->pending, c->pending_len, c->pending_cap,
                               RECORD_PACK_ROOM};
     }
@@ -212,8 +224,8 @@ static struct place find_place(struct connection_reader *r, struct connection *c
 static bool make_space(struct connection_reader *r, struct connection *c,
                        struct place *at)
 {
-    if (c->pending) {
-        bool ok = grow_pending(c, connection_reader_room(r));
+    if (c->pending != NULL) {
+        bool ok = grow_pending(c, slot_reader_room(r));
         at->data = c->pending;
         at->cap = c->pending_cap;
         return ok;
@@ -235,18 +247,20 @@ static enum look look_head(struct connections *set, struct connection_reader *r,
     bool empty = false;
     for (int round = 0;; round++) {
         enum look result = check_head(set, c, at.data, &at.len);
-        if (result == LOOK_COMPLETE)
+        if (result == LOOK_REQUEST)
             begin_request(r, c, at.base, at.len);
-        if (result != LOOK_MORE)
+        if (result != LOOK_WAIT)
             return result;
         at.len = compact(&c->head, at.data, at.len);
-        c->pending_len = c->pending ? at.len : 0;
+        c->pending_len = c->pending != NULL ? at.len : 0;
         if (empty || round == LOOK_ROUNDS)
             return await_head(r, c, at.data, at.len);
-        if (!make_space(r, c, &at) ||
-            (result = receive_more(c, at.data, &at.len, at.cap)) == LOOK_CLOSE)
+        if (!make_space(r, c, &at))
             return LOOK_CLOSE;
-        empty = result == LOOK_MORE || !c->again;
+        enum arrival arrival = receive_more(c, at.data, &at.len, at.cap);
+        if (arrival == ARRIVAL_END)
+            return LOOK_CLOSE;
+        empty = arrival == ARRIVAL_NONE || !c->again;
     }
 }
 
@@ -256,67 +270,59 @@ static enum look look_head(struct connections *set, struct connection_reader *r,
 static bool become_idle(struct connection *c)
 {
     c->head = (struct record_head){0};
-    connection_set_kind(c, KIND_IDLE);
+    slot_set_kind(c, KIND_IDLE);
     return leave_reader(c);
 }
 
-bool connection_await_next(struct connection *c)
+bool look_await_next(struct connection *c)
 {
-    if (c->body == CONNECTION_END)
+    if (c->body == IO_END)
         return become_idle(c);
-    connection_set_kind(c, KIND_DRAIN);
+    slot_set_kind(c, KIND_DRAIN);
     return leave_reader(c);
 }
 
-/* Goes on dropping a body. COMPLETE here means that it is over. */
-static enum look drain_more(struct connection *c)
+/* Goes on dropping a body. Behind its end the next head may be. */
+static enum look look_drain(struct connections *set, struct connection_reader *r,
+                            struct connection *c)
 {
-    switch (connection_drain(c)) {
-    case CONNECTION_END:
-        return become_idle(c) ? LOOK_COMPLETE : LOOK_CLOSE;
-    case CONNECTION_OK:
-        return leave_reader(c) ? LOOK_MORE : LOOK_CLOSE;
+    if (c->pending != NULL)
+        memcpy(r->feed.data, c->pending, c->pending_len);
+    r->from = 0;
+    r->to = c->pending_len;
+    switch (stream_drain(c)) {
+    case IO_END:
+        return become_idle(c) ? look_head(set, r, c) : LOOK_CLOSE;
+    case IO_OK:
+        return leave_reader(c) ? LOOK_WAIT : LOOK_CLOSE;
     default:
         return LOOK_LINGER;
     }
 }
 
-static enum look look_drain(struct connections *set, struct connection_reader *r,
-                            struct connection *c)
-{
-    if (c->pending)
-        memcpy(r->feed.data, c->pending, c->pending_len);
-    r->from = 0;
-    r->to = c->pending_len;
-    enum look result = drain_more(c);
-    return result == LOOK_COMPLETE ? look_head(set, r, c) : result;
-}
-
-static enum look look_linger(struct connection_reader *r, struct connection *c)
+static enum look look_closing(struct connection_reader *r, struct connection *c)
 {
     for (int round = 0; round < LOOK_ROUNDS; round++) {
         size_t len = 0;
-        enum look result = receive_more(c, r->feed.data, &len, r->feed.size);
-        if (result != LOOK_COMPLETE)
-            return result;
+        enum arrival arrival = receive_more(c, r->feed.data, &len, r->feed.size);
+        if (arrival != ARRIVAL_BYTES)
+            return arrival == ARRIVAL_NONE ? LOOK_WAIT : LOOK_CLOSE;
     }
     c->again = true;
-    return LOOK_MORE;
+    return LOOK_WAIT;
 }
 
 static enum look look_cut(struct connection *c)
 {
-    enum connection_status status = connection_send_cut(c);
-    return status == CONNECTION_OK    ? LOOK_MORE
-           : status == CONNECTION_END ? LOOK_LINGER
-                                      : LOOK_CLOSE;
+    enum io_status status = cut_send(c);
+    return status == IO_OK ? LOOK_WAIT : status == IO_END ? LOOK_LINGER : LOOK_CLOSE;
 }
 
 static void begin_linger(struct connection *c)
 {
-    connection_forget_pending(c);
+    slot_forget_pending(c);
     shutdown(c->fd, SHUT_WR);
-    connection_set_kind(c, KIND_LINGER);
+    slot_set_kind(c, KIND_LINGER);
     c->again = true;
 }
 
@@ -326,11 +332,11 @@ static enum look look_once(struct connections *set, struct connection_reader *r,
                            struct connection *c)
 {
     c->reader = r;
-    switch (connection_kind_of(c)) {
+    switch (slot_kind_of(c)) {
     case KIND_DRAIN:
         return look_drain(set, r, c);
     case KIND_LINGER:
-        return look_linger(r, c);
+        return look_closing(r, c);
     case KIND_CUT:
         return look_cut(c);
     default:
@@ -338,63 +344,34 @@ static enum look look_once(struct connections *set, struct connection_reader *r,
     }
 }
 
-bool connection_look(struct connections *set, struct connection_reader *r,
-                     struct connection *c)
+bool look_at(struct connections *set, struct connection_reader *r, struct connection *c)
 {
     for (;;) {
         switch (look_once(set, r, c)) {
-        case LOOK_COMPLETE:
+        case LOOK_REQUEST:
             return true;
         case LOOK_LINGER:
             begin_linger(c);
             break;
-        case LOOK_MORE:
-            if (c->again) { /* it never stops sending: no sweep finds it parked */
-                if (!connection_close_if_late(set, c, clock_ticks()))
-                    connections_defer(set, c); /* others first */
+        case LOOK_WAIT:
+            if (c->again) { /* it never stops sending, so no sweep finds it parked */
+                if (!sweep_close_if_late(set, c, clock_ticks()))
+                    slot_defer(set, c); /* others first */
                 return false;
             }
-            if (connection_park(set, c))
+            if (slot_park(set, c))
                 return false;
             break;
         default:
-            connection_close(set, c);
+            slot_close(set, c);
             return false;
         }
     }
 }
 
-void connection_linger(struct connections *set, struct connection_reader *r,
-                       struct connection *c)
+void look_linger(struct connections *set, struct connection_reader *r,
+                 struct connection *c)
 {
     begin_linger(c);
-    connection_look(set, r, c);
-}
-
-/* -- The reader -- */
-
-struct connection_reader *connection_reader_create(const struct connections *set)
-{
-    struct connection_reader *r = calloc(1, sizeof *r);
-    if (!r)
-        return NULL;
-    r->set = (struct connections *)set;
-    size_t size = set->max_head + RECORD_MAX_SIZE + FEED_PAGE;
-    if (!feed_open(&r->feed, size - size % FEED_PAGE + FEED_PAGE, set->max_head)) {
-        int error = errno;
-        if (error == EMSGSIZE)
-            log_error("MaxHeadSize is more than a socket pair takes on this system");
-        free(r);
-        errno = error;
-        return NULL;
-    }
-    return r;
-}
-
-void connection_reader_destroy(struct connection_reader *r)
-{
-    if (r) {
-        feed_close(&r->feed);
-        free(r);
-    }
+    look_at(set, r, c);
 }

@@ -1,7 +1,8 @@
 /* The poller: epoll(7) or kqueue(2) behind fastcgi/poller.h.
  *
- * Called by every worker and by whoever stops them. Owns the kernel's queue and the two
- * descriptors that kick and wake. No locks: the kernel's queue is the only shared state.
+ * Called by every worker, and by the thread that stops them. Owns the kernel's queue and
+ * the two descriptors that kick and wake. No locks: the kernel's queue is the only shared
+ * state.
  */
 #include "fastcgi/poller.h"
 
@@ -41,7 +42,7 @@ static bool watch(struct poller *p, int fd, uint32_t events, uint32_t cookie)
 struct poller *poller_create(void)
 {
     struct poller *p = malloc(sizeof *p);
-    if (!p)
+    if (p == NULL)
         return NULL;
     p->queue = epoll_create1(EPOLL_CLOEXEC);
     p->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -61,7 +62,7 @@ struct poller *poller_create(void)
 
 void poller_destroy(struct poller *p)
 {
-    if (!p)
+    if (p == NULL)
         return;
     int fds[] = {p->queue, p->kick, p->wake};
     for (int i = 0; i < 3; i++)
@@ -154,7 +155,7 @@ static bool make_pipe(int fds[2])
 struct poller *poller_create(void)
 {
     struct poller *p = malloc(sizeof *p);
-    if (!p)
+    if (p == NULL)
         return NULL;
     *p = (struct poller){.kick = {-1, -1}, .wake = {-1, -1}};
     p->queue = kqueue();
@@ -172,7 +173,7 @@ struct poller *poller_create(void)
 
 void poller_destroy(struct poller *p)
 {
-    if (!p)
+    if (p == NULL)
         return;
     int fds[] = {p->queue, p->kick[0], p->kick[1], p->wake[0], p->wake[1]};
     for (int i = 0; i < 5; i++)

@@ -2,8 +2,9 @@
  *
  * A descriptor is added once and stays until it is closed. Events are edge-triggered:
  * each arrival of bytes, or the peer's closing, wakes one waiter once. Whoever gets an
- * event reads until the socket is empty, or makes sure that somebody will. A late event
- * of a closed descriptor may still come: the cookie must tell, or it must do no harm.
+ * event reads until the socket is empty, or makes sure that another thread will. A late
+ * event of a closed descriptor may still come: the cookie must tell, or it must do no
+ * harm.
  *
  * All functions but create and destroy may be called from any thread at any time. */
 #ifndef LUAFCGID2_FASTCGI_POLLER_H

@@ -4,13 +4,13 @@
  * descriptor in each, and two lists of slots: the free ones, and the connections deferred
  * to any worker.
  *
- * Who may touch a connection is said by one atomic word, generation << 3 | state:
+ * One atomic word says who may touch a connection, generation << 3 | state:
  *
  *     FREE        in the free list
- *     PARKED      in the poller and nobody's: who moves it to BUSY is its owner
- *     ADDING      as PARKED, but only for who got its event: the sweep and the eviction
- *                 keep away, so that the descriptor cannot be closed, and its number used
- *                 again, under the epoll_ctl(2) that is about to add it
+ *     PARKED      in the poller, without an owner: who moves it to BUSY owns it
+ *     ADDING      as PARKED, but only a worker with an event of it may take it. The sweep
+ *                 and the eviction may not: they could close the descriptor while
+ *                 epoll_ctl(2) adds it, and its number could be used again
  *     BUSY        owned
  *     BUSY_AGAIN  owned, and an event came: the owner looks again before it parks
  *
@@ -20,9 +20,10 @@
  *
  * `set->lock`, a leaf, guards the two lists. Taking and parking a connection that the
  * poller has takes no lock. */
-#include "fastcgi/private.h"
+#include "fastcgi/slot.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "fastcgi/poller.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -39,9 +40,18 @@ enum {
     INDEX_MASK = (1 << INDEX_BITS) - 1,
     MAX_STREAK = 16,      /* requests of one connection in a row */
     LAST_IDLE_TIME = 100, /* ms after a stop that kept connections are still served */
+    FAULTS_PER_SECOND = 5,
 };
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "the state word must be lock-free");
+
+bool slots_may_log_fault(struct connections *set)
+{
+    unsigned second = clock_ticks() / 1000;
+    if (atomic_exchange(&set->second, second) != second)
+        atomic_store(&set->faults, 0);
+    return atomic_fetch_add(&set->faults, 1) < FAULTS_PER_SECOND;
+}
 
 /* -- The state word -- */
 
@@ -55,7 +65,7 @@ static unsigned with_state(unsigned word, unsigned state)
     return (word & ~(unsigned)STATE_MASK) | state;
 }
 
-/* Moves from one state to another. false: somebody else moved it before. */
+/* Moves from one state to another. false: another thread moved it before. */
 static bool change(struct connection *c, unsigned from, unsigned to)
 {
     unsigned word = atomic_load(&c->word);
@@ -63,18 +73,17 @@ static bool change(struct connection *c, unsigned from, unsigned to)
            atomic_compare_exchange_strong(&c->word, &word, with_state(word, to));
 }
 
-bool connection_is_parked(struct connection *c)
+bool slot_is_parked(struct connection *c)
 {
     return state_of(atomic_load(&c->word)) == PARKED;
 }
 
-bool connection_take_parked(struct connection *c)
+bool slot_take_parked(struct connection *c)
 {
     return change(c, PARKED, BUSY);
 }
 
-struct connection *connections_claim(struct connections *set,
-                                     const struct poller_event *event)
+struct connection *slot_claim(struct connections *set, const struct poller_event *event)
 {
     struct connection *c = &set->table[event->cookie & INDEX_MASK];
     unsigned word = atomic_load(&c->word);
@@ -97,12 +106,12 @@ struct connection *connections_claim(struct connections *set,
 
 /* -- Slots -- */
 
-struct connection *connections_take_slot(struct connections *set)
+struct connection *slot_take(struct connections *set)
 {
     pthread_mutex_lock(&set->lock);
     struct connection *c = set->free;
     size_t used = atomic_load(&set->used);
-    if (c) {
+    if (c != NULL) {
         set->free = c->next;
     } else if (used < set->size) {
         c = &set->table[used];
@@ -113,7 +122,7 @@ struct connection *connections_take_slot(struct connections *set)
     return c;
 }
 
-void connections_return_slot(struct connections *set, struct connection *c)
+void slot_return(struct connections *set, struct connection *c)
 {
     pthread_mutex_lock(&set->lock);
     c->next = set->free;
@@ -121,36 +130,42 @@ void connections_return_slot(struct connections *set, struct connection *c)
     pthread_mutex_unlock(&set->lock);
 }
 
-void connection_forget_pending(struct connection *c)
+void slot_forget_pending(struct connection *c)
 {
     free(c->pending);
     c->pending = NULL;
     c->pending_len = c->pending_cap = 0;
 }
 
-/* The generation moves on: a late event finds nothing. */
-void connection_close(struct connections *set, struct connection *c)
+void slot_reset(struct connection *c)
 {
-    if (connection_kind_of(c) == KIND_CUT && c->pending)
-        connection_reset(c);
-    connection_forget_pending(c);
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+/* The generation moves on: a late event finds nothing. */
+void slot_close(struct connections *set, struct connection *c)
+{
+    if (slot_kind_of(c) == KIND_CUT && c->pending != NULL)
+        slot_reset(c);
+    slot_forget_pending(c);
     close(c->fd);
     c->fd = -1;
     unsigned word = atomic_load(&c->word);
     word += 1u << STATE_BITS;
     atomic_store(&c->word, with_state(word, FREE));
     atomic_fetch_sub(&set->count, 1);
-    connections_return_slot(set, c);
+    slot_return(set, c);
     if (atomic_load(&set->paused))
         atomic_store(&set->accept_again, true);
 }
 
-void connection_open(struct connections *set, struct connection *c, int fd)
+void slot_open(struct connections *set, struct connection *c, int fd)
 {
     c->fd = fd;
     c->added = c->again = c->keep = c->ended = false;
     atomic_store_explicit(&c->stage, STAGE_NONE, memory_order_relaxed);
-    c->output = CONNECTION_OK;
+    c->output = IO_OK;
     c->reader = NULL;
     c->head = (struct record_head){0};
     atomic_store_explicit(&c->since, clock_ticks(), memory_order_relaxed);
@@ -159,26 +174,26 @@ void connection_open(struct connections *set, struct connection *c, int fd)
     atomic_fetch_add(&set->count, 1);
 }
 
-void connection_set_kind(struct connection *c, enum connection_kind kind)
+void slot_set_kind(struct connection *c, enum slot_kind kind)
 {
     atomic_store_explicit(&c->kind, (unsigned char)kind, memory_order_relaxed);
     atomic_store_explicit(&c->since, clock_ticks(), memory_order_relaxed);
 }
 
-enum connection_kind connection_kind_of(struct connection *c)
+enum slot_kind slot_kind_of(struct connection *c)
 {
-    return (enum connection_kind)atomic_load_explicit(&c->kind, memory_order_relaxed);
+    return (enum slot_kind)atomic_load_explicit(&c->kind, memory_order_relaxed);
 }
 
 /* -- Parking -- */
 
-struct connection *connections_take_deferred(struct connections *set, bool *more)
+struct connection *slot_take_deferred(struct connections *set, bool *more)
 {
     pthread_mutex_lock(&set->lock);
     struct connection *c = set->deferred;
-    if (c) {
+    if (c != NULL) {
         set->deferred = c->next;
-        if (!c->next)
+        if (c->next == NULL)
             set->deferred_end = &set->deferred;
     }
     *more = set->deferred != NULL;
@@ -187,7 +202,7 @@ struct connection *connections_take_deferred(struct connections *set, bool *more
     return c;
 }
 
-void connections_enqueue(struct connections *set, struct connection *c)
+void slot_enqueue(struct connections *set, struct connection *c)
 {
     c->next = NULL;
     pthread_mutex_lock(&set->lock);
@@ -197,9 +212,9 @@ void connections_enqueue(struct connections *set, struct connection *c)
     pthread_mutex_unlock(&set->lock);
 }
 
-void connections_defer(struct connections *set, struct connection *c)
+void slot_defer(struct connections *set, struct connection *c)
 {
-    connections_enqueue(set, c);
+    slot_enqueue(set, c);
     poller_kick(set->poller);
 }
 
@@ -207,38 +222,37 @@ void connections_defer(struct connections *set, struct connection *c)
  * way, or it must still be told that a response is not whole. */
 static bool is_awaited(struct connections *set, struct connection *c)
 {
-    enum connection_kind kind = connection_kind_of(c);
+    enum slot_kind kind = slot_kind_of(c);
     return kind == KIND_HEAD || kind == KIND_CUT ||
-           (kind == KIND_IDLE && !connections_are_ending(set));
+           (kind == KIND_IDLE && !slots_are_ending(set));
 }
 
-bool connections_are_ending(struct connections *set)
+bool slots_are_ending(struct connections *set)
 {
     return atomic_load(&set->stopping) &&
-           connection_elapsed(clock_ticks(), atomic_load(&set->stopped_at)) >=
-               LAST_IDLE_TIME;
+           slot_elapsed(clock_ticks(), atomic_load(&set->stopped_at)) >= LAST_IDLE_TIME;
 }
 
-bool connection_has_request(struct connection *c)
+bool slot_has_request(struct connection *c)
 {
     char byte;
-    bool found = connection_kind_of(c) == KIND_IDLE &&
+    bool found = slot_kind_of(c) == KIND_IDLE &&
                  recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
     c->again = c->again || found;
     return found;
 }
 
-/* A stop closes what is parked, once, unless it is awaited. What is
- * parked later closes itself: either the stop saw it PARKED, or this sees the stop (both
- * are sequentially consistent). */
-void connection_close_if_stopping(struct connections *set, struct connection *c)
+/* A stop looks once at what is parked. Whoever parks a connection later calls this, too:
+ * either the stop has seen it PARKED, or this sees the stop (both are sequentially
+ * consistent). */
+void slot_close_if_stopping(struct connections *set, struct connection *c)
 {
-    if (!atomic_load(&set->stopping) || is_awaited(set, c) || !connection_take_parked(c))
+    if (!atomic_load(&set->stopping) || is_awaited(set, c) || !slot_take_parked(c))
         return;
-    if (connection_has_request(c))
-        connections_defer(set, c);
+    if (slot_has_request(c))
+        slot_defer(set, c);
     else
-        connection_close(set, c);
+        slot_close(set, c);
 }
 
 static uint32_t cookie_of(const struct connections *set, struct connection *c)
@@ -257,31 +271,31 @@ static void park_first(struct connections *set, struct connection *c)
     c->again = false; /* adding announces whatever is there */
     unsigned word = with_state(atomic_load(&c->word), ADDING);
     atomic_store(&c->word, word);
-    bool output = connection_kind_of(c) == KIND_CUT;
+    bool output = slot_kind_of(c) == KIND_CUT;
     bool added = poller_add(set->poller, fd, cookie, output);
     int error = errno;
     if (!atomic_compare_exchange_strong(&c->word, &word,
                                         with_state(word, added ? PARKED : BUSY)))
         return;
     if (added) {
-        connection_close_if_stopping(set, c);
+        slot_close_if_stopping(set, c);
         return;
     }
-    connections_log_fault(set, LOG_LEVEL_WARNING, "cannot watch a connection: %s",
-                          strerror(error));
-    connection_close(set, c);
+    if (slots_may_log_fault(set))
+        log_warning("cannot watch a connection: %s", strerror(error));
+    slot_close(set, c);
 }
 
-bool connection_park(struct connections *set, struct connection *c)
+bool slot_park(struct connections *set, struct connection *c)
 {
     if (!c->added) {
         park_first(set, c);
         return true;
     }
-    if (connection_kind_of(c) == KIND_CUT)
+    if (slot_kind_of(c) == KIND_CUT)
         poller_watch_output(set->poller, c->fd, cookie_of(set, c));
     if (change(c, BUSY, PARKED)) {
-        connection_close_if_stopping(set, c);
+        slot_close_if_stopping(set, c);
         return true;
     }
     change(c, BUSY_AGAIN, BUSY);
@@ -289,20 +303,20 @@ bool connection_park(struct connections *set, struct connection *c)
     return false;
 }
 
-void connection_park_or_again(struct connections *set, struct connection_reader *r,
-                              struct connection *c)
+void slot_park_or_again(struct connections *set, struct connection_reader *r,
+                        struct connection *c)
 {
-    if (!c->again && !c->pending && connection_park(set, c))
+    if (!c->again && c->pending == NULL && slot_park(set, c))
         return;
-    if (r && !r->next && r->streak < MAX_STREAK) {
+    if (r != NULL && r->next == NULL && r->streak < MAX_STREAK) {
         r->streak++;
         r->next = c;
     } else {
-        connections_defer(set, c);
+        slot_defer(set, c);
     }
 }
 
-bool connections_anyone_left(struct connections *set)
+bool slots_anyone_left(struct connections *set)
 {
     if (atomic_load(&set->any_deferred))
         return true;
@@ -311,7 +325,7 @@ bool connections_anyone_left(struct connections *set)
         unsigned state = state_of(atomic_load(&c->word));
         if ((state == PARKED || state == ADDING) && is_awaited(set, c))
             return true;
-        connection_close_if_stopping(set, c);
+        slot_close_if_stopping(set, c);
     }
     return atomic_load(&set->any_deferred);
 }

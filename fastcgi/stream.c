@@ -7,13 +7,12 @@
  * the head, in the reader's memory, and the socket. Content of large FCGI_STDIN records
  * goes straight into the caller's memory. Bytes behind the end of the body stay in the
  * reader's memory: they are the next request's. */
-#include "fastcgi/private.h"
+#include "fastcgi/stream.h"
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/watch.h"
+#include "fastcgi/answer.h"
+#include "fastcgi/cut.h"
+#include "fastcgi/slot.h"
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,141 +27,48 @@ typedef __typeof__(((struct msghdr *)0)->msg_iovlen) iov_count;
 enum {
     DIRECT_MIN = 4096, /* content from which a copy costs more than a shorter read */
     DIRECT_TAIL = 4096,
-    MAX_STRAYS = 1000, /* records in one body that are none of it */
+    DRAIN_LIMIT = 262144, /* bytes of an unread body that a kept connection may cost */
+    MAX_STRAYS = 1000,    /* records in one body that are none of it */
     BATCH_RECORDS = 32,
     BATCH_PARTS = 2 * BATCH_RECORDS + 8,
 };
 
 /* -- The head -- */
 
-/* libfcgi closes the descriptor it failed on. Without memory for another the worker keeps
- * its mapping, and the next request tries again. */
-static void replace_feed(struct connection_reader *r)
-{
-    struct feed fresh;
-    r->feed.read_end = -1;
-    if (feed_open(&fresh, r->feed.size, r->set->max_head)) {
-        memcpy(fresh.data, r->feed.data, r->to);
-        feed_close(&r->feed);
-        r->feed = fresh;
-    }
-}
-
-/* fcgi->ipcFd is -1 outside this function, so that libfcgi can neither read nor write nor
- * close anything of ours. With keepConnection 1 its FCGX_Finish_r closes nothing. */
-bool connection_begin(struct connection *c, FCGX_Request *fcgi, char **params,
-                      size_t *len)
+bool stream_begin(struct connection *c, struct fcgi *fcgi, char **params, size_t *len)
 {
     struct connection_reader *r = c->reader;
-    if (r->feed.read_end < 0)
-        replace_feed(r);
-    if (!feed_offer(&r->feed, c->head.start, c->head.end - c->head.start)) {
-        log_error("cannot hand over the head of a request: %s", strerror(errno));
-        return false;
-    }
-    fcgi->ipcFd = r->feed.read_end;
-    fcgi->keepConnection = 1;
-    int failed = FCGX_Accept_r(fcgi);
-    if (failed && fcgi->ipcFd < 0)
-        replace_feed(r);
-    fcgi->ipcFd = -1;
-    fcgi->keepConnection = 1;
-    if (failed || FCGX_GetError(fcgi->in) != 0 || !fcgi->envp[0] || !fcgi->envp[1]) {
-        log_error("libfcgi refused the head of a request (%d)", failed);
-        return false;
-    }
-    *params = fcgi->envp[1] + 1; /* behind "FCGI_ROLE=RESPONDER", and an "=" */
     *len = c->head.params;
-    return true;
-}
-
-bool connection_wants_keep(const struct connection *c)
-{
-    return c->keep;
-}
-
-/* -- Small answers between records -- */
-
-/* Such an answer fits into any socket whose peer reads at all. */
-static bool send_answer(struct connection *c, const uint8_t *p, size_t n)
-{
-    if (c->output != CONNECTION_OK ||
-        send(c->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)n) {
-        c->output = CONNECTION_ABORTED;
-        return false;
-    }
-    return true;
-}
-
-bool connection_answer_values(struct connection *c, const uint8_t *p)
-{
-    uint8_t out[RECORD_VALUES_SIZE];
-    const struct connections *set = c->reader->set;
-    size_t n = record_put_values(out, p + RECORD_HEADER_SIZE, record_decode(p).length,
-                                 (unsigned)set->size, set->workers);
-    return n > 0 && send_answer(c, out, n);
-}
-
-bool connection_answer_unknown(struct connection *c, uint8_t type)
-{
-    uint8_t out[RECORD_END_SIZE];
-    return send_answer(c, out, record_put_unknown(out, type));
-}
-
-bool connection_answer_end(struct connection *c, uint16_t id,
-                           enum record_protocol_status status)
-{
-    uint8_t out[RECORD_END_SIZE];
-    return send_answer(c, out, record_put_end(out, id, status));
+    return fcgi_begin(fcgi, &r->feed, r->to, &c->head, params);
 }
 
 /* -- The body -- */
 
-/* CONNECTION_OK when `events` may have come. The wait has a limit of its own, so the
- * clock of the request stands still; a signal for a worker that is late all the same must
- * not make it longer. */
-static enum connection_status wait_for(int fd, short events, int64_t timeout)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-    int64_t left = timeout < 0 ? -1 : timeout > INT_MAX ? INT_MAX : timeout;
-    int64_t until = clock_nanoseconds() / 1000000 + left;
-    int n;
-    watch_pause();
-    while ((n = left == 0 ? 0 : poll(&p, 1, (int)left)) < 0 && errno == EINTR) {
-        if (left > 0) {
-            int64_t now = clock_nanoseconds() / 1000000;
-            left = now < until ? until - now : 0;
-        }
-    }
-    watch_resume();
-    return n > 0 ? CONNECTION_OK : n == 0 ? CONNECTION_TIMEOUT : CONNECTION_ABORTED;
-}
-
 /* Receives into `parts`, at least one byte. */
-static enum connection_status receive(struct connection *c, struct iovec *parts,
-                                      int count, int64_t timeout, size_t *got)
+static enum io_status receive(struct connection *c, struct iovec *parts, int count,
+                              int64_t timeout, size_t *got)
 {
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = (iov_count)count};
     for (;;) {
         ssize_t n = recvmsg(c->fd, &message, MSG_DONTWAIT);
         if (n > 0) {
             *got = (size_t)n;
-            return CONNECTION_OK;
+            return IO_OK;
         }
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             c->again = false;
-            enum connection_status status = wait_for(c->fd, POLLIN, timeout);
-            if (status != CONNECTION_OK)
+            enum io_status status = io_wait(c->fd, POLLIN, timeout);
+            if (status != IO_OK)
                 return status;
         } else if (n == 0 || errno != EINTR) {
-            return CONNECTION_ABORTED;
+            return IO_ABORTED;
         }
     }
 }
 
 /* More bytes into the reader's memory, behind those that are there. A whole record always
  * fits. A read that fills it may have left bytes in the socket that no event tells of. */
-static enum connection_status fill(struct connection *c, int64_t timeout)
+static enum io_status fill(struct connection *c, int64_t timeout)
 {
     struct connection_reader *r = c->reader;
     if (r->from > 0) {
@@ -171,24 +77,24 @@ static enum connection_status fill(struct connection *c, int64_t timeout)
         r->from = 0;
     }
     struct iovec part = {.iov_base = r->feed.data + r->to,
-                         .iov_len = connection_reader_room(r) - r->to};
+                         .iov_len = slot_reader_room(r) - r->to};
     size_t got = 0;
-    enum connection_status status = receive(c, &part, 1, timeout, &got);
+    enum io_status status = receive(c, &part, 1, timeout, &got);
     r->to += got;
     c->again = c->again || got == part.iov_len;
     return status;
 }
 
 /* Makes `n` bytes be at r->from. */
-static enum connection_status need(struct connection *c, size_t n, int64_t timeout)
+static enum io_status need(struct connection *c, size_t n, int64_t timeout)
 {
     struct connection_reader *r = c->reader;
     while (r->to - r->from < n) {
-        enum connection_status status = fill(c, timeout);
-        if (status != CONNECTION_OK)
+        enum io_status status = fill(c, timeout);
+        if (status != IO_OK)
             return status;
     }
-    return CONNECTION_OK;
+    return IO_OK;
 }
 
 /* A record in the body that is none of its content, whole at `p`. */
@@ -199,20 +105,20 @@ static bool answer_other(struct connection *c, enum record_body what, const uint
     case RECORD_BODY_SILENT:
         return true;
     case RECORD_BODY_VALUES:
-        return connection_answer_values(c, p);
+        return answer_values(c, p);
     case RECORD_BODY_UNKNOWN:
-        return connection_answer_unknown(c, record->type);
+        return answer_unknown(c, record->type);
     case RECORD_BODY_MPX:
-        return connection_answer_end(c, record->id, RECORD_CANT_MPX_CONN);
+        return answer_end(c, record->id, RECORD_CANT_MPX_CONN);
     default:
         return false;
     }
 }
 
-static enum connection_status skip_padding(struct connection *c, int64_t timeout)
+static enum io_status skip_padding(struct connection *c, int64_t timeout)
 {
-    enum connection_status status = need(c, c->padding, timeout);
-    if (status == CONNECTION_OK) {
+    enum io_status status = need(c, c->padding, timeout);
+    if (status == IO_OK) {
         c->reader->from += c->padding;
         c->padding = 0;
     }
@@ -220,12 +126,11 @@ static enum connection_status skip_padding(struct connection *c, int64_t timeout
 }
 
 /* Goes to the next record when the content of the last is used up. OK: look again. */
-static enum connection_status next_record(struct connection *c, int64_t timeout)
+static enum io_status next_record(struct connection *c, int64_t timeout)
 {
     struct connection_reader *r = c->reader;
-    enum connection_status status = skip_padding(c, timeout);
-    if (status != CONNECTION_OK ||
-        (status = need(c, RECORD_HEADER_SIZE, timeout)) != CONNECTION_OK)
+    enum io_status status = skip_padding(c, timeout);
+    if (status != IO_OK || (status = need(c, RECORD_HEADER_SIZE, timeout)) != IO_OK)
         return status;
     struct record record = record_decode(r->feed.data + r->from);
     enum record_body what = record_body(&record, c->id);
@@ -233,39 +138,38 @@ static enum connection_status next_record(struct connection *c, int64_t timeout)
         c->content = record.length;
         c->padding = record.padding;
         r->from += RECORD_HEADER_SIZE;
-        return CONNECTION_OK;
+        return IO_OK;
     }
     if (what == RECORD_BODY_BAD || what == RECORD_BODY_ABORT)
-        return CONNECTION_ABORTED;
+        return IO_ABORTED;
     status = need(c, record_size(&record), timeout);
-    if (status != CONNECTION_OK)
+    if (status != IO_OK)
         return status;
     if (what != RECORD_BODY_END && ++c->strays > MAX_STRAYS)
-        return CONNECTION_ABORTED; /* else a worker could be held for ever */
+        return IO_ABORTED; /* else a worker could be held for ever */
     if (what != RECORD_BODY_END &&
         !answer_other(c, what, r->feed.data + r->from, &record))
-        return CONNECTION_ABORTED;
+        return IO_ABORTED;
     r->from += record_size(&record);
-    return what == RECORD_BODY_END ? CONNECTION_END : CONNECTION_OK;
+    return what == RECORD_BODY_END ? IO_END : IO_OK;
 }
 
 /* A timeout may be tried again, the rest is for good. */
-static enum connection_status settle_body(struct connection *c,
-                                          enum connection_status status)
+static enum io_status settle_body(struct connection *c, enum io_status status)
 {
-    if (status != CONNECTION_TIMEOUT)
+    if (status != IO_TIMEOUT)
         c->body = status;
     return status;
 }
 
 /* Content straight from the socket. What comes behind it goes to the reader's memory,
  * which is empty. */
-static enum connection_status read_direct(struct connection *c, void *data, size_t size,
-                                          int64_t timeout, size_t *got)
+static enum io_status read_direct(struct connection *c, void *data, size_t size,
+                                  int64_t timeout, size_t *got)
 {
     struct connection_reader *r = c->reader;
     struct iovec parts[2] = {{data, size}, {r->feed.data, DIRECT_TAIL}};
-    enum connection_status status = receive(c, parts, 2, timeout, got);
+    enum io_status status = receive(c, parts, 2, timeout, got);
     c->again = c->again || *got == size + DIRECT_TAIL;
     r->from = r->to = 0;
     if (*got > size) {
@@ -275,20 +179,20 @@ static enum connection_status read_direct(struct connection *c, void *data, size
     return status;
 }
 
-enum connection_status connection_read(struct connection *c, void *data, size_t size,
-                                       size_t *got, int64_t timeout)
+enum io_status stream_read(struct connection *c, void *data, size_t size, size_t *got,
+                           int64_t timeout)
 {
     struct connection_reader *r = c->reader;
-    enum connection_status status = c->body;
+    enum io_status status = c->body;
     *got = 0;
-    while (status == CONNECTION_OK && c->content == 0)
+    while (status == IO_OK && c->content == 0)
         status = next_record(c, timeout);
     size_t n = size < c->content ? size : c->content;
-    if (status != CONNECTION_OK || n == 0)
+    if (status != IO_OK || n == 0)
         return settle_body(c, status);
     if (r->from == r->to && n >= DIRECT_MIN) {
         status = read_direct(c, data, n, timeout, got);
-    } else if ((status = need(c, 1, timeout)) == CONNECTION_OK) {
+    } else if ((status = need(c, 1, timeout)) == IO_OK) {
         *got = n < r->to - r->from ? n : r->to - r->from;
         memcpy(data, r->feed.data + r->from, *got);
         r->from += *got;
@@ -297,17 +201,17 @@ enum connection_status connection_read(struct connection *c, void *data, size_t 
     return settle_body(c, status);
 }
 
-enum connection_status connection_drain(struct connection *c)
+enum io_status stream_drain(struct connection *c)
 {
     struct connection_reader *r = c->reader;
-    enum connection_status status = c->body;
-    while (status == CONNECTION_OK) {
+    enum io_status status = c->body;
+    while (status == IO_OK) {
         size_t n = r->to - r->from < c->content ? r->to - r->from : c->content;
         r->from += n;
         c->content -= (uint32_t)n;
         c->drained += n;
         if (c->drained > DRAIN_LIMIT) {
-            status = CONNECTION_ABORTED;
+            status = IO_ABORTED;
         } else if (c->content > 0) {
             status = fill(c, 0);
         } else {
@@ -316,10 +220,10 @@ enum connection_status connection_drain(struct connection *c)
         }
     }
     settle_body(c, status);
-    return status == CONNECTION_TIMEOUT ? CONNECTION_OK : status;
+    return status == IO_TIMEOUT ? IO_OK : status;
 }
 
-void connection_linger_now(struct connection *c)
+void stream_linger(struct connection *c)
 {
     enum { ROUNDS = 64, PATIENCE = 500 };
     struct feed *feed = &c->reader->feed;
@@ -327,7 +231,7 @@ void connection_linger_now(struct connection *c)
     size_t got;
     shutdown(c->fd, SHUT_WR);
     for (int i = 0; i < ROUNDS; i++)
-        if (receive(c, &part, 1, PATIENCE, &got) != CONNECTION_OK)
+        if (receive(c, &part, 1, PATIENCE, &got) != IO_OK)
             break;
 }
 
@@ -347,8 +251,8 @@ static void advance(struct iovec **parts, int *count, size_t n)
 }
 
 /* `*parts` moves to what was not sent. */
-static enum connection_status send_all(struct connection *c, struct iovec **parts,
-                                       int count, int64_t timeout)
+static enum io_status send_all(struct connection *c, struct iovec **parts, int count,
+                               int64_t timeout)
 {
     while (count > 0) {
         struct msghdr message = {.msg_iov = *parts, .msg_iovlen = (iov_count)count};
@@ -356,14 +260,14 @@ static enum connection_status send_all(struct connection *c, struct iovec **part
         if (n >= 0) {
             advance(parts, &count, (size_t)n);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            enum connection_status status = wait_for(c->fd, POLLOUT, timeout);
-            if (status != CONNECTION_OK)
+            enum io_status status = io_wait(c->fd, POLLOUT, timeout);
+            if (status != IO_OK)
                 return status;
         } else if (errno != EINTR) {
-            return CONNECTION_ABORTED;
+            return IO_ABORTED;
         }
     }
-    return CONNECTION_OK;
+    return IO_OK;
 }
 
 /* One system call's worth of records. */
@@ -428,24 +332,24 @@ static void keep_rest(struct connection *c, const struct batch *b,
     int n = 0, count = (int)(b->parts + b->count - unsent);
     while (n < count && !begins_record(b, &unsent[n]))
         n++;
-    connection_keep_rest(c, unsent, n);
+    cut_keep_rest(c, unsent, n);
 }
 
-enum connection_status connection_write(struct connection *c, struct iovec *parts,
-                                        int count, bool end, int64_t timeout)
+enum io_status stream_write(struct connection *c, struct iovec *parts, int count,
+                            bool end, int64_t timeout)
 {
     size_t left = 0;
     for (int i = 0; i < count; i++)
         left += parts[i].iov_len;
     if (c->ended && left + end > 0)
-        return CONNECTION_ABORTED;
-    if (c->output != CONNECTION_OK || left + end == 0)
+        return IO_ABORTED;
+    if (c->output != IO_OK || left + end == 0)
         return c->output;
     if (atomic_exchange(&c->stage, STAGE_WRITING) == STAGE_CUT) {
         atomic_store(&c->stage, STAGE_CUT);
-        return CONNECTION_ABORTED;
+        return IO_ABORTED;
     }
-    while (c->output == CONNECTION_OK && (left > 0 || (end && !c->ended))) {
+    while (c->output == IO_OK && (left > 0 || (end && !c->ended))) {
         struct batch b;
         b.count = b.records = 0;
         batch_fill(&b, c->id, &parts, count, &left);
@@ -455,10 +359,10 @@ enum connection_status connection_write(struct connection *c, struct iovec *part
         }
         struct iovec *unsent = b.parts;
         c->output = send_all(c, &unsent, b.count, timeout);
-        if (c->output == CONNECTION_TIMEOUT)
+        if (c->output == IO_TIMEOUT)
             keep_rest(c, &b, unsent);
     }
-    if (c->output == CONNECTION_OK)
+    if (c->output == IO_OK)
         atomic_store_explicit(&c->stage, c->ended ? STAGE_WHOLE : STAGE_OPEN,
                               memory_order_release);
     return c->output;

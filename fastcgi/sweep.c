@@ -1,12 +1,12 @@
-/* Closing connections that nobody asked to close: the late ones, and, when something ran
- * out, the one that is missed least.
+/* Closing connections that neither side has closed: the late ones, and, when something
+ * ran out, the one that is missed least.
  *
- * Runs in the heartbeat thread (connections_sweep) and in workers that accept or look. A
- * parked connection is closed only by who has made it its own (fastcgi/slot.c); no
- * locks. */
-#include "fastcgi/private.h"
+ * Runs in the heartbeat thread (sweep_one) and in workers that accept or look. Whoever
+ * closes a parked connection owns it first (fastcgi/slot.c); no locks. */
+#include "fastcgi/sweep.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 enum {
     LAST_HEAD_TIME = 1000, /* ms that a head may take once the daemon stops */
@@ -16,7 +16,7 @@ enum {
 
 /* -- Deadlines -- */
 
-void connections_set_limits(struct connections *set, const struct config *config)
+void sweep_set_limits(struct connections *set, const struct config *config)
 {
     atomic_store(&set->limits[KIND_HEAD], (unsigned)config->read_timeout);
     atomic_store(&set->limits[KIND_IDLE], (unsigned)config->keep_alive_timeout);
@@ -28,7 +28,7 @@ void connections_set_limits(struct connections *set, const struct config *config
 /* Whether a waiting connection is late. */
 static bool is_late(struct connections *set, struct connection *c, unsigned now)
 {
-    enum connection_kind kind = connection_kind_of(c);
+    enum slot_kind kind = slot_kind_of(c);
     unsigned limit = atomic_load(&set->limits[kind]);
     unsigned last = kind == KIND_HEAD  ? LAST_HEAD_TIME
                     : kind == KIND_CUT ? LAST_CUT_TIME
@@ -36,33 +36,31 @@ static bool is_late(struct connections *set, struct connection *c, unsigned now)
     if (last > 0 && atomic_load(&set->stopping) && (limit == 0 || limit > last))
         limit = last;
     unsigned since = atomic_load_explicit(&c->since, memory_order_relaxed);
-    return limit > 0 && connection_elapsed(now, since) >= limit;
+    return limit > 0 && slot_elapsed(now, since) >= limit;
 }
 
-bool connection_close_if_late(struct connections *set, struct connection *c, unsigned now)
+bool sweep_close_if_late(struct connections *set, struct connection *c, unsigned now)
 {
-    if (!is_late(set, c, now) || connection_has_request(c))
+    if (!is_late(set, c, now) || slot_has_request(c))
         return false;
-    if (connection_kind_of(c) == KIND_HEAD) {
-        connections_log_fault(
-            set, LOG_LEVEL_INFO,
-            "connection closed: no whole request came within ReadTimeout");
+    if (slot_kind_of(c) == KIND_HEAD) {
+        if (slots_may_log_fault(set))
+            log_info("connection closed: no whole request came within ReadTimeout");
     } else {
-        log_debug("connection closed: %s", connection_kind_of(c) == KIND_CUT
-                                               ? "a cut response was not read"
-                                               : "idle");
+        log_debug("connection closed: %s",
+                  slot_kind_of(c) == KIND_CUT ? "a cut response was not read" : "idle");
     }
-    connection_close(set, c);
+    slot_close(set, c);
     return true;
 }
 
 /* What was read before the connection was owned may have changed: asked again after. */
-static void sweep_one(struct connections *set, struct connection *c, unsigned now)
+void sweep_one(struct connections *set, struct connection *c, unsigned now)
 {
-    if (!connection_is_parked(c) || !is_late(set, c, now) || !connection_take_parked(c))
+    if (!slot_is_parked(c) || !is_late(set, c, now) || !slot_take_parked(c))
         return;
-    if (!connection_close_if_late(set, c, now))
-        connection_park_or_again(set, NULL, c);
+    if (!sweep_close_if_late(set, c, now))
+        slot_park_or_again(set, NULL, c);
 }
 
 /* -- Room -- */
@@ -81,11 +79,11 @@ static struct connection *find_victim(struct connections *set)
     struct connection *best = NULL;
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         struct connection *c = &set->table[i];
-        if (!connection_is_parked(c))
+        if (!slot_is_parked(c))
             continue;
-        unsigned waited = connection_elapsed(
-            now, atomic_load_explicit(&c->since, memory_order_relaxed));
-        enum connection_kind kind = connection_kind_of(c);
+        unsigned waited =
+            slot_elapsed(now, atomic_load_explicit(&c->since, memory_order_relaxed));
+        enum slot_kind kind = slot_kind_of(c);
         if (kind == KIND_HEAD && waited < RETRY_TIME)
             continue;
         unsigned r = rank[kind];
@@ -98,44 +96,33 @@ static struct connection *find_victim(struct connections *set)
     return best;
 }
 
-bool connections_make_room(struct connections *set)
+bool sweep_make_room(struct connections *set)
 {
     struct connection *c;
     while ((c = find_victim(set)) != NULL) {
-        if (!connection_take_parked(c))
+        if (!slot_take_parked(c))
             continue;
-        if (!connection_has_request(c)) {
-            connection_close(set, c);
+        if (!slot_has_request(c)) {
+            slot_close(set, c);
             return true;
         }
-        connections_defer(set, c);
+        slot_defer(set, c);
     }
     return false;
 }
 
-void connections_note_failure(struct connections *set, const char *what)
+void sweep_note_failure(struct connections *set, const char *what)
 {
     atomic_store(&set->last_failure, clock_ticks());
     if (!atomic_exchange(&set->starved, true))
         log_warning("%s: idle connections are closed to make room", what);
 }
 
-static void check_recovery(struct connections *set, unsigned now)
+void sweep_check_recovery(struct connections *set, unsigned now)
 {
     if (atomic_load(&set->starved) && !atomic_load(&set->paused) &&
-        connection_elapsed(now, atomic_load(&set->last_failure)) > STARVED_TIME) {
+        slot_elapsed(now, atomic_load(&set->last_failure)) > STARVED_TIME) {
         atomic_store(&set->starved, false);
         log_warning("connections are accepted without trouble again");
     }
-}
-
-/* -- The heartbeat -- */
-
-void connections_sweep(struct connections *set, const struct config *config)
-{
-    unsigned now = clock_ticks();
-    connections_set_limits(set, config);
-    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
-        sweep_one(set, &set->table[i], now);
-    check_recovery(set, now);
 }

@@ -12,7 +12,9 @@
  * once, and lets the connection go. */
 #include "base/log.h"
 #include "fastcgi/connection.h"
+#include "fastcgi/fcgi.c" /* what libfcgi made of a head is in its struct */
 #include "fastcgi/record.h"
+#include "fastcgi/stream.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -49,12 +51,13 @@ static void demand(bool ok)
 }
 
 /* What libfcgi made of the head must be as clean as was promised. */
-static void check_parameters(const FCGX_Request *fcgi, const char *params, size_t len)
+static void check_parameters(const struct fcgi *fcgi, const char *params, size_t len)
 {
     const uint8_t *at = (const uint8_t *)params, *end = at + len;
     struct record_pair pair;
-    demand(fcgi->role == 1);
-    demand(strcmp(fcgi->envp[0], "FCGI_ROLE=RESPONDER") == 0 && !fcgi->envp[2]);
+    demand(fcgi->request.role == 1);
+    demand(strcmp(fcgi->request.envp[0], "FCGI_ROLE=RESPONDER") == 0 &&
+           !fcgi->request.envp[2]);
     demand(params[len] == '\0');
     while (at < end) {
         demand(record_next_pair(&at, end, &pair) && at <= end);
@@ -68,10 +71,10 @@ static void write_answer(struct connection *c, bool end)
     struct iovec parts[3] = {{text, 3}, {text, 0}, {text, 11}};
     if ((atomic_load(&mode) & (LARGE | REPEAT)) == LARGE)
         parts[2].iov_len = sizeof text;
-    connection_write(c, parts, 3, end, PATIENCE);
+    stream_write(c, parts, 3, end, PATIENCE);
 }
 
-static void serve(struct connection *c, const FCGX_Request *fcgi, const char *params,
+static void serve(struct connection *c, const struct fcgi *fcgi, const char *params,
                   size_t len)
 {
     unsigned m = atomic_load(&mode);
@@ -82,9 +85,8 @@ static void serve(struct connection *c, const FCGX_Request *fcgi, const char *pa
         sched_yield();
     if (m & ANSWER_FIRST)
         write_answer(c, false);
-    while (limit > 0 &&
-           connection_read(c, part, sizeof part < limit ? sizeof part : limit, &got,
-                           PATIENCE) == CONNECTION_OK) {
+    while (limit > 0 && stream_read(c, part, sizeof part < limit ? sizeof part : limit,
+                                    &got, PATIENCE) == IO_OK) {
         demand(got > 0 && got <= sizeof part);
         limit -= got;
     }
@@ -94,18 +96,20 @@ static void serve(struct connection *c, const FCGX_Request *fcgi, const char *pa
 static void *work(void *arg)
 {
     struct connection_reader *r = connection_reader_create(set);
-    FCGX_Request fcgi;
+    struct fcgi *fcgi = fcgi_create();
     struct connection *c;
-    demand(r && FCGX_InitRequest(&fcgi, -1, 0) == 0);
+    demand(r && fcgi != NULL);
     while ((c = connection_wait(set, r)) != NULL) {
         char *params;
         size_t len;
         /* The check lets nothing through that fails. */
-        demand(connection_begin(c, &fcgi, &params, &len));
-        serve(c, &fcgi, params, len);
-        connection_release(set, c, &fcgi, atomic_load(&mode) & KEEP);
+        demand(stream_begin(c, fcgi, &params, &len));
+        serve(c, fcgi, params, len);
+        fcgi_release(fcgi);
+        connection_release(set, c, atomic_load(&mode) & KEEP);
     }
     connection_reader_destroy(r);
+    fcgi_destroy(fcgi);
     return arg;
 }
 

@@ -1,4 +1,4 @@
-/* What the tests of the connection room share: a client that speaks FastCGI, and a small
+/* What the tests of fastcgi/ share: a client that speaks FastCGI, and a small
  * server of real sockets, real workers and the real libfcgi. A test that needs a process
  * of its own says what is to run there in its main. */
 #ifndef CONNECTION_FIXTURE_H
@@ -6,7 +6,9 @@
 
 #include "base/log.h"
 #include "fastcgi/connection.h"
+#include "fastcgi/listener.h"
 #include "fastcgi/record.h"
+#include "fastcgi/stream.h"
 #include "tests/records.h"
 
 #include <setjmp.h>
@@ -171,22 +173,21 @@ struct server {
 
 static uint8_t big_body[BIG], large_body[LARGE];
 
-static inline enum connection_status say(struct server *s, struct connection *c,
-                                         const void *p, size_t n)
+static inline enum io_status say(struct server *s, struct connection *c, const void *p,
+                                 size_t n)
 {
     struct iovec parts[2] = {{(void *)(uintptr_t)p, n / 2},
                              {(char *)(uintptr_t)p + n / 2, n - n / 2}};
-    return connection_write(c, parts, 2, true, s->write_timeout);
+    return stream_write(c, parts, 2, true, s->write_timeout);
 }
 
-static inline enum connection_status read_body(struct server *s, struct connection *c,
-                                               struct message *body)
+static inline enum io_status read_body(struct server *s, struct connection *c,
+                                       struct message *body)
 {
-    enum connection_status status;
+    enum io_status status;
     static _Thread_local uint8_t part[50000];
     size_t got;
-    while ((status = connection_read(c, part, sizeof part, &got, s->read_timeout)) ==
-           CONNECTION_OK) {
+    while ((status = stream_read(c, part, sizeof part, &got, s->read_timeout)) == IO_OK) {
         if (got == 0)
             abort();
         put(body, part, got);
@@ -204,23 +205,23 @@ static inline void wait_for_gate(struct server *s)
 static inline bool serve(struct server *s, struct connection *c, const char *name)
 {
     struct message body = {0};
-    enum connection_status status = CONNECTION_END;
+    enum io_status status = IO_END;
     bool keep = strcmp(name, "refuse") != 0;
     if (strcmp(name, "begun") == 0) {
         struct iovec part = {(void *)(uintptr_t) "begun", 5};
-        connection_write(c, &part, 1, false, s->write_timeout);
+        stream_write(c, &part, 1, false, s->write_timeout);
     }
     if (strcmp(name, "slow") == 0 || strcmp(name, "begun") == 0)
         wait_for_gate(s);
     if (strcmp(name, "echo") == 0 || strcmp(name, "count") == 0)
         status = read_body(s, c, &body);
-    atomic_fetch_add(&s->timeouts, status == CONNECTION_TIMEOUT);
-    atomic_fetch_add(&s->aborted, status == CONNECTION_ABORTED);
-    if (status != CONNECTION_END) {
+    atomic_fetch_add(&s->timeouts, status == IO_TIMEOUT);
+    atomic_fetch_add(&s->aborted, status == IO_ABORTED);
+    if (status != IO_END) {
         keep = false;
     } else if (strcmp(name, "half") == 0) {
         struct iovec part = {(void *)(uintptr_t) "half", 4};
-        connection_write(c, &part, 1, false, s->write_timeout);
+        stream_write(c, &part, 1, false, s->write_timeout);
         keep = false;
     } else if (strcmp(name, "echo") == 0) {
         status = say(s, c, body.data ? (void *)body.data : "", body.len);
@@ -230,12 +231,12 @@ static inline bool serve(struct server *s, struct connection *c, const char *nam
     } else if (strcmp(name, "big") == 0 || strcmp(name, "large") == 0) {
         bool big = strcmp(name, "big") == 0;
         status = say(s, c, big ? big_body : large_body, big ? BIG : LARGE);
-        atomic_fetch_add(&s->timeouts, status == CONNECTION_TIMEOUT);
-        atomic_fetch_add(&s->aborted, status == CONNECTION_ABORTED);
+        atomic_fetch_add(&s->timeouts, status == IO_TIMEOUT);
+        atomic_fetch_add(&s->aborted, status == IO_ABORTED);
     } else {
         status = say(s, c, strcmp(name, "ignore") == 0 ? "ignored" : name,
                      strcmp(name, "ignore") == 0 ? 7 : strlen(name));
-        atomic_fetch_add(&s->aborted, status == CONNECTION_ABORTED);
+        atomic_fetch_add(&s->aborted, status == IO_ABORTED);
     }
     drop(&body);
     return keep;
@@ -259,24 +260,26 @@ static inline void *work(void *arg)
 {
     struct server *s = arg;
     struct connection_reader *r = connection_reader_create(s->set);
-    FCGX_Request fcgi;
+    struct fcgi *fcgi = fcgi_create();
     struct connection *c;
-    if (!r || FCGX_InitRequest(&fcgi, -1, 0) != 0)
+    if (!r || fcgi == NULL)
         abort();
     atomic_fetch_add(&s->ready, 1);
     while ((c = connection_wait(s->set, r)) != NULL) {
         bool keep = false;
         char *params;
         size_t len;
-        if (connection_begin(c, &fcgi, &params, &len)) {
+        if (stream_begin(c, fcgi, &params, &len)) {
             const char *name = script_of(params, len);
             atomic_fetch_add(&s->served, 1);
             atomic_fetch_add(&s->forged, name && strcmp(name, "forged") == 0);
             keep = serve(s, c, name ? name : "none");
         }
-        connection_release(s->set, c, &fcgi, keep);
+        fcgi_release(fcgi);
+        connection_release(s->set, c, keep);
     }
     connection_reader_destroy(r);
+    fcgi_destroy(fcgi);
     return NULL;
 }
 
@@ -325,7 +328,7 @@ static inline void start_workers(struct server *s, int listener)
 static inline void start(struct server *s)
 {
     char error[512] = "";
-    int listener = connection_listen(&s->config, error, sizeof error);
+    int listener = listener_listen(&s->config, error, sizeof error);
     if (listener < 0)
         fail_msg("%s", error);
     struct sockaddr_in address;
@@ -342,7 +345,7 @@ static inline void finish(struct server *s)
     for (int i = 0; i < s->workers; i++)
         pthread_join(s->threads[i], NULL);
     connections_destroy(s->set);
-    connection_unlink();
+    listener_unlink();
 }
 
 static inline void stop(struct server *s)

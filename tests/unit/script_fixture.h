@@ -43,7 +43,7 @@ static inline int set_up(void **state)
     sessions = session_store_create(config);
     assert_non_null(sessions);
     request = (struct request){.config = config};
-    request_init(&request);
+    assert_true(request_init(&request));
     return 0;
 }
 

@@ -29,7 +29,7 @@ static int set_up(void **state)
                              .default_headers = empty,
                              .default_http_status = ok};
     request = (struct request){.config = &config};
-    request_init(&request);
+    assert_true(request_init(&request));
     return 0;
 }
 

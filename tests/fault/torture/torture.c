@@ -13,6 +13,7 @@
 #include "config.h"
 #include "daemon/worker.h"
 #include "fastcgi/connection.h"
+#include "fastcgi/listener.h"
 #include "fastcgi/record.h"
 #include "faults.h"
 #include "lua/limit.h"
@@ -496,7 +497,7 @@ static void start(void)
     torture_start("session store", make_sessions, NULL, undo_sessions);
     torture_start("connections", make_connections, NULL, undo_connections);
     connections_destroy(service.connections);
-    int listener = connection_listen(config, error, sizeof error);
+    int listener = listener_listen(config, error, sizeof error);
     check(listener >= 0, "cannot listen");
     service.connections = connections_create(listener, config);
     check(service.connections != NULL, "no connections");
@@ -510,7 +511,7 @@ static void stop(void)
     char command[128];
     connections_stop(service.connections);
     check(workers_wait(PATIENCE), "the worker did not leave");
-    connection_unlink();
+    listener_unlink();
     pool_destroy(service.pool);
     connections_destroy(service.connections);
     session_store_destroy(service.sessions);

@@ -111,7 +111,7 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
             pthread_join(s.threads[i], NULL);
         assert_int_equal(connections_count(s.set), 0);
         connections_destroy(s.set);
-        connection_unlink();
+        listener_unlink();
         close(idle);
         close(half);
         close(slow);

@@ -4,7 +4,7 @@
 static void assert_refused(const struct config *config, const char *part)
 {
     char error[512] = "";
-    assert_int_equal(connection_listen(config, error, sizeof error), -1);
+    assert_int_equal(listener_listen(config, error, sizeof error), -1);
     if (!strstr(error, part))
         fail_msg("\"%s\" does not say \"%s\"", error, part);
     assert_null(strchr(error, '\n'));
@@ -13,7 +13,7 @@ static void assert_refused(const struct config *config, const char *part)
 static int must_listen(const struct config *config)
 {
     char error[512] = "";
-    int fd = connection_listen(config, error, sizeof error);
+    int fd = listener_listen(config, error, sizeof error);
     if (fd < 0)
         fail_msg("%s", error);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
@@ -35,7 +35,7 @@ static void a_stale_socket_is_replaced_and_a_live_one_left_alone(void **state)
     close(fd); /* now it is stale */
     fd = must_listen(&s.config);
     close(fd);
-    connection_unlink();
+    listener_unlink();
     assert_int_equal(lstat(s.path, &st), -1);
 }
 
@@ -48,7 +48,7 @@ static void a_socket_that_is_not_ours_any_more_is_not_unlinked(void **state)
     int fd = must_listen(&s.config);
     assert_int_equal(unlink(s.path), 0);
     int other = open(s.path, O_CREAT | O_WRONLY, 0600);
-    connection_unlink();
+    listener_unlink();
     assert_int_equal(lstat(s.path, &st), 0);
     close(fd);
     close(other);
@@ -91,7 +91,7 @@ static void the_mode_is_as_told_whatever_the_umask(void **state)
             assert_int_equal(stat(s.path, &st), 0);
             assert_int_equal(st.st_mode & 0777, modes[i]);
             close(fd);
-            connection_unlink();
+            listener_unlink();
         }
     }
 }
@@ -117,7 +117,7 @@ static void owner_and_group_are_set(void **state)
     assert_int_equal(st.st_gid, group);
     assert_int_equal(st.st_mode & 0777, 0660);
     close(fd);
-    connection_unlink();
+    listener_unlink();
 }
 
 static void wrong_addresses_are_named(void **state)
@@ -221,24 +221,24 @@ static int systemd_child(void)
     struct server s;
     char pid[32], error[256];
     default_config(&s);
-    int fd = connection_listen(&s.config, error, sizeof error);
+    int fd = listener_listen(&s.config, error, sizeof error);
     if (fd < 0 || (fd != 3 && dup2(fd, 3) != 3))
         return 1;
     char elsewhere[] = "/nonexistent/dir/x.sock";
     s.config.listen = elsewhere;
     setenv("LISTEN_PID", "1", 1);
     setenv("LISTEN_FDS", "1", 1);
-    if (connection_listen(&s.config, error, sizeof error) != -1 || getenv("LISTEN_FDS"))
+    if (listener_listen(&s.config, error, sizeof error) != -1 || getenv("LISTEN_FDS"))
         return 2; /* another process's */
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     setenv("LISTEN_PID", pid, 1);
     setenv("LISTEN_FDS", "2", 1);
-    if (connection_listen(&s.config, error, sizeof error) != -1 ||
+    if (listener_listen(&s.config, error, sizeof error) != -1 ||
         !strstr(error, "2 sockets"))
         return 3;
     setenv("LISTEN_PID", pid, 1);
     setenv("LISTEN_FDS", "1", 1);
-    if (connection_listen(&s.config, error, sizeof error) != 3 || getenv("LISTEN_FDS") ||
+    if (listener_listen(&s.config, error, sizeof error) != 3 || getenv("LISTEN_FDS") ||
         getenv("LISTEN_PID") || !(fcntl(3, F_GETFD) & FD_CLOEXEC))
         return 4;
     unlink(s.path);

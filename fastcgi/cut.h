@@ -1,0 +1,37 @@
+/* Responses that are not whole, and what tells the peer so.
+ *
+ * By the owner of the connection, but for cut_at_exit. Nothing blocks. */
+#ifndef LUAFCGID2_FASTCGI_CUT_H
+#define LUAFCGID2_FASTCGI_CUT_H
+
+#include "fastcgi/io.h"
+#include "fastcgi/slot.h"
+#include <stdbool.h>
+#include <sys/uio.h>
+
+/* Whether some of a response has gone out, and the rest never will. */
+bool cut_is_due(struct connection *c);
+
+enum cut_result {
+    CUT_TOLD,    /* the peer has been told */
+    CUT_WAITS,   /* it does not take that yet: `c` is of KIND_CUT, and cut_send goes on */
+    CUT_DROPPED, /* it cannot be told: close `c`, which is a reset where that exists */
+    CUT_TAKEN,   /* the process is about to end, and cut_at_exit tells it: leave `c` */
+};
+
+/* Tells the peer. */
+enum cut_result cut_tell(struct connection *c);
+
+/* Keeps what is left of a record of which the peer has got a part, for cut_tell. Without
+ * memory for it cut_tell will say CUT_DROPPED. */
+void cut_keep_rest(struct connection *c, const struct iovec *parts, int count);
+
+/* Goes on sending what cut_tell had no room for. IO_OK: not yet; IO_END: all is sent;
+ * IO_ABORTED: the peer is gone. */
+enum io_status cut_send(struct connection *c);
+
+/* The process is about to end, and a worker may own `c`: tells the peer if a response has
+ * begun. The worker may write no more of it. Any thread. */
+void cut_at_exit(struct connection *c);
+
+#endif

@@ -1,0 +1,44 @@
+/* System calls on a connection's socket. See fastcgi/io.h.
+ *
+ * Runs in the worker that owns the connection, and in the thread that ends the process;
+ * owns nothing, no locks. */
+#include "fastcgi/io.h"
+
+#include "base/clock.h"
+#include "base/watch.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* the daemon ignores SIGPIPE; elsewhere it is only a safety */
+#endif
+
+/* A signal reaches a worker that is late although its clock stands still; it must not
+ * make the wait longer. */
+enum io_status io_wait(int fd, short events, int64_t timeout)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+    int64_t left = timeout < 0 ? -1 : timeout > INT_MAX ? INT_MAX : timeout;
+    int64_t until = clock_nanoseconds() / 1000000 + left;
+    int n;
+    watch_pause();
+    while ((n = left == 0 ? 0 : poll(&p, 1, (int)left)) < 0 && errno == EINTR) {
+        if (left > 0) {
+            int64_t now = clock_nanoseconds() / 1000000;
+            left = now < until ? until - now : 0;
+        }
+    }
+    watch_resume();
+    return n > 0 ? IO_OK : n == 0 ? IO_TIMEOUT : IO_ABORTED;
+}
+
+ssize_t io_send(int fd, const void *data, size_t len)
+{
+    ssize_t n;
+    do
+        n = send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}

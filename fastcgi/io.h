@@ -1,0 +1,26 @@
+/* System calls on a connection's socket, and how reading and writing on it go.
+ *
+ * All by whoever owns the descriptor. */
+#ifndef LUAFCGID2_FASTCGI_IO_H
+#define LUAFCGID2_FASTCGI_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum io_status {
+    IO_OK,
+    IO_END, /* the body is over: the empty FCGI_STDIN was read */
+    IO_TIMEOUT,
+    IO_ABORTED, /* the peer is gone, sent FCGI_ABORT_REQUEST or broke the protocol */
+};
+
+/* Waits at most `timeout` milliseconds (< 0: for ever) for the poll(2) events. IO_OK:
+ * they may have come. The wait has a limit of its own, so the clock of the request
+ * (base/watch.h) stands still. */
+enum io_status io_wait(int fd, short events, int64_t timeout);
+
+/* As send(2), without waiting and without SIGPIPE. */
+ssize_t io_send(int fd, const void *data, size_t len);
+
+#endif

@@ -1,0 +1,23 @@
+/* What is done with bytes that no request has used. All by the owner; nothing blocks. */
+#ifndef LUAFCGID2_FASTCGI_LOOK_H
+#define LUAFCGID2_FASTCGI_LOOK_H
+
+#include "fastcgi/slot.h"
+#include <stdbool.h>
+
+/* Reads what is there and decides. true: `c` has a request, which is in `r`, and stays
+ * the caller's. false: it is not any more; it was parked, deferred or closed. */
+bool look_at(struct connections *set, struct connection_reader *r, struct connection *c);
+
+/* Says that no more is to come, and lets the peer read what is there: a close now, with
+ * unread input, would send a reset, which can overtake the response. `c` is not the
+ * caller's any more. */
+void look_linger(struct connections *set, struct connection_reader *r,
+                 struct connection *c);
+
+/* The response is out: from now on `c` waits for the next request, or, if the body is not
+ * over, for the rest of it. What no request has used leaves the reader's memory. false:
+ * out of memory. */
+bool look_await_next(struct connection *c);
+
+#endif

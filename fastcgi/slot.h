@@ -1,0 +1,199 @@
+/* The table of connections, and who owns which: what the other files of the room stand
+ * on.
+ *
+ * A connection is a slot of the table, and belongs to whoever has moved its state to
+ * BUSY. connection.h is the face of the room; only it, answer, cut, stream, sweep, look,
+ * accept and this file know the structs. Nothing here blocks. */
+#ifndef LUAFCGID2_FASTCGI_SLOT_H
+#define LUAFCGID2_FASTCGI_SLOT_H
+
+#include "fastcgi/feed.h"
+#include "fastcgi/io.h"
+#include "fastcgi/record.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    MAX_SLOTS = 1000000, /* of a set; leaves cookies at the end for others */
+    RETRY_TIME = 50,     /* ms between attempts to accept when something ran out */
+    CLOSING_TIME = 2000, /* ms that a body may drain, or a closing peer may linger */
+};
+
+/* What a connection in the poller waits for. */
+enum slot_kind {
+    KIND_HEAD,   /* the (rest of the) head of a request: ReadTimeout */
+    KIND_IDLE,   /* the first byte of the next request: KeepAliveTimeout */
+    KIND_DRAIN,  /* the rest of a body that the script did not read: CLOSING_TIME */
+    KIND_LINGER, /* the peer to have read our last bytes and to close: CLOSING_TIME */
+    KIND_CUT,    /* room for the record that a response is not whole: WriteTimeout */
+};
+
+struct poller;
+struct poller_event;
+struct listener_peers;
+
+/* `lock` is a leaf. Any thread may use what is atomic, at any time. */
+struct connections {
+    /* immutable */
+    struct connection *table;
+    size_t size, max_head;
+    unsigned workers;
+    struct poller *poller;
+    struct listener_peers *peers; /* NULL: anyone may connect */
+    bool tcp;
+
+    int listener; /* a stop puts another file behind this number */
+
+    pthread_mutex_t lock; /* guards the two lists */
+    struct connection *free;
+    atomic_size_t used; /* slots of the table that ever were; the rest is untouched
+                           memory. Written under the lock */
+    struct connection *deferred, **deferred_end;
+    atomic_bool any_deferred; /* read without the lock */
+
+    atomic_uint limits[KIND_CUT + 1]; /* ms that each kind may wait; 0: for ever */
+    atomic_bool stopping;
+    atomic_uint stopped_at; /* ms; before `stopping` */
+    atomic_uint count;
+    atomic_bool accept_again;   /* more may wait in the listening socket's queue */
+    atomic_bool paused;         /* something ran out: accept is tried every RETRY_TIME */
+    atomic_bool starved;        /* that was logged */
+    atomic_uint last_try;       /* ms, while paused */
+    atomic_uint last_failure;   /* ms */
+    atomic_uint faults, second; /* lines logged, in which second */
+};
+
+/* A worker's memory. feed.data has what was received and not yet used, at [from, to);
+ * between requests nothing of it is of use. The worker's alone. */
+struct connection_reader {
+    struct connections *set;
+    struct feed feed;
+    size_t from, to;
+    struct connection *next; /* to be looked at again before waiting */
+    unsigned streak;         /* how often in a row that was so */
+    bool polled; /* since a deferred one was taken: they must not starve the others */
+};
+
+/* How many bytes that were not yet used may be there: they must fit behind the room that
+ * record_pack needs when they are a head. */
+static inline size_t slot_reader_room(const struct connection_reader *r)
+{
+    return r->feed.size - RECORD_PACK_ROOM;
+}
+
+/* How far the response is. */
+enum slot_stage {
+    STAGE_NONE,    /* nothing of it has gone out */
+    STAGE_OPEN,    /* some records have, the last of them whole */
+    STAGE_WRITING, /* its worker writes, or the peer has a part of a record */
+    STAGE_WHOLE,
+    STAGE_CUT, /* it is not whole, and no more of it goes out */
+};
+
+/* `word`, `since`, `kind` and `stage` are atomic. All else belongs to the owner: who
+ * moved `word` to BUSY, until who moves it on. `next` is under the set's lock while the
+ * connection is in one of its lists. */
+struct connection {
+    atomic_uint word;   /* generation << 3 | state, see fastcgi/slot.c */
+    atomic_uint since;  /* of clock_ticks: when it began to wait */
+    atomic_uchar kind;  /* enum slot_kind */
+    atomic_uchar stage; /* enum slot_stage; a stop cuts off what is STAGE_OPEN */
+    bool added;         /* the poller has it */
+    bool again;         /* bytes, or the end, may be there that no event will tell of */
+    bool keep;          /* FCGI_KEEP_CONN of this request */
+    bool ended;         /* the response is complete */
+    uint8_t padding;    /* still to come behind `content` */
+    uint16_t strays;    /* records in the body that were none of it */
+    uint16_t id;        /* of this request */
+    int fd;
+    uint32_t content;      /* still to come of the current FCGI_STDIN record */
+    size_t drained;        /* bytes of the body read for nothing */
+    enum io_status body;   /* OK, or what every later read says */
+    enum io_status output; /* OK, or what every later write says */
+    struct connection_reader *reader;
+    struct connection *next;
+    struct record_head head;
+    uint8_t *pending; /* received and unused bytes while no worker has it; of KIND_CUT
+                         the bytes still to be sent; or NULL */
+    size_t pending_len, pending_cap;
+};
+
+/* Threads read the clock at different moments: a start in the future is now. */
+static inline unsigned slot_elapsed(unsigned now, unsigned since)
+{
+    return now - since > UINT32_MAX / 2 ? 0 : now - since;
+}
+
+/* Whether one more line about a peer's fault may go to the log in this second. */
+bool slots_may_log_fault(struct connections *set);
+
+/* An empty slot. No other thread gets it until it is returned, or opened and closed.
+ * NULL: MaxConnections are open. */
+struct connection *slot_take(struct connections *set);
+void slot_return(struct connections *set, struct connection *c);
+
+/* An empty slot becomes a connection, of the caller. */
+void slot_open(struct connections *set, struct connection *c, int fd);
+
+/* By the owner. A late event finds nothing. The slot is returned. */
+void slot_close(struct connections *set, struct connection *c);
+
+/* By the owner: the close that follows will be a reset, which no peer takes for the end
+ * of a response. Only TCP has that. */
+void slot_reset(struct connection *c);
+
+/* By the owner: frees the bytes that no request has used. */
+void slot_forget_pending(struct connection *c);
+
+/* What `c` waits for. Its time runs from slot_set_kind, which only the owner calls. */
+void slot_set_kind(struct connection *c, enum slot_kind kind);
+enum slot_kind slot_kind_of(struct connection *c);
+
+/* Whether `c` was parked a moment ago: worth a try of slot_take_parked. */
+bool slot_is_parked(struct connection *c);
+
+/* The caller becomes the owner of a parked connection. false: another thread did. */
+bool slot_take_parked(struct connection *c);
+
+/* The connection that an event of the poller is for, the caller's from now on. NULL: it
+ * is owned, and its owner looks again; or it is closed. */
+struct connection *slot_claim(struct connections *set, const struct poller_event *event);
+
+/* By the owner, who gives `c` up. false: an event came meanwhile, `c` is still the
+ * caller's and must be looked at. */
+bool slot_park(struct connections *set, struct connection *c);
+
+/* By the owner, who gives `c` up, between requests. Parks it, unless bytes are there
+ * already: then worker `r` looks at it next, a number of times in a row, or any worker
+ * after those that wait. `r` is NULL in other threads than workers. */
+void slot_park_or_again(struct connections *set, struct connection_reader *r,
+                        struct connection *c);
+
+/* After a stop: closes `c` if it is parked, unless a request of it may still be served.
+ */
+void slot_close_if_stopping(struct connections *set, struct connection *c);
+
+/* Whether kept connections are not kept any more: a while after a stop. */
+bool slots_are_ending(struct connections *set);
+
+/* By the owner, before it closes an idle connection: whether a request has come after
+ * all. Then `c` must be looked at: a close would throw the request away, and the web
+ * server could not know whether it was served. */
+bool slot_has_request(struct connection *c);
+
+/* By the owner, who gives `c` up: it goes to the end of the list from which any worker
+ * takes. slot_defer also wakes a worker, which wakes the next if more are in the list. */
+void slot_enqueue(struct connections *set, struct connection *c);
+void slot_defer(struct connections *set, struct connection *c);
+
+/* The first that was left so, the caller's from now on. NULL: none. `*more`: others are
+ * left. */
+struct connection *slot_take_deferred(struct connections *set, bool *more);
+
+/* After a stop: whether a connection may still have to be served. Closes the others. */
+bool slots_anyone_left(struct connections *set);
+
+#endif

@@ -1,0 +1,46 @@
+/* One request of one connection: its head handed to libfcgi, its body read, its response
+ * written.
+ *
+ * All by the owner of the connection. "FastCGI n" is a section of the FastCGI 1.0
+ * specification. */
+#ifndef LUAFCGID2_FASTCGI_STREAM_H
+#define LUAFCGID2_FASTCGI_STREAM_H
+
+#include "fastcgi/fcgi.h"
+#include "fastcgi/io.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct connection;
+
+/* Reads the head that connection_wait has found into `fcgi`. The parameters are `*len`
+ * bytes at `*params` and a NUL, see fcgi_begin, until fcgi_release. Does not block.
+ * false: the request must not run; release both, the connection with keep = false. */
+bool stream_begin(struct connection *c, struct fcgi *fcgi, char **params, size_t *len);
+
+/* Up to `size` bytes of the body (FCGI_STDIN), at least one when IO_OK. Waits at most
+ * `timeout` milliseconds (< 0: for ever) for the peer's next byte. IO_TIMEOUT may be
+ * tried again; IO_END and IO_ABORTED stay. */
+enum io_status stream_read(struct connection *c, void *data, size_t size, size_t *got,
+                           int64_t timeout);
+
+/* Writes the bytes of `parts`, at most 64, as FCGI_STDOUT records, and with `end` the
+ * records that end the request (FastCGI 5.5; protocol status FCGI_REQUEST_COMPLETE): all
+ * of it in one system call when the socket takes it. Waits at most `timeout` ms (< 0: for
+ * ever) without progress. What is not IO_OK stays, and costs no system call any more.
+ * `parts` is changed. Call it once with `end`. */
+enum io_status stream_write(struct connection *c, struct iovec *parts, int count,
+                            bool end, int64_t timeout);
+
+/* Reads and drops what is there of the body, without waiting. IO_OK: nothing more is
+ * there yet. IO_END: the body is over; what is left in the reader's memory is the next
+ * request's. IO_ABORTED: broken, or more than 256 KiB were dropped. */
+enum io_status stream_drain(struct connection *c);
+
+/* Says that no more is to come and reads until the peer has closed, for a second or so:
+ * for a stop, when no poller will do it. Blocks. */
+void stream_linger(struct connection *c);
+
+#endif

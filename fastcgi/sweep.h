@@ -1,0 +1,29 @@
+/* Which connections are closed without being asked: the late ones, and, when something
+ * ran out, the one that is missed least. Nothing blocks. */
+#ifndef LUAFCGID2_FASTCGI_SWEEP_H
+#define LUAFCGID2_FASTCGI_SWEEP_H
+
+#include "config.h"
+#include "fastcgi/slot.h"
+#include <stdbool.h>
+
+/* What the configuration says about deadlines. */
+void sweep_set_limits(struct connections *set, const struct config *config);
+
+/* By the owner. true: `c` has waited too long, and was closed. `now` is of clock_ticks.
+ */
+bool sweep_close_if_late(struct connections *set, struct connection *c, unsigned now);
+
+/* The heartbeat's: closes `c` if it is parked and late. */
+void sweep_one(struct connections *set, struct connection *c, unsigned now);
+
+/* The heartbeat's: says so in the log when nothing has run out for a while. */
+void sweep_check_recovery(struct connections *set, unsigned now);
+
+/* Any worker: something that connections need ran out; `what` is for the log. */
+void sweep_note_failure(struct connections *set, const char *what);
+
+/* Any worker: closes the parked connection that is missed least. false: there is none. */
+bool sweep_make_room(struct connections *set);
+
+#endif
