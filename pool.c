@@ -66,7 +66,7 @@ static void create_others(struct search *w)
         if (st == NULL) {
             log_debug("%s: %s", w->key.path,
                       error.message != NULL ? error.message : "no state");
-            script_error_clear(&error);
+            state_error_clear(&error);
             return;
         }
         lock_acquire(&s->lock);
@@ -227,7 +227,7 @@ static struct script *find_or_make(struct search *w)
     for (;;) {
         struct state *st;
         while ((st = take_idle(w)) != NULL) {
-            if (st->config == w->config && script_is_current(st->script))
+            if (st->config == w->config && state_is_current(st->script))
                 return hand_over(st, w->config);
             stock_discard(w->stock, st, true);
         }
@@ -259,7 +259,7 @@ struct script *pool_checkout(struct pool *p, const char *path, const char *root,
  * database: a new state opens it anew. */
 static bool is_failing(const struct state *st)
 {
-    unsigned failures = script_failures(st->script);
+    unsigned failures = state_failures(st->script);
     if (st->max_errors == 0 || failures < st->max_errors)
         return false;
     log_warning("state %d is renewed: %u requests in a row have failed (LuaMaxErrors)",
@@ -269,10 +269,10 @@ static bool is_failing(const struct state *st)
 
 void pool_checkin(struct pool *p, struct script *s, bool reusable)
 {
-    struct state *st = script_owner(s);
-    bool worn = st->max_requests > 0 && script_requests(s) >= st->max_requests;
+    struct state *st = state_owner(s);
+    bool worn = st->max_requests > 0 && state_requests(s) >= st->max_requests;
     if (!reusable || st->kind == STOCK_EXTRA || worn || is_failing(st) ||
-        !script_is_current(s)) {
+        !state_is_current(s)) {
         stock_discard(&p->stock, st, true);
         return;
     }

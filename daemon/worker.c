@@ -7,9 +7,9 @@
 
 #include "base/crew.h"
 #include "base/log.h"
-#include "lua/api.h"
 #include "lua/directory.h"
 #include "lua/limit.h"
+#include "lua/script.h"
 #include "lua/source.h"
 #include "request.h"
 
@@ -117,21 +117,21 @@ static struct script *run(struct worker *w)
     enter_directory(w, r->script_filename);
     struct script *s = pool_checkout(w->service->pool, r->script_filename,
                                      r->document_root, w->config, &error);
-    struct api_call call = {
+    struct call call = {
         .request = r,
         .worker = w->id,
         .sessions = w->service->sessions,
         .pool = w->service->pool,
         .visit_scripts = pool_visit,
     };
-    bool ok = s != NULL && api_serve(s, &call, &error);
+    bool ok = s != NULL && script_serve(s, &call, &error);
     if (s != NULL && !is_clients_fault(r))
-        script_note_outcome(s, !ok);
+        state_note_outcome(s, !ok);
     if (r->body_too_large)
         fail(r, 413, "the body is larger than MaxPostSize");
     else if (!ok)
         fail(r, error.status, error.message == NULL ? "out of memory" : error.message);
-    script_error_clear(&error);
+    state_error_clear(&error);
     return s;
 }
 
@@ -157,11 +157,11 @@ static void serve(struct worker *w, struct connection *c)
         request_finish(r);
     }
     /* What the log names must outlive the request's parameters: finalizers may log. */
-    log_set_script(s == NULL ? NULL : script_path(s));
+    log_set_script(s == NULL ? NULL : state_path(s));
     request_release(r, w->service->connections);
     if (s != NULL) {
         script_collect(s);
-        pool_checkin(w->service->pool, s, script_is_usable(s));
+        pool_checkin(w->service->pool, s, state_is_usable(s));
     }
     watch_end();
     log_set_script(NULL);

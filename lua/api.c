@@ -13,6 +13,7 @@
 #include "lua/lf.h"
 #include "lua/limit.h"
 #include "lua/session_api.h"
+#include "lua/state.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -21,9 +22,7 @@
 #define CON_TYPE "luafcgid2.con"
 
 struct api {
-    struct api_call *call; /* NULL between requests */
-    unsigned serial;       /* of the request: tells an old `con` from the present one */
-    int self, config;      /* registry: this, Config */
+    int config; /* registry: Config */
     struct globals *globals;
 };
 
@@ -33,25 +32,16 @@ struct con {
 
 /* -- Finding the request -- */
 
-struct api_call *api_call_of(lua_State *L)
-{
-    struct api *api = script_api(script_of(L));
-    if (api == NULL || api->call == NULL)
-        luaL_error(L, "no request is being served: the script is still being loaded");
-    return api->call;
-}
-
 static struct request *request_of(lua_State *L)
 {
-    return api_call_of(L)->request;
+    return call_of(L)->request;
 }
 
 /* For a method, whose own arguments begin at 2. */
 static void check_con(lua_State *L)
 {
     struct con *con = luaL_checkudata(L, 1, CON_TYPE);
-    struct api *api = script_api(script_of(L));
-    if (api->call == NULL || con->serial != api->serial)
+    if (con->serial != call_serial(L)) /* no con has the number 0 */
         luaL_error(L, "this connection belongs to a request that is over");
 }
 
@@ -386,7 +376,7 @@ static int con_parse(lua_State *L)
 
 static int api_dir(lua_State *L)
 {
-    lua_pushstring(L, script_dir(script_of(L)));
+    lua_pushstring(L, state_dir(state_of(L)));
     return 1;
 }
 
@@ -405,7 +395,7 @@ static void note_script(const char *path, int states, void *arg)
 
 static int api_thread_data(lua_State *L)
 {
-    struct api_call *call = api_call_of(L);
+    struct call *call = call_of(L);
     struct buffer *list = lf_push_buffer(L);
     struct listing listing = {list, true};
     call->visit_scripts(call->pool, note_script, &listing);
@@ -521,7 +511,7 @@ struct api *api_open(lua_State *L, const struct config *config)
 {
     struct api *api = lua_newuserdata(L, sizeof *api);
     memset(api, 0, sizeof *api);
-    api->self = luaL_ref(L, LUA_REGISTRYINDEX);
+    luaL_ref(L, LUA_REGISTRYINDEX);
     open_values(L, api, config);
     open_helpers(L);
     open_con(L);
@@ -529,7 +519,7 @@ struct api *api_open(lua_State *L, const struct config *config)
     lua_pushglobaltable(L);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
-    api->globals = globals_open(L, api->config);
+    api->globals = env_open(L, api->config);
     return api;
 }
 
@@ -561,10 +551,10 @@ static void push_entry_point(lua_State *L, const struct config *config)
     luaL_error(L, "the script has no entry point '%s' (Entrypoint)", name);
 }
 
-static void push_con(lua_State *L, const struct api *api)
+static void push_con(lua_State *L)
 {
     struct con *con = lua_newuserdata(L, sizeof *con);
-    con->serial = api->serial;
+    con->serial = call_serial(L);
     luaL_setmetatable(L, CON_TYPE);
 }
 
@@ -578,18 +568,18 @@ static int push_arguments(lua_State *L, struct api *api)
     }
     int count = ar.isvararg || ar.nparams > 2 ? 2 : ar.nparams;
     if (count > 0)
-        globals_push_env(L, api->globals);
+        env_push_env(L, api->globals);
     if (count > 1)
-        push_con(L, api);
+        push_con(L);
     return count;
 }
 
 /* A script can call this too, by debug.getinfo. */
 static int serve(lua_State *L)
 {
-    struct api_call *call = api_call_of(L);
-    struct api *api = script_api(script_of(L));
-    globals_begin(L, api->globals, call->request, call->worker);
+    struct call *call = call_of(L);
+    struct api *api = state_api(state_of(L));
+    env_begin(L, api->globals, call->request, call->worker);
     push_entry_point(L, call->request->config);
     lua_call(L, push_arguments(L, api), 1);
     if (lua_isstring(L, -1) && !request_has_sent(call->request)) /* or a number */
@@ -597,15 +587,14 @@ static int serve(lua_State *L)
     return 0;
 }
 
-bool api_serve(struct script *s, struct api_call *call, struct script_error *error)
+bool api_serve(struct script *s, struct call *call, struct script_error *error)
 {
-    struct api *api = script_api(s);
-    api->call = call;
-    api->serial++;
-    limit_adopt(script_limit(s), &call->request->body);
-    bool ok = script_run(s, serve, error);
-    limit_disown(script_limit(s), &call->request->body);
-    api->call = NULL;
-    globals_end(api->globals);
+    struct api *api = state_api(s);
+    call_begin(s, call);
+    limit_adopt(state_limit(s), &call->request->body);
+    bool ok = state_run(s, serve, error);
+    limit_disown(state_limit(s), &call->request->body);
+    call_end(s);
+    env_end(api->globals);
     return ok;
 }

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "lua/guard.h"
-#include "lua/script.h"
+#include "lua/state.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -45,7 +45,7 @@ static void resolve(lua_State *L, int arg)
     const char *name = lua_tolstring(L, arg, &len);
     if (len == 0 || strlen(name) != len)
         return;
-    script_push_path(L, name);
+    state_push_path(L, name);
     lua_replace(L, arg);
 }
 
@@ -85,7 +85,7 @@ static int search_path(lua_State *L)
         lua_pushlstring(L, rest, len);
         rest += len;
         const char *file = luaL_gsub(L, lua_tostring(L, -1), "?", name);
-        if (access(script_push_path(L, file), R_OK) == 0)
+        if (access(state_push_path(L, file), R_OK) == 0)
             return 1;
         lua_pushfstring(L, "\n\tno file '%s'", lua_tostring(L, -1));
         lua_insert(L, -4);
@@ -113,7 +113,7 @@ static int with_command(lua_State *L)
     if (!lua_isstring(L, 1)) /* os.execute() asks whether there is a shell */
         return guard_original(L);
     lua_pushliteral(L, "cd -- ");
-    push_quoted(L, script_dir(script_of(L)));
+    push_quoted(L, state_dir(state_of(L)));
     lua_pushliteral(L, " || exit\n");
     lua_pushvalue(L, 1);
     lua_concat(L, 4);

@@ -9,9 +9,8 @@
 #include "lua/env.h"
 
 #include "http/cookie.h"
-#include "lua/api.h"
 #include "lua/guard.h"
-#include "lua/script.h"
+#include "lua/state.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -33,9 +32,9 @@ struct cached_param {
 enum global { ENV, COOKIES, LOCAL_CONFIG, INFO, VARIABLES };
 
 struct globals {
-    const struct request *request;        /* NULL between requests */
-    bool made[VARIABLES];                 /* for this request */
-    int self, cache, info, config, watch; /* registry: this, the strings, Info, Config,
+    const struct request *request;  /* NULL between requests */
+    bool made[VARIABLES];           /* for this request */
+    int cache, info, config, watch; /* registry: the strings, Info, Config,
                                              the metatable */
     int worker, worker_in_info;
     struct cached_param params[CACHED_PARAMS];
@@ -126,7 +125,7 @@ static void make_info(lua_State *L, struct globals *g)
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->info);
     if (g->worker_in_info == g->worker)
         return;
-    lua_pushinteger(L, script_id(script_of(L)));
+    lua_pushinteger(L, state_id(state_of(L)));
     lua_setfield(L, -2, "State");
     lua_pushinteger(L, g->worker);
     lua_setfield(L, -2, "Thread");
@@ -236,8 +235,7 @@ static bool is_watched(lua_State *L, struct globals *g)
 
 /* -- For the API -- */
 
-void globals_begin(lua_State *L, struct globals *g, const struct request *request,
-                   int worker)
+void env_begin(lua_State *L, struct globals *g, const struct request *request, int worker)
 {
     g->request = request;
     g->worker = worker;
@@ -254,12 +252,12 @@ void globals_begin(lua_State *L, struct globals *g, const struct request *reques
     }
 }
 
-void globals_end(struct globals *g)
+void env_end(struct globals *g)
 {
     g->request = NULL;
 }
 
-void globals_push_env(lua_State *L, struct globals *g)
+void env_push_env(lua_State *L, struct globals *g)
 {
     if (get(L, ENV) == LUA_TNIL) {
         lua_pop(L, 1);
@@ -288,11 +286,11 @@ static void open_watch(lua_State *L, struct globals *g)
     lua_pop(L, 1);
 }
 
-struct globals *globals_open(lua_State *L, int config)
+struct globals *env_open(lua_State *L, int config)
 {
     struct globals *g = lua_newuserdata(L, sizeof *g);
     memset(g, 0, sizeof *g);
-    g->self = luaL_ref(L, LUA_REGISTRYINDEX);
+    luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, CACHED_PARAMS * 2, 0);
     g->cache = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, 0, 2);

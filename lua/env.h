@@ -11,19 +11,21 @@
 
 #include <lua.h>
 
+#define LUAFCGID2_VERSION 2 /* LUAFCGID_VERSION */
+
 struct globals; /* what a state keeps for this room; Lua's memory */
 
 /* To be called once for a new state, when its libraries are open. `config` is Config's
  * place in the registry. Raises. */
-struct globals *globals_open(lua_State *L, int config);
+struct globals *env_open(lua_State *L, int config);
 
-/* From here to globals_end the variables are `request`'s; those of an earlier one are
+/* From here to env_end the variables are `request`'s; those of an earlier one are
  * gone. Raises. */
-void globals_begin(lua_State *L, struct globals *g, const struct request *request,
-                   int worker);
-void globals_end(struct globals *g);
+void env_begin(lua_State *L, struct globals *g, const struct request *request,
+               int worker);
+void env_end(struct globals *g);
 
 /* Pushes the request's Env. Raises. */
-void globals_push_env(lua_State *L, struct globals *g);
+void env_push_env(lua_State *L, struct globals *g);
 
 #endif

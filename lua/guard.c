@@ -5,7 +5,7 @@
 #include "lua/guard.h"
 
 #include "lua/limit.h"
-#include "lua/script.h"
+#include "lua/state.h"
 
 #include <lauxlib.h>
 #include <limits.h>

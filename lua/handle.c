@@ -7,7 +7,7 @@
 #include "base/reserve.h"
 #include "lua/guard.h"
 #include "lua/limit.h"
-#include "lua/script.h"
+#include "lua/state.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -35,7 +35,7 @@ void handle_set_eviction(bool (*function)(void *arg), void *arg)
 
 static struct handles *handles_of(lua_State *L)
 {
-    return script_handles(script_of(L));
+    return state_handles(state_of(L));
 }
 
 /* -- Counting -- */

@@ -5,7 +5,7 @@
 #include "config.h"
 #include "lua/limit.h"
 #include "lua/refusal.h"
-#include "lua/script.h"
+#include "lua/state.h"
 
 #include <float.h>
 #include <lauxlib.h>
@@ -189,7 +189,7 @@ int lf_parse(lua_State *L)
 {
     size_t len = 0;
     const char *s = luaL_optlstring(L, 1, "", &len);
-    int max = script_config(script_of(L))->max_form_fields, fields = 0;
+    int max = state_config(state_of(L))->max_form_fields, fields = 0;
     lua_newtable(L);
     while (len > 0) {
         const char *end = memchr(s, '&', len);

@@ -11,7 +11,7 @@
 #include "lua/guard.h"
 #include "lua/handle.h"
 #include "lua/limit.h"
-#include "lua/script.h"
+#include "lua/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,9 +71,9 @@ static int base_load(lua_State *L)
 /* Pushes the chunk of a file, or a message. */
 static bool load_file(lua_State *L, const char *name)
 {
-    int error = script_load_file(L, name);
+    int error = state_load_file(L, name);
     if (error == ENOENT)
-        script_note_absent(L, name);
+        state_note_absent(L, name);
     if (error > 0)
         lua_pushfstring(L, "cannot open %s: %s", name, strerror(error));
     return error == 0;
@@ -112,17 +112,9 @@ static int base_dofile(lua_State *L)
 
 /* -- Standard output: the log -- */
 
-void library_flush(lua_State *L)
-{
-    struct buffer *line = script_output(script_of(L));
-    if (line->len > 0)
-        log_text(LOG_LEVEL_INFO, line->data, line->len);
-    line->len = 0;
-}
-
 static void output(lua_State *L, const char *text, size_t len)
 {
-    struct buffer *line = script_output(script_of(L));
+    struct buffer *line = state_output(state_of(L));
     while (len > 0) {
         const char *end = memchr(text, '\n', len);
         size_t part = end == NULL ? len : (size_t)(end - text);
@@ -263,7 +255,7 @@ static int leave_pipe(lua_State *L)
     struct pipe_stream *p = luaL_checkudata(L, 1, LUA_FILEHANDLE);
     handle_note_child(L, -1);
     fclose(p->stream.f);
-    return process_leave(p->pid, script_handles(script_of(L))) ? 0 : await(L, p->pid);
+    return process_leave(p->pid, state_handles(state_of(L))) ? 0 : await(L, p->pid);
 }
 
 /* What a handle still holds back when its state is closed goes where there is room for

@@ -14,7 +14,4 @@
  * lua/script.c. Raises Lua errors; leaves the stack as it found it. */
 void library_open(lua_State *L);
 
-/* Logs what is left of an unfinished line on the script's standard output. */
-void library_flush(lua_State *L);
-
 #endif

@@ -6,7 +6,7 @@
  * is not read as templates: the files are looked for in these directories themselves. */
 #include "lua/module.h"
 
-#include "lua/script.h"
+#include "lua/state.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -42,10 +42,10 @@ static void list_places(const struct script *s, const struct kind *kind,
                         const char *places[3])
 {
     int count = 0;
-    if (script_root(s)[0] != '\0')
-        places[count++] = script_root(s);
+    if (state_root(s)[0] != '\0')
+        places[count++] = state_root(s);
     if (kind->both || count == 0)
-        places[count++] = script_dir(s);
+        places[count++] = state_dir(s);
     places[count] = NULL;
 }
 
@@ -58,7 +58,7 @@ static struct search begin(lua_State *L, const struct kind *kind, const char *mo
     if (s.rest == NULL)
         luaL_error(L, "'package.%s' must be a string", kind->field);
     s.name = luaL_gsub(L, module, ".", "/");
-    list_places(script_of(L), kind, s.places);
+    list_places(state_of(L), kind, s.places);
     return s;
 }
 
@@ -136,7 +136,7 @@ static int search_lua(lua_State *L)
     lua_pushliteral(L, "");
     struct search s = begin(L, &lua_modules, module);
     for (const char *file; (file = push_next(L, &s)) != NULL;) {
-        int error = script_load_file(L, file);
+        int error = state_load_file(L, file);
         if (error == 0) {
             lua_insert(L, -2);
             return 2;
@@ -192,7 +192,7 @@ static int search_c(lua_State *L)
     lua_pushliteral(L, "");
     struct search s = begin(L, &c_modules, module);
     for (const char *file; (file = push_next(L, &s)) != NULL;) {
-        const char *path = script_push_path(L, file);
+        const char *path = state_push_path(L, file);
         int error = access(path, R_OK) == 0 ? 0 : errno;
         if (error == 0) {
             lua_replace(L, 2);
@@ -213,7 +213,7 @@ static int note_absent(lua_State *L)
     for (int i = 0; i < 2; i++) {
         struct search s = begin(L, kinds[i], module);
         for (const char *file; (file = push_next(L, &s)) != NULL; lua_pop(L, 1))
-            script_note_absent(L, file);
+            state_note_absent(L, file);
     }
     return 0;
 }
@@ -237,7 +237,7 @@ static void push_own_templates(lua_State *L, const struct kind *kind)
 {
     const char *places[3];
     int count = 0;
-    list_places(script_of(L), kind, places);
+    list_places(state_of(L), kind, places);
     lua_pushliteral(L, "");
     for (const char **place = places; *place != NULL; place++) {
         for (const char *const *ending = kind->endings; *ending != NULL; ending++) {

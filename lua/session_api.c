@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/value.h"
 #include "http/cookie.h"
-#include "lua/api.h"
+#include "lua/call.h"
 #include "lua/lf.h"
 #include "lua/limit.h"
 
@@ -41,7 +41,7 @@ static bool send_cookie(struct request *r, const char *key, int64_t life)
 
 /* Tries cookies of the name until one fits: one may have been planted beside the real
  * one. Not for ever, as each costs a hash. */
-static void look_up(struct api_call *call)
+static void look_up(struct call *call)
 {
     struct request *r = call->request;
     struct session_call *session = &call->session;
@@ -69,7 +69,7 @@ static void look_up(struct api_call *call)
 }
 
 /* The request's session, or NULL. */
-static struct session_id *find(struct api_call *call)
+static struct session_id *find(struct call *call)
 {
     if (!call->session.looked_up)
         look_up(call);
@@ -77,7 +77,7 @@ static struct session_id *find(struct api_call *call)
 }
 
 /* The request's session, made if need be; NULL when it cannot be. */
-static struct session_id *start(struct api_call *call)
+static struct session_id *start(struct call *call)
 {
     struct request *r = call->request;
     struct session_id *id = find(call);
@@ -106,7 +106,7 @@ static struct session_id *start(struct api_call *call)
 static int session_start(lua_State *L, int first)
 {
     (void)first;
-    lua_pushboolean(L, start(api_call_of(L)) != NULL);
+    lua_pushboolean(L, start(call_of(L)) != NULL);
     return 1;
 }
 
@@ -118,7 +118,7 @@ static struct bytes check_bytes(lua_State *L, int index)
 }
 
 /* No error of Lua's may be raised while `encoded` is held. */
-static bool set_value(lua_State *L, int index, struct api_call *call, struct bytes realm,
+static bool set_value(lua_State *L, int index, struct call *call, struct bytes realm,
                       struct bytes name)
 {
     struct buffer encoded = {.memory = &limit_of(L)->outside};
@@ -133,7 +133,7 @@ static bool set_value(lua_State *L, int index, struct api_call *call, struct byt
     return ok;
 }
 
-static bool delete_value(struct api_call *call, struct bytes realm, struct bytes name)
+static bool delete_value(struct call *call, struct bytes realm, struct bytes name)
 {
     struct session_id *id = find(call);
     return id != NULL && session_set(call->sessions, call->request->config, id, realm,
@@ -142,7 +142,7 @@ static bool delete_value(struct api_call *call, struct bytes realm, struct bytes
 
 static int session_set_var(lua_State *L, int first)
 {
-    struct api_call *call = api_call_of(L);
+    struct call *call = call_of(L);
     struct bytes realm = check_bytes(L, first), name = check_bytes(L, first + 1);
     lua_settop(L, first + 2);
     lua_pushboolean(L, lua_isnil(L, first + 2)
@@ -152,7 +152,7 @@ static int session_set_var(lua_State *L, int first)
 }
 
 /* Pushes the encoded value of a variable as a value of Lua. false: it is not there. */
-static bool push_value(lua_State *L, struct api_call *call, const struct session_id *id,
+static bool push_value(lua_State *L, struct call *call, const struct session_id *id,
                        struct bytes realm, struct bytes name)
 {
     char small[SMALL_VALUE];
@@ -170,7 +170,7 @@ static bool push_value(lua_State *L, struct api_call *call, const struct session
 
 static int session_get_var(lua_State *L, int first)
 {
-    struct api_call *call = api_call_of(L);
+    struct call *call = call_of(L);
     struct bytes realm = check_bytes(L, first), name = check_bytes(L, first + 1);
     struct session_id *id = find(call);
     if (id == NULL || !push_value(L, call, id, realm, name))
@@ -180,7 +180,7 @@ static int session_get_var(lua_State *L, int first)
 
 static int session_has(lua_State *L, int first)
 {
-    struct api_call *call = api_call_of(L);
+    struct call *call = call_of(L);
     struct bytes realm = check_bytes(L, first);
     struct session_id *id = find(call);
     lua_pushboolean(L, id != NULL && session_has_realm(call->sessions, id, realm));
@@ -189,7 +189,7 @@ static int session_has(lua_State *L, int first)
 
 static int session_clear_realm(lua_State *L, int first)
 {
-    struct api_call *call = api_call_of(L);
+    struct call *call = call_of(L);
     struct bytes realm = check_bytes(L, first);
     struct session_id *id = find(call);
     lua_pushboolean(L, id != NULL && session_clear(call->sessions, id, realm));
@@ -199,7 +199,7 @@ static int session_clear_realm(lua_State *L, int first)
 static int session_end(lua_State *L, int first)
 {
     (void)first;
-    struct api_call *call = api_call_of(L);
+    struct call *call = call_of(L);
     struct session_id *id = find(call);
     bool deleted = id != NULL && session_delete(call->sessions, id);
     if (id != NULL) {
@@ -213,7 +213,7 @@ static int session_end(lua_State *L, int first)
 static int session_renew(lua_State *L, int first)
 {
     (void)first;
-    struct api_call *call = api_call_of(L);
+    struct call *call = call_of(L);
     struct request *r = call->request;
     struct session_id *id = find(call);
     char key[SESSION_KEY_MAX + 1];
@@ -231,7 +231,7 @@ static int session_renew(lua_State *L, int first)
 static int session_id_tag(lua_State *L, int first)
 {
     (void)first;
-    struct session_id *id = find(api_call_of(L));
+    struct session_id *id = find(call_of(L));
     char tag[SESSION_TAG_SIZE];
     if (id == NULL) {
         lua_pushnil(L);

@@ -244,7 +244,7 @@ struct state *stock_create(struct stock *s, struct entry *e, const struct versio
     st->id = place->id;
     st->kind = place->kind;
     list_init(&st->link);
-    script_set_owner(st->script, st);
+    state_set_owner(st->script, st);
     atomic_fetch_add(&s->states, 1);
     return st;
 }

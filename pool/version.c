@@ -35,7 +35,7 @@ void version_unref(struct version *v)
     if (v == NULL || atomic_fetch_sub(&v->refs, 1) != 1)
         return;
     script_code_unref(v->code);
-    script_error_clear(&v->error);
+    state_error_clear(&v->error);
     config_unref(v->config);
     pthread_cond_destroy(&v->loaded);
     free(v);

@@ -135,11 +135,11 @@ static inline const char *error_of(struct script *s, const char *text)
     static char message[4096];
     struct script_error error = {0};
     chunk = text;
-    if (script_run(s, run_chunk, &error))
+    if (state_run(s, run_chunk, &error))
         return NULL;
     assert_non_null(error.message);
     snprintf(message, sizeof message, "%d: %s", error.status, error.message);
-    script_error_clear(&error);
+    state_error_clear(&error);
     return message;
 }
 
@@ -186,7 +186,7 @@ static inline void begin_request(const char *const *params)
 static inline const char *answer(struct script *s, struct script_error *error)
 {
     static char body[8192];
-    struct api_call call = {.request = &request, .worker = 3, .sessions = sessions};
+    struct call call = {.request = &request, .worker = 3, .sessions = sessions};
     if (!api_serve(s, &call, error))
         return NULL;
     assert_true(request.body.len < sizeof body);

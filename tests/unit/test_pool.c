@@ -128,7 +128,7 @@ struct script {
     atomic_bool busy; /* checked out, as the test sees it */
 };
 
-void script_error_clear(struct script_error *e)
+void state_error_clear(struct script_error *e)
 {
     free(e->message);
     *e = (struct script_error){0, NULL};
@@ -181,7 +181,7 @@ void script_code_unref(struct script_code *code)
     if (code == NULL || atomic_fetch_sub(&code->refs, 1) != 1)
         return;
     atomic_fetch_sub(&codes, 1);
-    script_error_clear(&code->error);
+    state_error_clear(&code->error);
     free(code);
 }
 
@@ -234,33 +234,33 @@ void script_close(struct script *s)
     atomic_fetch_sub(&live, 1);
 }
 
-bool script_is_current(struct script *s)
+bool state_is_current(struct script *s)
 {
     require(!pool_is_locked_here());
     return script_code_is_current(s->code);
 }
 
-void script_set_owner(struct script *s, void *owner)
+void state_set_owner(struct script *s, void *owner)
 {
     s->owner = owner;
 }
 
-void *script_owner(const struct script *s)
+void *state_owner(const struct script *s)
 {
     return s->owner;
 }
 
-unsigned script_requests(const struct script *s)
+unsigned state_requests(const struct script *s)
 {
     return s->requests;
 }
 
-unsigned script_failures(const struct script *s)
+unsigned state_failures(const struct script *s)
 {
     return s->failures;
 }
 
-int script_id(const struct script *s)
+int state_id(const struct script *s)
 {
     return s->id;
 }
@@ -333,7 +333,7 @@ static int failing_status(int i)
     require(try_take(i, &config, &error) == NULL);
     require(error.message != NULL);
     int status = error.status;
-    script_error_clear(&error);
+    state_error_clear(&error);
     return status;
 }
 
@@ -447,12 +447,12 @@ static void test_ids_are_the_smallest_free(void **unused)
     struct script *s[70];
     for (int i = 0; i < 70; i++) {
         s[i] = take(0);
-        assert_int_equal(script_id(s[i]), i + 1);
+        assert_int_equal(state_id(s[i]), i + 1);
     }
     atomic_store(&s[40]->busy, false);
     pool_checkin(pool, s[40], false);
     s[40] = take(0);
-    assert_int_equal(script_id(s[40]), 41);
+    assert_int_equal(state_id(s[40]), 41);
     assert_int_equal(atomic_load(&files[0].created), 71);
     for (int i = 0; i < 70; i++)
         give(s[i]);
@@ -466,7 +466,7 @@ static void test_scripts_of_two_roots_are_two_scripts(void **unused)
     struct script *s = pool_checkout(pool, "/srv/www/0.lua", "/srv", &config, &error);
     assert_non_null(s);
     assert_string_equal(s->root, "/srv");
-    assert_int_equal(script_id(s), 1);
+    assert_int_equal(state_id(s), 1);
     pool_checkin(pool, s, true);
     assert_int_equal(pool_states(pool), 2);
     s = take(0);
@@ -526,7 +526,7 @@ static void test_busy_clones_wait_then_an_extra_state(void **unused)
     int64_t began = milliseconds();
     struct script *extra = take(0);
     assert_true(milliseconds() - began >= 14);
-    assert_int_equal(script_id(extra), 2);
+    assert_int_equal(state_id(extra), 2);
     assert_int_equal(pool_states(pool), 2);
     give(extra);
     assert_int_equal(pool_states(pool), 1);
@@ -779,8 +779,8 @@ static void test_states_that_fail_to_load_leave_no_trace(void **unused)
     assert_int_equal(pool_states(pool), 0);
     atomic_store(&files[0].unloadable, 0);
     struct script *a = take(0), *b = take(0);
-    assert_int_equal(script_id(a), 1);
-    assert_int_equal(script_id(b), 2);
+    assert_int_equal(state_id(a), 1);
+    assert_int_equal(state_id(b), 2);
     give(a);
     give(b);
     assert_int_equal(pool_states(pool), 2);
@@ -794,7 +794,7 @@ static void *take_with_few_retries(void *n)
     struct script *s = try_take(0, &config, &error);
     if (s != NULL)
         give(s);
-    script_error_clear(&error);
+    state_error_clear(&error);
     return NULL;
 }
 
@@ -962,7 +962,7 @@ static void *hammer(void *n)
             pool_checkin(pool, s, random % 64 != 0);
         }
         require(s != NULL || file % 10 == 9);
-        script_error_clear(&error);
+        state_error_clear(&error);
         if (random % 128 == 0)
             edit(file);
     }

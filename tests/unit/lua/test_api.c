@@ -52,7 +52,7 @@ static void assert_page_fails(const char *body, const char *part)
     assert_int_equal(error.status, 500);
     if (strstr(error.message, part) == NULL)
         fail_msg("%s\nsays \"%s\", not \"%s\"", body, error.message, part);
-    script_error_clear(&error);
+    state_error_clear(&error);
     script_close(s);
 }
 
@@ -95,13 +95,13 @@ static void without_an_entry_point_it_is_an_error_that_says_so(void **state)
     begin_request((const char *const[]){"A=1", ""});
     assert_null(answer(s, &error));
     assert_non_null(strstr(error.message, "no entry point"));
-    script_error_clear(&error);
+    state_error_clear(&error);
     free(config->entrypoint);
     config->entrypoint = strdup("serve");
     config->entrypoint_set = true;
     assert_null(answer(s, &error));
     assert_non_null(strstr(error.message, "'serve' (Entrypoint)"));
-    script_error_clear(&error);
+    state_error_clear(&error);
     script_close(s);
 }
 

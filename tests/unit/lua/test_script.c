@@ -20,7 +20,7 @@ static void assert_fails(const char *path, int status, const char *part)
     assert_int_equal(error.status, status);
     if (error.message == NULL || strstr(error.message, part) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", error.message, part);
-    script_error_clear(&error);
+    state_error_clear(&error);
     assert_null(error.message);
 }
 
@@ -70,7 +70,7 @@ static void code_that_does_not_compile_is_remembered(void **state)
     assert_true(script_code_is_current(code));
     assert_null(script_create(code, "", config, 1, &error));
     assert_int_equal(error.status, 500);
-    script_error_clear(&error);
+    state_error_clear(&error);
     write_file("script.lua", "x = 1 -- mended");
     source_sweep(true);
     assert_false(script_code_is_current(code));
@@ -129,14 +129,14 @@ static void a_state_knows_where_it_is_from(void **state)
 {
     (void)state;
     struct script *s = script("");
-    assert_string_equal(script_path(s), path_of("script.lua"));
-    assert_string_equal(script_dir(s), directory);
-    assert_string_equal(script_root(s), directory);
-    assert_ptr_equal(script_config(s), config);
-    assert_int_equal(script_id(s), 1);
+    assert_string_equal(state_path(s), path_of("script.lua"));
+    assert_string_equal(state_dir(s), directory);
+    assert_string_equal(state_root(s), directory);
+    assert_ptr_equal(state_config(s), config);
+    assert_int_equal(state_id(s), 1);
     int node;
-    script_set_owner(s, &node);
-    assert_ptr_equal(script_owner(s), &node);
+    state_set_owner(s, &node);
+    assert_ptr_equal(state_owner(s), &node);
     script_close(s);
 }
 
@@ -156,8 +156,8 @@ static void globals_last_from_run_to_run_and_are_a_states_own(void **state)
         run(a, "n = n + 1");
     run(a, "assert(n == 3)");
     run(b, "assert(n == 0)");
-    assert_int_equal(script_requests(a), 4);
-    assert_int_equal(script_requests(b), 1);
+    assert_int_equal(state_requests(a), 4);
+    assert_int_equal(state_requests(b), 1);
     script_close(a);
     script_close(b);
 }
@@ -168,10 +168,10 @@ static void an_error_leaves_the_state_usable(void **state)
     struct script *s = script("n = 1");
     assert_raises(s, "n = 2 error('my words')", "500: ");
     assert_raises(s, "error(nil)", "nil");
-    assert_true(script_is_usable(s));
+    assert_true(state_is_usable(s));
     run(s, "assert(n == 2)");
     run(s, "n = 3 os.exit(1) n = 4"); /* not a fault */
-    assert_true(script_is_usable(s));
+    assert_true(state_is_usable(s));
     run(s, "assert(n == 3)");
     script_collect(s);
     script_close(s);
@@ -182,9 +182,9 @@ static void a_state_out_of_memory_is_not_usable_any_more(void **state)
     (void)state;
     config->script_memory_limit = 2 << 20;
     struct script *s = script("");
-    assert_true(script_is_usable(s));
+    assert_true(state_is_usable(s));
     assert_raises(s, "pcall(string.rep, 'x', 1 << 28) x = 1", "memory limit exceeded");
-    assert_false(script_is_usable(s));
+    assert_false(state_is_usable(s));
     script_close(s);
 }
 
@@ -202,17 +202,17 @@ static void an_edit_is_seen_after_the_next_sweep(void **state)
 {
     (void)state;
     struct script *s = script("x = 1");
-    assert_true(script_is_current(s));
+    assert_true(state_is_current(s));
     source_sweep(true);
-    assert_true(script_is_current(s));
+    assert_true(state_is_current(s));
     write_file("script.lua", "x = 2 -- longer");
-    assert_true(script_is_current(s)); /* nobody has looked */
+    assert_true(state_is_current(s)); /* nobody has looked */
     source_sweep(true);
-    assert_false(script_is_current(s));
-    assert_false(script_is_current(s));
+    assert_false(state_is_current(s));
+    assert_false(state_is_current(s));
     script_close(s);
     s = script("x = 3");
-    assert_true(script_is_current(s));
+    assert_true(state_is_current(s));
     script_close(s);
 }
 
@@ -225,10 +225,10 @@ static void an_edit_of_whatever_went_into_the_state_is_seen(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         write_file("part.lua", "return 1");
         struct script *s = script(texts[i]);
-        assert_true(script_is_current(s));
+        assert_true(state_is_current(s));
         write_file("part.lua", "return 'something else'");
         source_sweep(true);
-        assert_false(script_is_current(s));
+        assert_false(state_is_current(s));
         script_close(s);
     }
 }
@@ -239,12 +239,12 @@ static void files_loaded_in_a_request_count_too(void **state)
     (void)state;
     write_file("part.lua", "return 1");
     struct script *s = script("");
-    assert_true(script_is_current(s));
+    assert_true(state_is_current(s));
     run(s, "require 'part'");
-    assert_true(script_is_current(s));
+    assert_true(state_is_current(s));
     write_file("part.lua", "return 'something else'");
     source_sweep(true);
-    assert_false(script_is_current(s));
+    assert_false(state_is_current(s));
     script_close(s);
 }
 
@@ -252,9 +252,9 @@ static void a_state_is_not_current_under_another_configuration(void **state)
 {
     (void)state;
     struct script *s = script("");
-    assert_true(script_is_current(s));
+    assert_true(state_is_current(s));
     config_publish(config_ref(config));
-    assert_false(script_is_current(s));
+    assert_false(state_is_current(s));
     config_publish(NULL);
     script_close(s);
 }
@@ -268,7 +268,7 @@ static void the_startup_script_runs_first(void **state)
     run(s, "assert(#order == 2 and order[1] == 'first')");
     write_file("first.lua", "order = {'edited'}");
     source_sweep(true);
-    assert_false(script_is_current(s));
+    assert_false(state_is_current(s));
     script_close(s);
     write_file("first.lua", "\n\nerror('in first')");
     assert_text_fails("", 500, "first.lua:3: in first");

@@ -1,0 +1,36 @@
+/* The request that a state serves at present.
+ *
+ * A state keeps a pointer to it, and a number that no later request of the state has.
+ * Runs in the thread that has the state checked out; no lock. */
+#include "lua/call.h"
+
+#include "lua/state.h"
+#include "lua/state_fields.h"
+
+#include <lauxlib.h>
+
+void call_begin(struct script *s, struct call *call)
+{
+    s->call = call;
+    if (++s->serial == 0)
+        s->serial = 1; /* 0 is no request */
+}
+
+void call_end(struct script *s)
+{
+    s->call = NULL;
+}
+
+struct call *call_of(lua_State *L)
+{
+    struct script *s = state_of(L);
+    if (s->call == NULL)
+        luaL_error(L, "no request is being served: the script is still being loaded");
+    return s->call;
+}
+
+unsigned call_serial(lua_State *L)
+{
+    const struct script *s = state_of(L);
+    return s->call == NULL ? 0 : s->serial;
+}

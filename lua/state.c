@@ -1,0 +1,362 @@
+/* One Lua state in use: its limits, the files that went into it, and the calls into it.
+ *
+ * A state belongs to the thread that has it checked out of the pool; no lock is needed.
+ * All Lua runs in protected calls under the limits (state_pcall). What is made from a
+ * file, and with which libraries, is lua/script.c's; it knows everything in this folder,
+ * this file knows only limits and sources. */
+#include "lua/state.h"
+
+#include "base/log.h"
+#include "lua/chunk.h"
+#include "lua/limit.h"
+#include "lua/refusal.h"
+#include "lua/state_fields.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Files that a state looked for in vain and that it is renewed for when they come. */
+#define ABSENT_MAX 256
+
+/* Of an error's message, which is kept outside Lua, logged, and perhaps shown. */
+#define MESSAGE_BYTES (16 * 1024)
+
+/* -- Errors -- */
+
+void state_error_clear(struct script_error *e)
+{
+    free(e->message);
+    *e = (struct script_error){0};
+}
+
+void state_set_error(struct script_error *e, int status, const char *message)
+{
+    state_error_clear(e);
+    e->status = status;
+    e->message = strdup(message);
+}
+
+/* The text of an error value, whatever it is. May raise: __tostring is the script's. */
+static int describe(lua_State *L)
+{
+    int type = lua_type(L, 1);
+    if (type == LUA_TNIL || type == LUA_TBOOLEAN || luaL_getmetafield(L, 1, "__tostring"))
+        luaL_tolstring(L, 1, NULL);
+    else
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    return 1;
+}
+
+static int add_traceback(lua_State *L)
+{
+    struct limit *limit = state_limit(state_of(L));
+    if (limit_broken(limit) != LIMIT_NONE) {
+        limit_note(limit, L); /* of an error that a library function raised for it */
+        return 1;
+    }
+    if (!lua_isstring(L, 1)) {
+        lua_pushcfunction(L, describe);
+        lua_pushvalue(L, 1);
+        if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+            lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+        lua_replace(L, 1);
+    }
+    if (refusal_status(L, 1) != 0)
+        return 1;
+    if (lua_rawlen(L, 1) > MESSAGE_BYTES) {
+        lua_pushlstring(L, lua_tostring(L, 1), MESSAGE_BYTES);
+        lua_pushliteral(L, " ...");
+        lua_concat(L, 2);
+        lua_replace(L, 1);
+    }
+    luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    return 1;
+}
+
+bool state_pcall(struct script *s, struct script_error *error)
+{
+    lua_State *L = s->L;
+    lua_pushcfunction(L, add_traceback);
+    lua_insert(L, 1);
+    limit_enter(&s->limit);
+    int status = lua_pcall(L, 0, 0, 1);
+    limit_leave(&s->limit);
+    enum limit_kind kind = limit_broken(&s->limit);
+    bool ok = (status == LUA_OK && kind == LIMIT_NONE) || kind == LIMIT_EXIT;
+    if (!ok) {
+        const char *text = lua_tostring(L, -1);
+        int refusal = kind == LIMIT_NONE ? refusal_status(L, -1) : 0;
+        if (kind != LIMIT_NONE)
+            text = s->limit.where != NULL ? s->limit.where : limit_message(kind);
+        state_set_error(error,
+                        refusal != 0         ? refusal
+                        : kind == LIMIT_TIME ? 504
+                                             : 500,
+                        text == NULL ? "unknown error" : text);
+    }
+    lua_settop(L, 0);
+    return ok;
+}
+
+int state_load_text(lua_State *L, const struct buffer *text, const char *name)
+{
+    const char *data = text->data == NULL ? "" : text->data;
+    size_t len = text->len;
+    if (len >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0) {
+        data += 3;
+        len -= 3;
+    }
+    if (len > 0 && data[0] == '#') {
+        const char *end = memchr(data, '\n', len);
+        len = end == NULL ? 0 : len - (size_t)(end - data); /* keeps the newline */
+        data = end == NULL ? "" : end;
+    }
+    return chunk_load(L, data, len, name, "t");
+}
+
+/* -- Sources -- */
+
+static bool add_source(struct script *s, struct source_ref *ref)
+{
+    for (size_t i = 0; i < s->source_count; i++) {
+        if (s->sources[i].source == ref->source &&
+            s->sources[i].version == ref->version) {
+            source_release(ref);
+            return true;
+        }
+    }
+    if ((s->source_count & (s->source_count - 1)) == 0) { /* full at each power of two */
+        size_t cap = s->source_count == 0 ? 1 : s->source_count * 2;
+        struct source_ref *list = realloc(s->sources, cap * sizeof *list);
+        if (list == NULL) {
+            source_release(ref);
+            return false;
+        }
+        s->sources = list;
+    }
+    s->sources[s->source_count++] = *ref;
+    return true;
+}
+
+const char *state_push_path(lua_State *L, const char *name)
+{
+    return name[0] == '/' ? lua_pushstring(L, name)
+                          : lua_pushfstring(L, "%s/%s", state_of(L)->dir, name);
+}
+
+int state_load_file(lua_State *L, const char *name)
+{
+    struct script *s = state_of(L);
+    const char *path = state_push_path(L, name);
+    lua_pushfstring(L, "@%s", name);
+    struct buffer text = {.memory = &s->limit.outside};
+    struct source_ref ref;
+    int error = source_read(path, "", &ref, &text);
+    if (error == 0 && !add_source(s, &ref))
+        error = ENOMEM;
+    if (error == 0 && state_load_text(L, &text, lua_tostring(L, -1)) != LUA_OK)
+        error = -1;
+    buffer_free(&text);
+    if (error > 0) {
+        lua_pop(L, 2);
+        return error;
+    }
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+    return error;
+}
+
+void state_note_absent(lua_State *L, const char *name)
+{
+    struct script *s = state_of(L);
+    struct source_ref ref;
+    if (s->absent >= ABSENT_MAX)
+        return;
+    size_t before = s->source_count;
+    if (source_note_absent(state_push_path(L, name), &ref) == 0)
+        add_source(s, &ref);
+    s->absent += s->source_count > before;
+    lua_pop(L, 1);
+}
+
+/* What relative names lead to, from the moment that another directory is there. */
+static void note_directory(struct script *s, const char *path)
+{
+    struct source_ref ref;
+    if (path[0] == '/' && source_note_directory(path, path, &ref) == 0)
+        add_source(s, &ref);
+}
+
+bool state_is_current(struct script *s)
+{
+    if (config_generation() != s->generation)
+        return false;
+    unsigned epoch = source_epoch(); /* read first: a later change is seen next time */
+    if (epoch == s->epoch)
+        return true;
+    if (!source_is_current(s->source))
+        return false;
+    for (size_t i = 0; i < s->source_count; i++)
+        if (!source_is_current(&s->sources[i]))
+            return false;
+    s->epoch = epoch;
+    return true;
+}
+
+/* -- Making and closing -- */
+
+static int on_panic(lua_State *L)
+{
+    log_error("error outside a protected call: %s", lua_tostring(L, -1));
+    return 0; /* Lua aborts */
+}
+
+static bool begin(struct script *s)
+{
+    const char *slash = strrchr(s->path, '/');
+    if (slash == NULL)
+        s->dir = strdup(".");
+    else
+        s->dir = strndup(s->path, slash == s->path ? 1 : (size_t)(slash - s->path));
+    s->L = limit_newstate(&s->limit);
+    if (s->dir == NULL || s->root == NULL || s->L == NULL)
+        return false;
+    lua_atpanic(s->L, on_panic);
+    *(struct script **)lua_getextraspace(s->L) = s;
+    return true;
+}
+
+bool state_open(struct script *s, const char *path, const struct source_ref *source,
+                const char *root, struct config *config, int id)
+{
+    s->limit.max = (size_t)config->script_memory_limit;
+    s->limit.name = path;
+    s->generation = config_generation();
+    s->config = config_ref(config);
+    s->path = path;
+    s->source = source;
+    s->root = strdup(root);
+    s->id = id;
+    s->epoch = source_epoch() - 1; /* the first check looks at every source */
+    if (!begin(s))
+        return false;
+    note_directory(s, s->dir);
+    note_directory(s, s->root);
+    return true;
+}
+
+void state_close(struct script *s)
+{
+    for (size_t i = 0; i < s->source_count; i++)
+        source_release(&s->sources[i]);
+    free(s->sources);
+    buffer_free(&s->output);
+    config_unref(s->config);
+    free(s->root);
+    free(s->dir);
+}
+
+/* -- Running -- */
+
+void state_flush(struct script *s)
+{
+    struct buffer *line = &s->output;
+    if (line->len > 0)
+        log_text(LOG_LEVEL_INFO, line->data, line->len);
+    line->len = 0;
+}
+
+bool state_run(struct script *s, int (*body)(lua_State *), struct script_error *error)
+{
+    s->requests++;
+    lua_pushcfunction(s->L, body);
+    bool ok = state_pcall(s, error);
+    state_flush(s);
+    if (limit_broken(&s->limit) == LIMIT_EXIT)
+        limit_mend(&s->limit);
+    return ok;
+}
+
+bool state_is_usable(const struct script *s)
+{
+    return limit_broken(&s->limit) == LIMIT_NONE;
+}
+
+/* -- Access -- */
+
+struct script *state_of(lua_State *L)
+{
+    return *(struct script **)lua_getextraspace(L);
+}
+
+struct limit *state_limit(struct script *s)
+{
+    return &s->limit;
+}
+
+struct handles *state_handles(struct script *s)
+{
+    return s->handles;
+}
+
+struct buffer *state_output(struct script *s)
+{
+    return &s->output;
+}
+
+struct api *state_api(struct script *s)
+{
+    return s->api;
+}
+
+int state_id(const struct script *s)
+{
+    return s->id;
+}
+
+const char *state_path(const struct script *s)
+{
+    return s->path;
+}
+
+const char *state_root(const struct script *s)
+{
+    return s->root;
+}
+
+const char *state_dir(const struct script *s)
+{
+    return s->dir;
+}
+
+struct config *state_config(const struct script *s)
+{
+    return s->config;
+}
+
+void state_set_owner(struct script *s, void *node)
+{
+    s->owner = node;
+}
+
+void *state_owner(const struct script *s)
+{
+    return s->owner;
+}
+
+unsigned state_requests(const struct script *s)
+{
+    return s->requests;
+}
+
+void state_note_outcome(struct script *s, bool failed)
+{
+    s->failures = failed ? s->failures + 1 : 0;
+}
+
+unsigned state_failures(const struct script *s)
+{
+    return s->failures;
+}

@@ -1,0 +1,36 @@
+/* The fields of a state, for lua/state.c and those that make one, collect its garbage or
+ * serve a request with it (lua/script.c, lua/call.c). All others use lua/state.h. */
+#ifndef LUAFCGID2_LUA_STATE_FIELDS_H
+#define LUAFCGID2_LUA_STATE_FIELDS_H
+
+#include "base/buffer.h"
+#include "config.h"
+#include "lua/limit.h"
+#include "lua/source.h"
+
+#include <lua.h>
+
+struct script {
+    struct limit limit;
+    struct handles *handles; /* lua/handle.h; borrowed from lua/script.c */
+    lua_State *L;
+    struct config *config;           /* a reference */
+    unsigned generation;             /* of the published configuration when it was made */
+    const char *path;                /* of the file; borrowed from its code */
+    const struct source_ref *source; /* of the file; borrowed from its code */
+    struct call *call;               /* NULL between requests */
+    unsigned serial;                 /* of the request */
+    char *root, *dir;
+    int id;
+    unsigned requests;
+    unsigned failures; /* requests that failed, since the last that did not */
+    unsigned epoch;    /* of lua/source.h, when all sources were last seen current */
+    struct source_ref *sources;  /* all that went into the state but the script itself */
+    size_t source_count, absent; /* of them: files that were not there */
+    struct buffer output;
+    struct api *api;
+    void *owner;
+    size_t garbage_base; /* bytes in use after the last collection */
+};
+
+#endif
