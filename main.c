@@ -27,6 +27,7 @@
 #include "pool.h"
 #include "pool/closer.h"
 #include "store/session.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -369,7 +370,7 @@ static struct service *start(struct config *config, int listener)
     service.connections = connections_create(listener, config);
     service.pool = pool_create();
     handle_set_eviction(evict_states, service.pool);
-    service.sessions = session_store_create(config);
+    service.sessions = store_create(config);
     config_publish(config_ref(config));
     if (service.connections == NULL || service.pool == NULL || service.sessions == NULL ||
         !closers_start(config->worker_threads) ||
@@ -440,7 +441,7 @@ static void stop(struct service *service)
     }
     pool_destroy(service->pool);
     connections_destroy(service->connections);
-    session_store_destroy(service->sessions);
+    store_destroy(service->sessions);
     config_publish(NULL);
     log_info("stopped");
     log_flush(LOG_TIMEOUT);

@@ -17,6 +17,7 @@
 #include "daemon/saver.h"
 #include "daemon/sweeper.h"
 #include "pool/closer.h"
+#include "store/store.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static bool is_due(struct chore *c, uint32_t now, int64_t period)
 static void look_at_clients(const struct config *config)
 {
     connections_sweep(service->connections, config);
-    session_store_sweep(service->sessions, config);
+    store_sweep(service->sessions, config);
 }
 
 static void tell_manager(void)

@@ -7,6 +7,7 @@
 #include "base/crew.h"
 #include "base/log.h"
 #include "config.h"
+#include "store/store.h"
 
 #include <pthread.h>
 
@@ -43,9 +44,9 @@ static void save(bool last)
     watch_begin(SAVE_TIME);
     watch_set_name(config->session_file, true);
     if (last)
-        session_store_save(store, config);
+        store_save(store, config);
     else
-        session_store_autosave(store, config);
+        store_autosave(store, config);
     watch_end();
     if (watch_was_stuck()) {
         log_warning("SessionFile %s: writing took %u s", config->session_file,

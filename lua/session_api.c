@@ -33,7 +33,7 @@ static struct session_client client_of(const struct request *r)
 static bool send_cookie(struct request *r, const char *key, int64_t life)
 {
     r->session_cookie.len = 0;
-    bool ok = session_cookie(r->config, is_https(r), key, life, &r->session_cookie);
+    bool ok = session_print_cookie(r->config, is_https(r), key, life, &r->session_cookie);
     if (!ok)
         log_error("session: out of memory");
     return ok;

@@ -29,7 +29,7 @@ static const char magic[18] = "luafcgid2 session";
                         */
 
 /* A realm and a variable count more bytes in memory than they take in the file. */
-_Static_assert(REALM_OVERHEAD >= 8 && VARIABLE_OVERHEAD >= 8, "session_record_room");
+_Static_assert(REALM_OVERHEAD >= 8 && VARIABLE_OVERHEAD >= 8, "file_record_room");
 
 /* -- Writing -- */
 
@@ -64,12 +64,12 @@ static void put_realm(struct buffer *out, const struct realm *r)
     }
 }
 
-size_t session_record_room(const struct session_record *r)
+size_t file_record_room(const struct session_record *r)
 {
     return SESSION_SIZE + (size_t)r->data.size;
 }
 
-void session_record_put(const struct session_record *r, struct buffer *out)
+void file_record_put(const struct session_record *r, struct buffer *out)
 {
     put_number(out, 'S', 1);
     put_bytes(out, r->id, sizeof r->id);
@@ -119,8 +119,8 @@ static bool may_replace(const char *path)
     return true;
 }
 
-bool session_writer_begin(struct session_writer *w, const char *path,
-                          const struct session_head *head)
+bool file_begin(struct session_writer *w, const char *path,
+                const struct session_head *head)
 {
     *w = (struct session_writer){.path = path, .fd = -1};
     sha256_init(&w->sum);
@@ -144,11 +144,10 @@ bool session_writer_begin(struct session_writer *w, const char *path,
     put_number(&out, VERSION, 4);
     put_number(&out, (uint64_t)head->wall, 8);
     put_bytes(&out, head->secret, sizeof head->secret);
-    return session_writer_append(w, &out, 0);
+    return file_append(w, &out, 0);
 }
 
-bool session_writer_append(struct session_writer *w, const struct buffer *records,
-                           uint32_t count)
+bool file_append(struct session_writer *w, const struct buffer *records, uint32_t count)
 {
     w->count += count;
     sha256_update(&w->sum, records->data, records->len);
@@ -175,13 +174,13 @@ static bool sync_directory(const char *path)
     return ok;
 }
 
-bool session_writer_commit(struct session_writer *w)
+bool file_commit(struct session_writer *w)
 {
     char bytes[END_SIZE];
     struct buffer out = {.data = bytes, .cap = sizeof bytes};
     put_number(&out, 'E', 1);
     put_number(&out, w->count, 4);
-    if (!session_writer_append(w, &out, 0))
+    if (!file_append(w, &out, 0))
         return false;
     unsigned char sum[SHA256_SIZE];
     sha256_final(&w->sum, sum);
@@ -196,7 +195,7 @@ bool session_writer_commit(struct session_writer *w)
     return sync_directory(w->path);
 }
 
-void session_writer_abort(struct session_writer *w)
+void file_abort(struct session_writer *w)
 {
     int error = errno;
     if (w->fd >= 0)
@@ -273,11 +272,11 @@ static bool take_variable(struct reader *r, struct bytes realm, struct realms *d
     char *text = take_text(r, name + value);
     if (text == NULL)
         return false;
-    struct variable *v = variable_create((struct bytes){text, (size_t)name},
-                                         (struct bytes){text + name, (size_t)value});
+    struct variable *v = realm_variable_create(
+        (struct bytes){text, (size_t)name}, (struct bytes){text + name, (size_t)value});
     free(text);
     r->stopped = v == NULL || realms_set(data, realm, v, 0) != REALM_OK;
-    variable_drop(v);
+    realm_variable_drop(v);
     return !r->stopped;
 }
 
@@ -443,8 +442,8 @@ static int open_trusted(const char *path, uint64_t *size)
     return fd;
 }
 
-bool session_file_read(const char *path, struct session_head *head,
-                       bool (*each)(struct session_record *, void *), void *arg)
+bool file_read(const char *path, struct session_head *head,
+               bool (*each)(struct session_record *, void *), void *arg)
 {
     uint64_t size;
     int fd = open_trusted(path, &size);

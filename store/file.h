@@ -44,21 +44,20 @@ struct session_writer {
 
 /* Starts FILE.new, mode 0600. EEXIST: what is at `path` is no regular file, and is left
  * alone. */
-bool session_writer_begin(struct session_writer *w, const char *path,
-                          const struct session_head *head);
+bool file_begin(struct session_writer *w, const char *path,
+                const struct session_head *head);
 /* Writes `count` records. */
-bool session_writer_append(struct session_writer *w, const struct buffer *records,
-                           uint32_t count);
+bool file_append(struct session_writer *w, const struct buffer *records, uint32_t count);
 /* Renames it to `path` once all of it is on the disk. */
-bool session_writer_commit(struct session_writer *w);
+bool file_commit(struct session_writer *w);
 /* After any failure of the above: removes what was written. Keeps errno. */
-void session_writer_abort(struct session_writer *w);
+void file_abort(struct session_writer *w);
 
-/* Bytes that session_record_put needs at most; O(1). */
-size_t session_record_room(const struct session_record *r);
+/* Bytes that file_record_put needs at most; O(1). */
+size_t file_record_room(const struct session_record *r);
 
 /* Appends to `out`, which must have that much room: allocates nothing, cannot fail. */
-void session_record_put(const struct session_record *r, struct buffer *out);
+void file_record_put(const struct session_record *r, struct buffer *out);
 
 /* -- Reading -- */
 
@@ -67,7 +66,7 @@ void session_record_put(const struct session_record *r, struct buffer *out);
  * read and is undamaged: only then may what came from it be used. `head` is filled before
  * the first call. No file at all is false too. Everything else is logged: a damaged file
  * is renamed FILE.damaged; one that others could have written is left and not read. */
-bool session_file_read(const char *path, struct session_head *head,
-                       bool (*each)(struct session_record *record, void *arg), void *arg);
+bool file_read(const char *path, struct session_head *head,
+               bool (*each)(struct session_record *record, void *arg), void *arg);
 
 #endif

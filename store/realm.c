@@ -1,8 +1,8 @@
 /* The data of one session. Called with the lock of the session's shard held, but for
- * variable_create, variable_drop and realms_free on what nobody else can reach; takes no
- * lock of its own. Realms are few and looked through one by one; the variables of a realm
- * are found by binary search, so a script that keeps as much as it may cannot make a
- * lookup slow. */
+ * realm_variable_create, realm_variable_drop and realms_free on what nobody else can
+ * reach; takes no lock of its own. Realms are few and looked through one by one; the
+ * variables of a realm are found by binary search, so a script that keeps as much as it
+ * may cannot make a lookup slow. */
 #include "store/realm.h"
 
 #include <stdlib.h>
@@ -13,12 +13,12 @@ struct bytes realm_name(const struct realm *r)
     return (struct bytes){r->name, r->name_len};
 }
 
-struct bytes variable_name(const struct variable *v)
+struct bytes realm_variable_name(const struct variable *v)
 {
     return (struct bytes){v->bytes, v->name_len};
 }
 
-struct bytes variable_value(const struct variable *v)
+struct bytes realm_variable_value(const struct variable *v)
 {
     return (struct bytes){v->bytes + v->name_len, v->value_len};
 }
@@ -28,7 +28,7 @@ static uint64_t variable_size(const struct variable *v)
     return (uint64_t)VARIABLE_OVERHEAD + v->name_len + v->value_len;
 }
 
-struct variable *variable_create(struct bytes name, struct bytes value)
+struct variable *realm_variable_create(struct bytes name, struct bytes value)
 {
     if (name.len > INT32_MAX || value.len > INT32_MAX - name.len)
         return NULL;
@@ -43,7 +43,7 @@ struct variable *variable_create(struct bytes name, struct bytes value)
     return v;
 }
 
-void variable_drop(struct variable *v)
+void realm_variable_drop(struct variable *v)
 {
     if (v != NULL && --v->owners == 0)
         free(v);
@@ -69,7 +69,7 @@ static bool search(const struct realm *r, struct bytes name, size_t *at)
     size_t low = 0, high = r->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = compare(variable_name(r->variables[middle]), name);
+        int order = compare(realm_variable_name(r->variables[middle]), name);
         if (order == 0) {
             *at = middle;
             return true;
@@ -102,8 +102,8 @@ static void put(struct realm *r, struct variable *v)
 {
     size_t at;
     v->owners++;
-    if (search(r, variable_name(v), &at)) {
-        variable_drop(r->variables[at]);
+    if (search(r, realm_variable_name(v), &at)) {
+        realm_variable_drop(r->variables[at]);
     } else {
         memmove(r->variables + at + 1, r->variables + at,
                 (r->count - at) * sizeof *r->variables);
@@ -124,7 +124,7 @@ static void unset(struct realm *r, struct bytes name)
     size_t at;
     if (!search(r, name, &at))
         return;
-    variable_drop(r->variables[at]);
+    realm_variable_drop(r->variables[at]);
     r->count--;
     memmove(r->variables + at, r->variables + at + 1,
             (r->count - at) * sizeof *r->variables);
@@ -141,7 +141,7 @@ static uint64_t size_of_all(const struct realm *r)
 static void free_realm(struct realm *r)
 {
     for (size_t i = 0; i < r->count; i++)
-        variable_drop(r->variables[i]);
+        realm_variable_drop(r->variables[i]);
     free(r->variables);
     free(r->name);
 }
@@ -196,7 +196,7 @@ static enum realm_result set_one(struct realms *r, struct bytes name, struct var
                                  int64_t max)
 {
     struct realm *realm = find(r, name);
-    uint64_t replaced = realm == NULL ? 0 : size_of(realm, variable_name(v));
+    uint64_t replaced = realm == NULL ? 0 : size_of(realm, realm_variable_name(v));
     uint64_t added = variable_size(v);
     if (realm == NULL)
         added += (uint64_t)REALM_OVERHEAD + name.len;
@@ -218,7 +218,7 @@ static enum realm_result set_every(struct realms *r, struct variable *v, int64_t
         return REALM_ABSENT;
     uint64_t replaced = 0, added = r->count * variable_size(v);
     for (size_t i = 0; i < r->count; i++)
-        replaced += size_of(&r->list[i], variable_name(v));
+        replaced += size_of(&r->list[i], realm_variable_name(v));
     if (!fits(r, added, replaced, max))
         return REALM_FULL;
     for (size_t i = 0; i < r->count; i++)

@@ -46,14 +46,14 @@ enum realm_result {
 };
 
 struct bytes realm_name(const struct realm *r);
-struct bytes variable_name(const struct variable *v);
-struct bytes variable_value(const struct variable *v);
+struct bytes realm_variable_name(const struct variable *v);
+struct bytes realm_variable_value(const struct variable *v);
 
-/* The caller's, to be given to realms_set or freed with variable_drop. NULL: out of
+/* The caller's, to be given to realms_set or freed with realm_variable_drop. NULL: out of
  * memory or longer than 2 GiB. Needs no lock, so that copying can be done before one is
  * taken. */
-struct variable *variable_create(struct bytes name, struct bytes value);
-void variable_drop(struct variable *v); /* NULL is allowed */
+struct variable *realm_variable_create(struct bytes name, struct bytes value);
+void realm_variable_drop(struct variable *v); /* NULL is allowed */
 
 /* The realm "*" below is every realm there is. `max` <= 0: no bound. */
 

@@ -1,12 +1,12 @@
 /* How a client's key finds its session, and what a script may do with it. Called by
- * workers. Owns nothing itself; the store (store/memory.c) does, and the lock of a
+ * workers. Owns nothing itself; the store (store/store.c) does, and the lock of a
  * session's shard guards the session. Hashing, logging and copying in are done without
  * it. */
 #include "store/session.h"
 
 #include "base/log.h"
 #include "base/sha256.h"
-#include "store/memory.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,7 +28,7 @@ static bool make_key(size_t len, char key[SESSION_KEY_MAX + 1])
     unsigned char bytes[64];
     size_t made = 0;
     while (made < len) {
-        if (!session_random(bytes, sizeof bytes)) {
+        if (!store_random(bytes, sizeof bytes)) {
             log_error("session: no random bytes: %s", strerror(errno));
             return false;
         }
@@ -156,11 +156,11 @@ static struct session *admit_locked(struct shard *shard, const struct config *co
                                     int64_t *renew, struct session **expired,
                                     bool *stranger)
 {
-    int64_t now = session_now();
+    int64_t now = store_now();
     struct session *s = shard_find_locked(shard, id);
     if (s == NULL)
         return NULL;
-    if (session_is_expired(s, config, now)) {
+    if (store_is_expired(s, config, now)) {
         *expired = shard_remove_locked(shard, id);
         return NULL;
     }
@@ -182,14 +182,14 @@ bool session_find(struct session_store *s, const struct config *config, const ch
         return false;
     hash_key(config, key, id);
     struct session_identity identity = identify(s, client);
-    struct shard *shard = session_store_shard(s, id);
+    struct shard *shard = store_shard(s, id);
     struct session *expired = NULL;
     bool stranger = false;
     pthread_mutex_lock(&shard->lock);
     bool found =
         admit_locked(shard, config, id, &identity, renew, &expired, &stranger) != NULL;
     pthread_mutex_unlock(&shard->lock);
-    session_store_discard(s, expired);
+    store_discard(s, expired);
     if (stranger)
         log_stranger(id);
     return found;
@@ -207,7 +207,7 @@ static bool new_key(const struct config *config, char key[SESSION_KEY_MAX + 1],
 
 static struct session *take_out(struct session_store *store, const struct session_id *id)
 {
-    struct shard *shard = session_store_shard(store, id);
+    struct shard *shard = store_shard(store, id);
     pthread_mutex_lock(&shard->lock);
     struct session *s = shard_remove_locked(shard, id);
     pthread_mutex_unlock(&shard->lock);
@@ -216,7 +216,7 @@ static struct session *take_out(struct session_store *store, const struct sessio
 
 static void put_in(struct session_store *store, struct session *s)
 {
-    struct shard *shard = session_store_shard(store, &s->id);
+    struct shard *shard = store_shard(store, &s->id);
     pthread_mutex_lock(&shard->lock);
     shard_insert_locked(shard, s);
     pthread_mutex_unlock(&shard->lock);
@@ -237,8 +237,8 @@ bool session_create(struct session_store *s, const struct config *config,
     }
     session->id = *id;
     session->identity = identify(s, client);
-    session->created = session->used = session->cookie = session_now();
-    session_store_make_room(s, config);
+    session->created = session->used = session->cookie = store_now();
+    store_make_room(s, config);
     put_in(s, session);
     return true;
 }
@@ -255,7 +255,7 @@ bool session_regenerate(struct session_store *s, const struct config *config,
     struct session *session = take_out(s, id);
     if (session != NULL) {
         session->id = *id = new_id;
-        session->used = session->cookie = session_now();
+        session->used = session->cookie = store_now();
         if (life != NULL)
             *life = session_cookie_life(config, session->used - session->created);
         put_in(s, session);
@@ -268,7 +268,7 @@ bool session_delete(struct session_store *s, const struct session_id *id)
 {
     struct session *session = take_out(s, id);
     bool found = session != NULL;
-    session_store_discard(s, session);
+    store_discard(s, session);
     return found;
 }
 
@@ -282,8 +282,8 @@ static void print_life(const char *key, int64_t life, char text[32])
         snprintf(text, 32, "; Max-Age=%" PRId64, (life + 999) / 1000);
 }
 
-bool session_cookie(const struct config *config, bool https, const char *key,
-                    int64_t life, struct buffer *out)
+bool session_print_cookie(const struct config *config, bool https, const char *key,
+                          int64_t life, struct buffer *out)
 {
     static const char *const same_site[] = {[CONFIG_SAME_SITE_NONE] = "None",
                                             [CONFIG_SAME_SITE_LAX] = "Lax",
@@ -311,8 +311,8 @@ bool session_cookie(const struct config *config, bool https, const char *key,
 static struct session *lock_session(struct session_store *s, const struct session_id *id,
                                     struct shard **shard)
 {
-    int64_t now = session_now();
-    *shard = session_store_shard(s, id);
+    int64_t now = store_now();
+    *shard = store_shard(s, id);
     pthread_mutex_lock(&(*shard)->lock);
     struct session *session = shard_find_locked(*shard, id);
     if (session != NULL)
@@ -358,7 +358,7 @@ bool session_set(struct session_store *s, const struct config *config,
         value.len > (uint64_t)config->session_max_size) /* not even copied */
         result = REALM_FULL;
     else
-        v = variable_create(name, value);
+        v = realm_variable_create(name, value);
     if (v != NULL) {
         struct shard *shard;
         struct session *session = lock_session(s, id, &shard);
@@ -367,7 +367,7 @@ bool session_set(struct session_store *s, const struct config *config,
             result = realms_set(&session->data, realm, v, config->session_max_size);
         shard->changed |= result == REALM_OK;
         /* Other owners are realms of the session: so still under their lock. */
-        variable_drop(v);
+        realm_variable_drop(v);
         pthread_mutex_unlock(&shard->lock);
     }
     if (result != REALM_OK)
@@ -387,7 +387,7 @@ size_t session_copy(struct session_store *s, const struct session_id *id,
     if (v != NULL) {
         len = v->value_len;
         if (len > 0 && len <= room)
-            memcpy(data, variable_value(v).data, len);
+            memcpy(data, realm_variable_value(v).data, len);
     }
     pthread_mutex_unlock(&shard->lock);
     return len;

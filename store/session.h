@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "config.h"
+#include "store/id.h"
 #include "store/realm.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,44 +23,11 @@
 
 struct session_store;
 
-/* What a worker remembers of the session that its request's cookie names. */
-struct session_id {
-    unsigned char hash[32]; /* SHA-256 of the key */
-};
-
 /* Who asks, as the request says. Borrowed for the call; NULL is the same as "". */
 struct session_client {
     const char *address, *user_agent, *language; /* REMOTE_ADDR, HTTP_USER_AGENT,
                                                     HTTP_ACCEPT_LANGUAGE */
 };
-
-/* -- The store -- */
-
-/* Reads SessionFile when it is set: one that is damaged is renamed FILE.damaged and
- * logged. NULL with errno: out of memory or entropy. Before the threads start, and as the
- * user who will write the file. */
-struct session_store *session_store_create(const struct config *config);
-void session_store_destroy(struct session_store *s); /* does not write; see _save */
-
-/* Heartbeat, about once a second: drops a bounded share of what has expired, and makes
- * room when SessionMaxCount has become smaller. */
-void session_store_sweep(struct session_store *s, const struct config *config);
-
-/* Writes SessionFile atomically (write, fsync, rename, fsync of the directory; mode 0600)
- * while requests go on. Nothing to do without SessionFile. Blocks on the disk. One thread
- * at a time (daemon/saver.h). false is logged. */
-bool session_store_save(struct session_store *s, const struct config *config);
-
-/* About once a second: session_store_save when it is due. A change of data is written
- * within 10 s and a mere use within 5 minutes, but at most 1 % of the time is spent on
- * writing (an SD card may be slow). */
-void session_store_autosave(struct session_store *s, const struct config *config);
-
-/* How many there are, expired ones that were not swept yet counted. */
-size_t session_store_count(const struct session_store *s);
-
-/* For tests: other clocks, in milliseconds; NULL for the system's. Before the threads. */
-void session_set_clocks(int64_t (*monotonic)(void), int64_t (*wall)(void));
 
 /* -- A client's session -- */
 
@@ -101,8 +69,8 @@ void session_tag(const struct session_id *id, char tag[SESSION_TAG_SIZE]);
  * section 4.1). `https`: the request came by it.
  * SameSite=None is only ever written beside Secure, as browsers refuse it otherwise.
  * false: out of memory, `out` as it was. */
-bool session_cookie(const struct config *config, bool https, const char *key,
-                    int64_t life, struct buffer *out);
+bool session_print_cookie(const struct config *config, bool https, const char *key,
+                          int64_t life, struct buffer *out);
 
 /* -- A session's data --
  *

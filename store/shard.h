@@ -1,11 +1,11 @@
-/* A shard of the store of sessions: inside the session room only (store/session.c,
- * store/memory.c). Functions whose names end in _locked want the shard's lock held, or
- * no other thread to be there. */
+/* A shard of the store of sessions, for store/session.c and store/store.c only. The
+ * caller of a function whose name ends in _locked holds the shard's lock, or there is no
+ * other thread. */
 #ifndef LUAFCGID2_STORE_SHARD_H
 #define LUAFCGID2_STORE_SHARD_H
 
+#include "store/id.h"
 #include "store/realm.h"
-#include "store/session.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,6 +11,7 @@
 #include "lua/script.h"
 #include "request.h"
 #include "store/session.h"
+#include "store/store.h"
 #include "tests/records.h"
 
 #include <lauxlib.h>
@@ -40,7 +41,7 @@ static inline int set_up(void **state)
     assert_true(log_open(path, LOG_LEVEL_DEBUG));
     config = config_load(NULL, stderr);
     assert_non_null(config);
-    sessions = session_store_create(config);
+    sessions = store_create(config);
     assert_non_null(sessions);
     request = (struct request){.config = config};
     assert_true(request_init(&request));
@@ -52,7 +53,7 @@ static inline int tear_down(void **state)
     (void)state;
     char command[96];
     request_free(&request);
-    session_store_destroy(sessions);
+    store_destroy(sessions);
     config_unref(config);
     assert_true(log_open("/dev/null", LOG_LEVEL_INFO));
     snprintf(command, sizeof command, "rm -rf %s", directory);

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "store/session.h"
+#include "store/store.h"
 
 #define HOUR ((int64_t)3600000)
 
@@ -58,13 +59,13 @@ static inline int set_up(void **state)
     };
     monotonic = 5000;
     wall = (int64_t)1700000000 * 1000;
-    session_set_clocks(fake_monotonic, fake_wall);
+    store_set_clocks(fake_monotonic, fake_wall);
     snprintf(directory, sizeof directory, "/tmp/session.XXXXXX");
     assert_non_null(mkdtemp(directory));
     snprintf(log_path, sizeof log_path, "%s/log", directory);
     snprintf(file_path, sizeof file_path, "%s/sessions", directory);
     assert_true(log_open(log_path, LOG_LEVEL_INFO));
-    store = session_store_create(&config);
+    store = store_create(&config);
     assert_non_null(store);
     return 0;
 }
@@ -72,8 +73,8 @@ static inline int set_up(void **state)
 static inline int tear_down(void **state)
 {
     (void)state;
-    session_store_destroy(store);
-    session_set_clocks(NULL, NULL);
+    store_destroy(store);
+    store_set_clocks(NULL, NULL);
     assert_true(log_open("/dev/null", LOG_LEVEL_INFO));
     static const char *const names[] = {"", ".new", ".damaged", ".other"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

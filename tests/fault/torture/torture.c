@@ -19,6 +19,7 @@
 #include "lua/limit.h"
 #include "pool.h"
 #include "store/session.h"
+#include "store/store.h"
 #include "tests/records.h"
 
 #include <errno.h>
@@ -468,12 +469,12 @@ static void undo_pool(void)
 static bool make_sessions(const char *arg)
 {
     (void)arg;
-    return (service.sessions = session_store_create(config)) != NULL;
+    return (service.sessions = store_create(config)) != NULL;
 }
 
 static void undo_sessions(void)
 {
-    session_store_destroy(service.sessions);
+    store_destroy(service.sessions);
 }
 
 static bool make_connections(const char *arg)
@@ -514,7 +515,7 @@ static void stop(void)
     listener_unlink();
     pool_destroy(service.pool);
     connections_destroy(service.connections);
-    session_store_destroy(service.sessions);
+    store_destroy(service.sessions);
     config_publish(NULL);
     config_unref(config);
     snprintf(command, sizeof command, "rm -rf %s", directory);

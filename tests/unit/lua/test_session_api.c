@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "store/store.h"
 #include "tests/unit/script_fixture.h"
 
 /* What a browser says of itself, and the cookie of the last response, if there was one.
@@ -101,7 +102,7 @@ static void reading_starts_no_session(void **state)
     forget_cookies();
     assert_string_equal(visit(s), "nilfalsenilfalsefalsefalse");
     assert_false(sent_a_cookie());
-    assert_int_equal(session_store_count(sessions), 0);
+    assert_int_equal(store_count(sessions), 0);
     script_close(s);
 }
 
@@ -139,7 +140,7 @@ static void a_deleted_session_is_gone_and_its_cookie_taken_back(void **state)
     assert_string_equal(visit(s), "new");
     assert_string_equal(visit(s), "true");
     assert_true(sent_a_cookie());
-    assert_int_equal(session_store_count(sessions), 0);
+    assert_int_equal(store_count(sessions), 0);
     assert_string_equal(visit(s), "new");
     script_close(s);
 }
@@ -156,7 +157,7 @@ static void a_new_key_has_the_old_data(void **state)
     assert_string_equal(visit(s), "2false");
     assert_true(sent_a_cookie());
     assert_string_equal(visit(s), "3true");
-    assert_int_equal(session_store_count(sessions), 1);
+    assert_int_equal(store_count(sessions), 1);
     script_close(s);
 }
 

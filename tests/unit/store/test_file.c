@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/session_fixture.h"
 #include "store/file.h"
+#include "tests/unit/session_fixture.h"
 
 static int set_up_file(void **state)
 {
@@ -21,16 +21,16 @@ static int set_up_file(void **state)
 /* As after `ms` milliseconds without the daemon: the machine's clock may begin anew. */
 static void restart(int64_t ms)
 {
-    session_store_destroy(store);
+    store_destroy(store);
     monotonic = 100;
     wall += ms;
-    store = session_store_create(&config);
+    store = store_create(&config);
     assert_non_null(store);
 }
 
 static void save(void)
 {
-    assert_true(session_store_save(store, &config));
+    assert_true(store_save(store, &config));
 }
 
 static bool exists(const char *suffix)
@@ -64,7 +64,7 @@ static void sessions_come_back_with_all_they_had(void **state)
     assert_true(set(&s, "bare", "k", NULL));
     save();
     restart(0);
-    assert_int_equal(session_store_count(store), 2);
+    assert_int_equal(store_count(store), 2);
     assert_int_equal(logged(": 2 sessions"), 1);
     assert_true(alive(&s));
     assert_true(alive(&empty));
@@ -114,7 +114,7 @@ static void a_thousand_sessions_of_all_sizes_come_back(void **state)
     }
     save();
     restart(0);
-    assert_int_equal(session_store_count(store), COUNT);
+    assert_int_equal(store_count(store), COUNT);
     for (int i = 0; i < COUNT; i++) {
         assert_true(alive(&all[i]));
         size_t len = i % 100 == 0 ? 60000 : (size_t)i;
@@ -148,13 +148,13 @@ static void the_time_away_counts(void **state)
     used = start();
     save();
     restart(HOUR / 2 - 1);
-    assert_int_equal(session_store_count(store), 2);
+    assert_int_equal(store_count(store), 2);
     pass(1);
     assert_false(alive(&s));
     assert_true(alive(&used));
     save();
     restart(HOUR);
-    assert_int_equal(session_store_count(store), 0);
+    assert_int_equal(store_count(store), 0);
 }
 
 static void the_greatest_age_counts_over_restarts(void **state)
@@ -215,7 +215,7 @@ static void no_more_than_the_bound_come_back(void **state)
     save();
     config.session_max_count = 30;
     restart(0);
-    assert_int_equal(session_store_count(store), 30);
+    assert_int_equal(store_count(store), 30);
     for (int i = 0; i < 100; i++)
         assert_int_equal(alive(&all[i]), i >= 70);
 }
@@ -269,7 +269,7 @@ static void without_a_name_nothing_is_written(void **state)
     config.session_file = "";
     start();
     save();
-    session_store_autosave(store, &config);
+    store_autosave(store, &config);
     assert_false(exists(""));
 }
 
@@ -299,10 +299,10 @@ static void what_cannot_be_written_is_logged_and_leaves_the_old_file(void **stat
     char path[160], *whole = file_path;
     snprintf(path, sizeof path, "%s/missing/sessions", directory);
     config.session_file = path;
-    assert_false(session_store_save(store, &config));
+    assert_false(store_save(store, &config));
     assert_int_equal(logged("cannot be written: No such file or directory"), 1);
     config.session_file = directory;
-    assert_false(session_store_save(store, &config));
+    assert_false(store_save(store, &config));
     assert_int_equal(logged("something else than a file"), 1);
     config.session_file = whole;
     restart(0);
@@ -317,7 +317,7 @@ static void something_else_than_a_file_is_left_alone(void **state)
     assert_int_equal(mkfifo(file_path, 0600), 0);
     restart(0);
     assert_int_equal(logged("is not read: it is no regular file"), 1);
-    assert_false(session_store_save(store, &config));
+    assert_false(store_save(store, &config));
     assert_int_equal(lstat(file_path, &st), 0);
     assert_true(S_ISFIFO(st.st_mode));
 }
@@ -421,7 +421,7 @@ static bool count_copy(struct session_record *record, void *arg)
     const struct variable *v = realms_get(&record->data, b("r"), b("n"));
     if (v != NULL) {
         char text[16] = "";
-        memcpy(text, variable_value(v).data, v->value_len);
+        memcpy(text, realm_variable_value(v).data, v->value_len);
         copies[atoi(text)]++;
     }
     return true;
@@ -439,11 +439,11 @@ static void save_while(void (*others)(void), int from)
         make(MORE);
         times_asked = 0;
         meddle = others;
-        session_set_clocks(meddling_monotonic, fake_wall);
+        store_set_clocks(meddling_monotonic, fake_wall);
         save();
-        session_set_clocks(fake_monotonic, fake_wall);
+        store_set_clocks(fake_monotonic, fake_wall);
         memset(copies, 0, sizeof copies);
-        assert_true(session_file_read(file_path, &head, count_copy, NULL));
+        assert_true(file_read(file_path, &head, count_copy, NULL));
         for (int i = from; i < made; i++)
             assert_int_equal(copies[i], 1);
     }
@@ -480,7 +480,7 @@ static void a_quiet_save_looks_at_each_session_once(void **state)
     assert_true(times_asked < MANY / 16 + 2 * 16 + 10);
     regenerate_some();
     times_asked = 0;
-    session_set_clocks(meddling_monotonic, fake_wall);
+    store_set_clocks(meddling_monotonic, fake_wall);
     save();
     assert_true(times_asked < MANY / 16 + 2 * 16 + 10);
 }
@@ -507,7 +507,7 @@ static bool believed(const void *data, size_t len)
     restart(0);
     bool aside = exists(".damaged");
     assert_int_equal(exists(""), !aside);
-    assert_true(!aside || session_store_count(store) == 0);
+    assert_true(!aside || store_count(store) == 0);
     if (aside) {
         char path[128];
         snprintf(path, sizeof path, "%s.damaged", file_path);
@@ -619,7 +619,7 @@ static bool written(void)
 static bool autosaves(int64_t ms)
 {
     pass(ms);
-    session_store_autosave(store, &config);
+    store_autosave(store, &config);
     return written();
 }
 
@@ -669,9 +669,9 @@ static void a_slow_disk_is_written_to_more_rarely(void **state)
 {
     (void)state;
     struct one s = start();
-    session_set_clocks(slow_monotonic, fake_wall);
+    store_set_clocks(slow_monotonic, fake_wall);
     save();
-    session_set_clocks(fake_monotonic, fake_wall);
+    store_set_clocks(fake_monotonic, fake_wall);
     assert_true(written());
     assert_true(set(&s, "r", "k", "v"));
     assert_false(autosaves(100 * 500 - 1));

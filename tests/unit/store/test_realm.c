@@ -30,10 +30,10 @@ static struct bytes b(const char *text)
 static enum realm_result set_bytes(struct bytes realm, struct bytes name,
                                    struct bytes value, int64_t max)
 {
-    struct variable *v = variable_create(name, value);
+    struct variable *v = realm_variable_create(name, value);
     assert_non_null(v);
     enum realm_result result = realms_set(&realms, realm, v, max);
-    variable_drop(v);
+    realm_variable_drop(v);
     return result;
 }
 
@@ -54,7 +54,7 @@ static const char *get(const char *realm, const char *name)
     const struct variable *v = realms_get(&realms, b(realm), b(name));
     if (v == NULL)
         return NULL;
-    struct bytes value = variable_value(v);
+    struct bytes value = realm_variable_value(v);
     assert_true(value.len < sizeof text);
     memcpy(text, value.data, value.len);
     text[value.len] = '\0';
@@ -92,8 +92,8 @@ static void names_and_values_are_any_bytes(void **state)
         for (size_t n = 0; n < count; n++) {
             const struct variable *v = realms_get(&realms, all[r], all[n]);
             assert_non_null(v);
-            assert_true(same(variable_name(v), all[n]));
-            assert_true(same(variable_value(v), all[(r + n) % count]));
+            assert_true(same(realm_variable_name(v), all[n]));
+            assert_true(same(realm_variable_value(v), all[(r + n) % count]));
         }
     }
     assert_int_equal(realms.count, count);
@@ -255,7 +255,7 @@ static void compare_with_model(void)
             if (v == NULL)
                 continue;
             struct bytes vb = number(value, sizeof value, "%d", model[r][n]);
-            assert_true(same(variable_value(v), vb));
+            assert_true(same(realm_variable_value(v), vb));
             size += VARIABLE_OVERHEAD + nb.len + vb.len;
         }
     }

@@ -74,7 +74,7 @@ static void no_two_keys_are_the_same(void **state)
     qsort(all, COUNT, sizeof *all, compare_keys);
     for (int i = 1; i < COUNT; i++)
         assert_true(strcmp(all[i - 1].key, all[i].key) < 0);
-    assert_int_equal(session_store_count(store), COUNT);
+    assert_int_equal(store_count(store), COUNT);
     free(all);
 }
 
@@ -141,7 +141,7 @@ static void a_million_forged_keys_cost_no_memory(void **state)
         assert_false(finds(key));
     }
     assert_true((resident_pages() - before) * sysconf(_SC_PAGESIZE) < 256 * 1024);
-    assert_int_equal(session_store_count(store), 1);
+    assert_int_equal(store_count(store), 1);
     assert_true(alive(&s));
 }
 
@@ -258,7 +258,7 @@ static void a_session_ends_so_long_after_its_last_use(void **state)
     }
     pass(HOUR);
     assert_false(alive(&s));
-    assert_int_equal(session_store_count(store), 0);
+    assert_int_equal(store_count(store), 0);
 }
 
 static void every_call_on_its_data_is_a_use(void **state)
@@ -317,7 +317,7 @@ static void zero_switches_either_time_off(void **state)
     }
     config.session_time = 0;
     pass(100000 * HOUR);
-    session_store_sweep(store, &config);
+    store_sweep(store, &config);
     assert_true(alive(&s));
     config.session_max_age = HOUR;
     assert_false(alive(&s));
@@ -348,14 +348,14 @@ static void expiry_is_spread_over_sweeps(void **state)
     for (int i = 0; i < HALF; i++)
         start();
     pass(HOUR / 2);
-    size_t before = session_store_count(store);
+    size_t before = store_count(store);
     assert_int_equal(before, 2 * HALF);
-    session_store_sweep(store, &config);
-    size_t after = session_store_count(store);
+    store_sweep(store, &config);
+    size_t after = store_count(store);
     assert_in_range(before - after, 1, 2 * HALF / 32 + 16 * 64);
     for (int i = 0; i < 200; i++)
-        session_store_sweep(store, &config);
-    assert_int_equal(session_store_count(store), HALF);
+        store_sweep(store, &config);
+    assert_int_equal(store_count(store), HALF);
 }
 
 /* Kept in use, so that only SessionMaxAge ends them, and they are the newest in their
@@ -370,11 +370,11 @@ static void a_sweep_finds_what_is_too_old_as_well(void **state)
     pass(24 * HOUR - 1);
     for (int i = 0; i < 50; i++)
         assert_true(alive(&all[i]));
-    session_store_sweep(store, &config);
-    assert_int_equal(session_store_count(store), 100);
+    store_sweep(store, &config);
+    assert_int_equal(store_count(store), 100);
     pass(1);
-    session_store_sweep(store, &config);
-    assert_int_equal(session_store_count(store), 0);
+    store_sweep(store, &config);
+    assert_int_equal(store_count(store), 0);
 }
 
 /* -- Bounds -- */
@@ -396,7 +396,7 @@ static void the_longest_idle_session_makes_room(void **state)
     for (int i = 0; i < COUNT / 2; i++) {
         more[i] = start();
         pass(1);
-        assert_int_equal(session_store_count(store), COUNT);
+        assert_int_equal(store_count(store), COUNT);
         assert_false(alive(&all[2 * i + 1]));
     }
     for (int i = 0; i < COUNT; i += 2)
@@ -424,8 +424,8 @@ static void a_smaller_bound_is_kept_by_sweeps(void **state)
     }
     config.session_max_count = 10;
     for (int i = 0; i < 4; i++)
-        session_store_sweep(store, &config);
-    assert_int_equal(session_store_count(store), 10);
+        store_sweep(store, &config);
+    assert_int_equal(store_count(store), 10);
     assert_true(alive(&last));
 }
 
@@ -542,7 +542,7 @@ static void a_new_key_has_the_same_data_and_kills_the_old(void **state)
     assert_false(set(&old, "r", "k", "x"));
     assert_true(alive(&s));
     assert_string_equal(get(&s, "r", "k"), "v");
-    assert_int_equal(session_store_count(store), 1);
+    assert_int_equal(store_count(store), 1);
 }
 
 static void a_new_key_does_not_make_the_session_younger(void **state)
@@ -564,7 +564,7 @@ static void a_dead_session_gets_no_new_key(void **state)
     assert_true(session_delete(store, &s.id));
     assert_false(session_regenerate(store, &config, &s.id, s.key, NULL));
     assert_memory_equal(&s.id, &old.id, sizeof s.id);
-    assert_int_equal(session_store_count(store), 0);
+    assert_int_equal(store_count(store), 0);
 }
 
 static void a_deleted_session_is_gone(void **state)
@@ -581,7 +581,7 @@ static void a_deleted_session_is_gone(void **state)
     assert_false(set(&s, "r", "k", "v"));
     assert_false(set(&s, "r", "k", NULL));
     assert_true(alive(&other));
-    assert_int_equal(session_store_count(store), 1);
+    assert_int_equal(store_count(store), 1);
 }
 
 /* -- Many -- */
@@ -611,8 +611,8 @@ static void no_call_is_slow_with_a_hundred_thousand_sessions(void **state)
     static int64_t took[2 * COUNT];
     config.session_max_count = COUNT;
     for (int run = 0; run < RUNS; run++) {
-        session_store_destroy(store);
-        assert_non_null(store = session_store_create(&config));
+        store_destroy(store);
+        assert_non_null(store = store_create(&config));
         for (int i = 0; i < 2 * COUNT; i++) {
             int64_t begun = cpu_ns();
             if (i < COUNT)
@@ -622,14 +622,14 @@ static void no_call_is_slow_with_a_hundred_thousand_sessions(void **state)
             int64_t ns = cpu_ns() - begun;
             took[i] = run == 0 || ns < took[i] ? ns : took[i];
         }
-        assert_int_equal(session_store_count(store), COUNT);
+        assert_int_equal(store_count(store), COUNT);
     }
     for (int i = 0; i < 2 * COUNT; i++)
         assert_true(took[i] < pause_max());
     pass(HOUR);
     for (int i = 0; i < 200; i++)
-        session_store_sweep(store, &config);
-    assert_int_equal(session_store_count(store), 0);
+        store_sweep(store, &config);
+    assert_int_equal(store_count(store), 0);
 }
 
 /* -- Without memory: the linker sends the program's calls here, see the Makefile -- */
@@ -686,7 +686,7 @@ static void without_memory_nothing_half_done_remains(void **state)
     struct one s;
     UNTIL_IT_WORKS(failures, session_create(store, &config, &client, s.key, &s.id));
     assert_int_equal(failures, 1);
-    assert_int_equal(session_store_count(store), 1);
+    assert_int_equal(store_count(store), 1);
     for (int i = 0; i < 9; i++) {
         char realm[12];
         snprintf(realm, sizeof realm, "%d", i);

@@ -12,7 +12,7 @@ static void expect_cookie_for(int64_t life, bool https, const char *key,
                               const char *expected)
 {
     struct buffer out = {0};
-    assert_true(session_cookie(&config, https, key, life, &out));
+    assert_true(session_print_cookie(&config, https, key, life, &out));
     assert_true(buffer_append(&out, "", 1));
     assert_string_equal(out.data, expected);
     buffer_free(&out);

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/session_fixture.h"
 #include "store/file.h"
+#include "tests/unit/session_fixture.h"
 
 #define THREADS 12
 
@@ -179,7 +179,7 @@ static void what_was_kept_moves_to_the_new_key(void **state)
     assert_true(set(&shared, "r", "k", "v"));
     current = shared.id;
     run(THREADS, write_or_regenerate);
-    assert_int_equal(session_store_count(store), 1);
+    assert_int_equal(store_count(store), 1);
     assert_false(alive(&shared));
     for (int i = 1; i < THREADS; i++)
         assert_int_equal(get_number(&current, "r", i), atomic_load(&last_kept[i]));
@@ -208,7 +208,7 @@ static void of_two_new_keys_one_wins(void **state)
         shared = start();
         run(4, regenerate_once);
         assert_int_equal(atomic_load(&winners), 1);
-        assert_int_equal(session_store_count(store), i + 1);
+        assert_int_equal(store_count(store), i + 1);
     }
 }
 
@@ -239,7 +239,7 @@ static void *come_and_go(void *arg)
             session_clear(store, &s->id, b("*"));
             break;
         case 3:
-            session_store_sweep(store, &config);
+            store_sweep(store, &config);
             break;
         default:
             if (!session_find(store, &config, s->key, &client, &s->id, NULL))
@@ -256,10 +256,10 @@ static void the_bound_holds_while_sessions_come_and_go(void **state)
     (void)state;
     config.session_max_count = 50;
     run(THREADS, come_and_go);
-    assert_true(session_store_count(store) <= 50 + THREADS);
+    assert_true(store_count(store) <= 50 + THREADS);
     config.session_max_count = 20;
-    session_store_sweep(store, &config);
-    assert_int_equal(session_store_count(store), 20);
+    store_sweep(store, &config);
+    assert_int_equal(store_count(store), 20);
 }
 
 /* -- Saving meanwhile -- */
@@ -276,7 +276,7 @@ static void *disturb(void *arg)
     unsigned seed = (unsigned)me;
     while (!atomic_load(&stop)) {
         if (me == LAST) {
-            expect(session_store_save(store, &config));
+            expect(store_save(store, &config));
             continue;
         }
         struct one other;
@@ -300,7 +300,7 @@ static bool count_record(struct session_record *record, void *arg)
     const struct variable *v = realms_get(&record->data, b("r"), name);
     char text[16] = "";
     if (v != NULL && v->value_len < sizeof text) {
-        memcpy(text, variable_value(v).data, v->value_len);
+        memcpy(text, realm_variable_value(v).data, v->value_len);
         seen[atoi(text)]++;
     }
     return true;
@@ -314,7 +314,7 @@ static void a_save_has_every_session_once_whatever_moves(void **state)
         movers[n] = start();
         assert_true(set_number(&movers[n].id, "r", 0, n));
     }
-    assert_true(session_store_save(store, &config));
+    assert_true(store_save(store, &config));
     atomic_store(&stop, false);
     atomic_store(&wrong, 0);
     pthread_t threads[LAST + 1];
@@ -323,7 +323,7 @@ static void a_save_has_every_session_once_whatever_moves(void **state)
     for (int i = 0; i < 100; i++) {
         struct session_head head;
         memset(seen, 0, sizeof seen);
-        expect(session_file_read(file_path, &head, count_record, NULL));
+        expect(file_read(file_path, &head, count_record, NULL));
         for (int n = 0; n < MOVERS; n++)
             expect(seen[n] == 1);
     }

@@ -8,7 +8,7 @@
  * a time, and for no longer than it takes to look at, or copy, a few dozen sessions:
  * memory is asked for before, and what is large is freed after. A session that is in no
  * shard belongs to the thread that took it out. */
-#include "store/memory.h"
+#include "store/store.h"
 
 #include "base/log.h"
 #include "store/file.h"
@@ -64,19 +64,19 @@ static int64_t system_wall(void)
 static int64_t (*monotonic_now)(void) = system_monotonic;
 static int64_t (*wall_now)(void) = system_wall;
 
-int64_t session_now(void)
+int64_t store_now(void)
 {
     return monotonic_now();
 }
 
-void session_set_clocks(int64_t (*monotonic)(void), int64_t (*wall)(void))
+void store_set_clocks(int64_t (*monotonic)(void), int64_t (*wall)(void))
 {
     monotonic_now = monotonic != NULL ? monotonic : system_monotonic;
     wall_now = wall != NULL ? wall : system_wall;
 }
 
 /* At most 256 bytes. */
-bool session_random(void *data, size_t len)
+bool store_random(void *data, size_t len)
 {
 #ifdef __linux__
     ssize_t n;
@@ -91,7 +91,7 @@ bool session_random(void *data, size_t len)
 
 /* -- Room -- */
 
-bool session_is_expired(const struct session *s, const struct config *config, int64_t now)
+bool store_is_expired(const struct session *s, const struct config *config, int64_t now)
 {
     return (config->session_time > 0 && now - s->used >= config->session_time) ||
            (config->session_max_age > 0 && now - s->created >= config->session_max_age);
@@ -106,14 +106,14 @@ static void free_session(struct session *s)
     free(s);
 }
 
-void session_store_discard(struct session_store *store, struct session *s)
+void store_discard(struct session_store *store, struct session *s)
 {
     if (s != NULL)
         atomic_fetch_sub(&store->count, 1);
     free_session(s);
 }
 
-struct shard *session_store_shard(struct session_store *s, const struct session_id *id)
+struct shard *store_shard(struct session_store *s, const struct session_id *id)
 {
     return &s->shards[id->hash[SHA256_SIZE - 1] % SESSION_SHARDS];
 }
@@ -147,7 +147,7 @@ static bool evict(struct session_store *store)
     if (shard->oldest != NULL)
         s = shard_remove_locked(shard, &shard->oldest->id);
     pthread_mutex_unlock(&shard->lock);
-    session_store_discard(store, s);
+    store_discard(store, s);
     return true;
 }
 
@@ -157,7 +157,7 @@ static bool is_over(struct session_store *store, const struct config *config)
            atomic_load(&store->count) > (size_t)config->session_max_count;
 }
 
-void session_store_make_room(struct session_store *s, const struct config *config)
+void store_make_room(struct session_store *s, const struct config *config)
 {
     /* Counted before it is there to be found: it is never evicted for its own sake. */
     atomic_fetch_add(&s->count, 1);
@@ -176,7 +176,7 @@ static struct session *sweep_locked(struct shard *shard, const struct config *co
         s = shard->oldest;
     while (s != NULL && count-- > 0) {
         struct session *newer = s->newer;
-        if (session_is_expired(s, config, now)) {
+        if (store_is_expired(s, config, now)) {
             shard_remove_locked(shard, &s->id);
             s->next = expired;
             expired = s;
@@ -191,7 +191,7 @@ static void discard_chain(struct session_store *store, struct session *s)
 {
     while (s != NULL) {
         struct session *next = s->next;
-        session_store_discard(store, s);
+        store_discard(store, s);
         s = next;
     }
 }
@@ -206,7 +206,7 @@ static void sweep_shard(struct session_store *store, struct shard *shard,
         pthread_mutex_lock(&shard->lock);
         if (first)
             left += shard->count / SWEEP_CYCLE;
-        struct session *expired = sweep_locked(shard, config, session_now(), batch);
+        struct session *expired = sweep_locked(shard, config, store_now(), batch);
         bool end = shard->cursor[SHARD_CURSOR_SWEEP] == NULL;
         pthread_mutex_unlock(&shard->lock);
         discard_chain(store, expired);
@@ -215,7 +215,7 @@ static void sweep_shard(struct session_store *store, struct shard *shard,
     }
 }
 
-void session_store_sweep(struct session_store *s, const struct config *config)
+void store_sweep(struct session_store *s, const struct config *config)
 {
     for (int i = 0; i < SESSION_SHARDS; i++)
         sweep_shard(s, &s->shards[i], config);
@@ -223,7 +223,7 @@ void session_store_sweep(struct session_store *s, const struct config *config)
         continue;
 }
 
-size_t session_store_count(const struct session_store *s)
+size_t store_count(const struct session_store *s)
 {
     return atomic_load(&s->count);
 }
@@ -261,8 +261,8 @@ static bool load_record(struct session_record *record, void *arg)
     s->data = record->data;
     record->data = (struct realms){0};
 
-    struct shard *shard = session_store_shard(load->store, &s->id);
-    if (session_is_expired(s, load->config, load->now) ||
+    struct shard *shard = store_shard(load->store, &s->id);
+    if (store_is_expired(s, load->config, load->now) ||
         shard_find_locked(shard, &s->id) != NULL) {
         free_session(s);
         return true;
@@ -279,21 +279,20 @@ static void free_sessions(struct session_store *store)
     for (int i = 0; i < SESSION_SHARDS; i++) {
         struct shard *shard = &store->shards[i];
         while (shard->oldest != NULL)
-            session_store_discard(store, shard_remove_locked(shard, &shard->oldest->id));
+            store_discard(store, shard_remove_locked(shard, &shard->oldest->id));
     }
 }
 
 static void load_file(struct session_store *store, const struct config *config)
 {
     struct session_head head;
-    struct load load = {store, config, &head, session_now()};
-    if (!session_file_read(config->session_file, &head, load_record, &load)) {
+    struct load load = {store, config, &head, store_now()};
+    if (!file_read(config->session_file, &head, load_record, &load)) {
         free_sessions(store);
         return;
     }
     memcpy(store->secret, head.secret, sizeof store->secret);
-    log_info("SessionFile %s: %zu sessions", config->session_file,
-             session_store_count(store));
+    log_info("SessionFile %s: %zu sessions", config->session_file, store_count(store));
 }
 
 static struct session_record record_of(const struct session *s, int64_t now)
@@ -321,12 +320,12 @@ static uint32_t copy_locked(struct shard *shard, unsigned round, int64_t now,
         if (s->saved == round)
             continue;
         struct session_record record = record_of(s, now);
-        size_t room = session_record_room(&record);
+        size_t room = file_record_room(&record);
         if (room > out->cap - out->len) {
             *need = out->len == 0 ? room : 0;
             break;
         }
-        session_record_put(&record, out);
+        file_record_put(&record, out);
         s->saved = round;
         copied++;
     }
@@ -345,12 +344,12 @@ static bool save_shard(struct session_store *store, struct shard *shard,
         buffer_clear(out, SIZE_MAX);
         if (!buffer_reserve(out, need))
             return false;
-        int64_t now = session_now();
+        int64_t now = store_now();
         pthread_mutex_lock(&shard->lock);
         uint32_t copied = copy_locked(shard, store->round, now, out, &need);
         more = shard->cursor[SHARD_CURSOR_SAVE] != NULL;
         pthread_mutex_unlock(&shard->lock);
-        if (!session_writer_append(w, out, copied))
+        if (!file_append(w, out, copied))
             return false;
     }
     return true;
@@ -401,10 +400,9 @@ static bool write_file(struct session_store *store, const char *path)
     struct session_writer w;
     struct session_head head = {.wall = wall_now()};
     memcpy(head.secret, store->secret, sizeof head.secret);
-    bool ok = session_writer_begin(&w, path, &head) && save_shards(store, &w) &&
-              session_writer_commit(&w);
+    bool ok = file_begin(&w, path, &head) && save_shards(store, &w) && file_commit(&w);
     if (!ok)
-        session_writer_abort(&w);
+        file_abort(&w);
     return ok;
 }
 
@@ -417,7 +415,7 @@ static bool save(struct session_store *store, const struct config *config, bool 
         log_error("SessionFile %s: it is being written already", config->session_file);
         return false;
     }
-    int64_t begun = session_now();
+    int64_t begun = store_now();
     start_round(store);
     bool ok = write_file(store, config->session_file);
     if (!ok && !(again && store->save_failed))
@@ -427,18 +425,18 @@ static bool save(struct session_store *store, const struct config *config, bool 
     else if (ok && store->save_failed)
         log_info("SessionFile %s is written again", config->session_file);
     store->save_failed = !ok;
-    store->saved_at = session_now();
+    store->saved_at = store_now();
     store->save_took = store->saved_at - begun;
     atomic_flag_clear(&store->saving);
     return ok;
 }
 
-bool session_store_save(struct session_store *s, const struct config *config)
+bool store_save(struct session_store *s, const struct config *config)
 {
     return save(s, config, false);
 }
 
-void session_store_autosave(struct session_store *s, const struct config *config)
+void store_autosave(struct session_store *s, const struct config *config)
 {
     bool changed = s->save_failed, touched = false;
     if (config->session_file[0] == '\0')
@@ -452,7 +450,7 @@ void session_store_autosave(struct session_store *s, const struct config *config
     int64_t period = changed ? SAVE_PERIOD : SAVE_USE_PERIOD;
     if (period < s->save_took * SAVE_SHARE)
         period = s->save_took * SAVE_SHARE;
-    if ((changed || touched) && session_now() - s->saved_at >= period)
+    if ((changed || touched) && store_now() - s->saved_at >= period)
         save(s, config, true);
 }
 
@@ -471,7 +469,7 @@ static int create_shards(struct session_store *store)
     return 0;
 }
 
-struct session_store *session_store_create(const struct config *config)
+struct session_store *store_create(const struct config *config)
 {
     void *memory;
     int error = posix_memalign(&memory, _Alignof(struct session_store),
@@ -482,7 +480,7 @@ struct session_store *session_store_create(const struct config *config)
     }
     struct session_store *store = memset(memory, 0, sizeof *store);
     atomic_flag_clear(&store->saving);
-    if (!session_random(store->secret, sizeof store->secret))
+    if (!store_random(store->secret, sizeof store->secret))
         error = errno;
     else
         error = create_shards(store);
@@ -491,13 +489,13 @@ struct session_store *session_store_create(const struct config *config)
         errno = error;
         return NULL;
     }
-    store->saved_at = session_now();
+    store->saved_at = store_now();
     if (config->session_file[0] != '\0')
         load_file(store, config);
     return store;
 }
 
-void session_store_destroy(struct session_store *s)
+void store_destroy(struct session_store *s)
 {
     if (s == NULL)
         return;
