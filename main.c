@@ -7,8 +7,10 @@
  * it; then the fork of Daemonize, then threads. */
 #include "main.h"
 
+#include "base/account.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "base/reserve.h"
 #include "config.h"
 #include "daemon/background.h"
@@ -31,10 +33,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,46 +192,23 @@ static void close_standard_input(void)
     }
 }
 
-/* By name or number; NULL: a number that no account has. */
-static struct passwd *find_user(const char *name, uid_t *uid)
-{
-    struct passwd *user = getpwnam(name);
-    if (user == NULL) { /* the configuration was checked: it is a number */
-        *uid = (uid_t)strtoul(name, NULL, 10);
-        user = getpwuid(*uid);
-    }
-    if (user != NULL)
-        *uid = user->pw_uid;
-    return user;
-}
-
-static gid_t find_group(const char *name)
-{
-    struct group *group = getgrnam(name);
-    return group == NULL ? (gid_t)strtoul(name, NULL, 10) : group->gr_gid;
-}
-
-/* Becomes User and Group. What must still be written later is handed over first. */
+/* Becomes User and Group. The log and the pid file are given to them before, while this
+ * is still allowed: both are written later. */
 static void drop_privileges(const struct config *config)
 {
-    uid_t uid = geteuid();
-    gid_t gid = getegid();
-    struct passwd *user = NULL;
-    if (config->user[0] != '\0') {
-        user = find_user(config->user, &uid);
-        gid = user != NULL ? user->pw_gid : (gid_t)uid;
-    }
-    if (config->group[0] != '\0')
-        gid = find_group(config->group);
-    if (uid == geteuid() && gid == getegid())
+    struct account user = {.uid = geteuid(), .gid = getegid()};
+    if (config->user[0] != '\0' && !account_find_user(config->user, &user))
+        die("User and Group: the change failed");
+    gid_t gid = user.gid;
+    if (config->group[0] != '\0' && !account_find_group(config->group, &gid))
+        die("User and Group: the change failed");
+    if (user.uid == geteuid() && gid == getegid())
         return;
     if (geteuid() != 0)
         die("User and Group: only root can become somebody else");
-    log_chown(uid, gid);
-    pidfile_chown(uid, gid);
-    bool ok =
-        user != NULL ? initgroups(user->pw_name, gid) == 0 : setgroups(1, &gid) == 0;
-    if (!ok || setgid(gid) < 0 || setuid(uid) < 0)
+    log_chown(user.uid, gid);
+    pidfile_chown(user.uid, gid);
+    if (!account_become(&user, gid))
         die("User and Group: the change failed");
 }
 
@@ -447,19 +422,12 @@ static void stop(struct service *service)
     log_flush(LOG_TIMEOUT);
 }
 
-/* For a reload after the directory has changed. Links stay: they may lead elsewhere by
- * then. */
+/* For a reload after the directory has changed. */
 static char *absolute(const char *file)
 {
-    char directory[PATH_MAX], *path;
-    if (file[0] == '/')
-        path = strdup(file);
-    else if (getcwd(directory, sizeof directory) == NULL)
-        die(strerror(errno));
-    else if (asprintf(&path, "%s/%s", directory, file) < 0)
-        path = NULL;
+    char *path = path_absolute(file);
     if (path == NULL)
-        die("out of memory");
+        die(errno == ENOMEM ? "out of memory" : strerror(errno));
     return path;
 }
 

@@ -3,13 +3,13 @@
  * the connection; no locks. */
 #include "request.h"
 
+#include "base/ascii.h"
 #include "base/log.h"
 #include "base/watch.h"
 #include "fastcgi/record.h"
 #include "fastcgi/stream.h"
 #include "http/status.h"
 
-#include <ctype.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +146,7 @@ static void strip_proxy(struct request *r)
 
 static int64_t parse_length(const char *text)
 {
-    if (!isdigit((unsigned char)text[0]))
+    if (!ascii_is_digit(text[0]))
         return -1; /* absent, or Caddy's -1 for a chunked upload */
     char *end;
     long long n = strtoll(text, &end, 10);
@@ -386,7 +386,7 @@ size_t request_read(struct request *r, void *data, size_t size)
 bool request_set_status(struct request *r, const char *text, size_t len)
 {
     if (len < 3 || len >= sizeof r->status || text[0] < '2' || text[0] > '5' ||
-        !isdigit((unsigned char)text[1]) || !isdigit((unsigned char)text[2]) ||
+        !ascii_is_digit(text[1]) || !ascii_is_digit(text[2]) ||
         (len > 3 && text[3] != ' '))
         return false;
     for (size_t i = 3; i < len; i++)
@@ -489,7 +489,7 @@ static bool has_length_of_its_own(const struct request *r)
     if (text == NULL || len == 0)
         return false;
     for (size_t i = 0; i < len; i++)
-        if (!isdigit((unsigned char)text[i]))
+        if (!ascii_is_digit(text[i]))
             return false;
     return true;
 }

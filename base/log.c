@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #include "base/logfile.h"
+#include "base/path.h"
 #include "base/reserve.h"
 
 #include <errno.h>
@@ -352,14 +353,8 @@ static void use_standard_error(void)
 /* A later reopening must find the file wherever the daemon stands then. */
 static char *absolute(const char *path)
 {
-    char directory[PATH_MAX];
-    if (path[0] == '/' || path[0] == '\0' || getcwd(directory, sizeof directory) == NULL)
-        return strdup(path);
-    size_t size = strlen(directory) + strlen(path) + 2;
-    char *full = malloc(size);
-    if (full != NULL)
-        snprintf(full, size, "%s/%s", directory, path);
-    return full;
+    char *full = path[0] == '\0' ? NULL : path_absolute(path);
+    return full != NULL ? full : strdup(path);
 }
 
 /* Said whatever LogLevel is: whoever looks for the log must learn where it went. */

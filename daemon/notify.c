@@ -6,6 +6,8 @@
  * every few seconds, and none that could go stale or be inherited. */
 #include "daemon/notify.h"
 
+#include "base/number.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -49,22 +51,11 @@ static void set_manager(const char *name)
     manager_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
-/* A positive decimal number, or -1. */
-static int64_t parse_number(const char *text)
-{
-    char *end;
-    if (text[0] < '0' || text[0] > '9')
-        return -1;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    return errno || *end || value <= 0 ? -1 : (int64_t)value;
-}
-
 static void set_watchdog(const char *usec, const char *pid)
 {
-    int64_t period = usec ? parse_number(usec) : -1;
+    int64_t period = number_decimal(usec, INT64_MAX);
     watchdog_ms = 0;
-    if (period < 0 || (pid && parse_number(pid) != (int64_t)getpid()))
+    if (period <= 0 || (pid && number_decimal(pid, INT64_MAX) != (int64_t)getpid()))
         return;
     watchdog_ms = period / 2000;
     if (watchdog_ms == 0)

@@ -6,6 +6,8 @@
  * the lock after the daemon is gone. */
 #include "daemon/pidfile.h"
 
+#include "base/path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -102,20 +104,6 @@ static bool write_pid(int fd)
     return n == len && ftruncate(fd, len) == 0;
 }
 
-/* The path as it will still be right when daemon(3) has changed the directory. */
-static char *absolute_path(const char *path)
-{
-    char *directory = path[0] == '/' ? strdup("") : getcwd(NULL, 0);
-    if (!directory)
-        return NULL;
-    size_t size = strlen(directory) + strlen(path) + 2;
-    char *absolute = malloc(size);
-    if (absolute)
-        snprintf(absolute, size, "%s%s%s", directory, path[0] == '/' ? "" : "/", path);
-    free(directory);
-    return absolute;
-}
-
 bool pidfile_open(const char *path, char *error, size_t size)
 {
     if (path[0] == '\0')
@@ -123,7 +111,7 @@ bool pidfile_open(const char *path, char *error, size_t size)
     int fd = open_locked(path, error, size);
     if (fd < 0)
         return false;
-    pidfile_path = absolute_path(path);
+    pidfile_path = path_absolute(path); /* daemon(3) changes the directory */
     if (!pidfile_path || !write_pid(fd)) {
         snprintf(error, size, "PidFile: %s: %s", path, strerror(errno));
         free(pidfile_path);

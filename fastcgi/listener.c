@@ -5,16 +5,18 @@
  * the main thread's. */
 #include "fastcgi/listener.h"
 
+#include "base/account.h"
 #include "base/log.h"
+#include "base/number.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,23 +84,12 @@ static int take_inherited(int fd, const char *whose, const struct report *report
                : fail(report, "%s: %s", whose, strerror(errno));
 }
 
-/* The value of a variable that is a plain decimal number. -1: it is none. */
-static long number(const char *text)
-{
-    char *end;
-    if (text == NULL || *text < '0' || *text > '9')
-        return -1;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    return *end == '\0' && errno == 0 ? value : -1;
-}
-
 /* sd_listen_fds(3). The variables are unset: children must not take them as theirs. 0:
  * nothing was passed to this process. */
 static long systemd_sockets(void)
 {
-    long pid = number(getenv("LISTEN_PID"));
-    long count = number(getenv("LISTEN_FDS"));
+    long pid = (long)number_decimal(getenv("LISTEN_PID"), LONG_MAX);
+    long count = (long)number_decimal(getenv("LISTEN_FDS"), LONG_MAX);
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
@@ -152,40 +143,19 @@ static int clear_path(const struct sockaddr_un *address, const struct report *re
                 strerror(error));
 }
 
-/* An id by name or number. false: there is no such name. */
-static bool find_user(const char *name, uid_t *id)
-{
-    struct passwd *entry = getpwnam(name);
-    long value = number(name);
-    if (entry == NULL && value < 0)
-        return false;
-    *id = entry ? entry->pw_uid : (uid_t)value;
-    return true;
-}
-
-static bool find_group(const char *name, gid_t *id)
-{
-    struct group *entry = getgrnam(name);
-    long value = number(name);
-    if (entry == NULL && value < 0)
-        return false;
-    *id = entry ? entry->gr_gid : (gid_t)value;
-    return true;
-}
-
 /* Owner first: a change of owner may clear mode bits. */
 static int set_access(const char *path, const struct config *config,
                       const struct report *report)
 {
-    uid_t user = (uid_t)-1;
+    struct account user = {.uid = (uid_t)-1};
     gid_t group = (gid_t)-1;
     const char *owner_name = config->listen_owner != NULL ? config->listen_owner : "";
     const char *group_name = config->listen_group != NULL ? config->listen_group : "";
-    if (*owner_name && !find_user(owner_name, &user))
+    if (*owner_name && !account_find_user(owner_name, &user))
         return fail(report, "ListenOwner: there is no user \"%s\"", owner_name);
-    if (*group_name && !find_group(group_name, &group))
+    if (*group_name && !account_find_group(group_name, &group))
         return fail(report, "ListenGroup: there is no group \"%s\"", group_name);
-    if ((*owner_name || *group_name) && chown(path, user, group) != 0) {
+    if ((*owner_name || *group_name) && chown(path, user.uid, group) != 0) {
         return fail(report, "%s: cannot give it to ListenOwner, ListenGroup: %s", path,
                     strerror(errno));
     }
@@ -288,7 +258,7 @@ static bool split_endpoint(const char *text, struct endpoint *e)
     } else if (memchr(text, ':', len)) {
         return false;
     }
-    long port = number(colon + 1);
+    long port = (long)number_decimal(colon + 1, LONG_MAX);
     if (len >= sizeof e->host || port < 0 || port > PORT_MAX)
         return false;
     memcpy(e->host, text, len);
@@ -405,9 +375,8 @@ int listener_listen(const struct config *config, char *error, size_t size)
     }
     if (passed == 1)
         return take_inherited(SYSTEMD_FIRST_FD, "systemd", &report);
-    if (strncmp(text, "fd:", 3) == 0 && number(text + 3) >= 0 &&
-        number(text + 3) <= 0xffff)
-        return take_inherited((int)number(text + 3), "Listen", &report);
+    if (strncmp(text, "fd:", 3) == 0 && number_decimal(text + 3, 0xffff) >= 0)
+        return take_inherited((int)number_decimal(text + 3, 0xffff), "Listen", &report);
     if (strncmp(text, "unix:", 5) == 0)
         return listen_unix(text + 5, config, &report);
     if (strchr(text, '/') || !strchr(text, ':'))

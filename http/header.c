@@ -2,6 +2,8 @@
  * five fields, for which a scan is faster than any hash. */
 #include "http/header.h"
 
+#include "base/ascii.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -13,16 +15,11 @@ struct header_field {
     size_t name, name_len, value, value_len; /* offsets and lengths in `bytes` */
 };
 
-/* tchar of RFC 9110 section 5.6.2 */
 static bool is_token(const char *s, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        bool alnum =
-            (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!alnum && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+    for (size_t i = 0; i < len; i++)
+        if (!ascii_is_token(s[i]))
             return false;
-    }
     return len > 0;
 }
 

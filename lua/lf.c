@@ -2,6 +2,7 @@
  * in buffers that Lua owns, so that an error half way leaks nothing. */
 #include "lua/lf.h"
 
+#include "base/ascii.h"
 #include "config.h"
 #include "lua/limit.h"
 #include "lua/refusal.h"
@@ -53,11 +54,6 @@ static int push_result(lua_State *L, struct buffer *b)
 
 /* -- URL encoding -- */
 
-static bool is_alnum(unsigned char c) /* of ASCII, whatever the locale */
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
 static int lf_urlencode(lua_State *L)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -73,7 +69,7 @@ static int lf_urlencode(lua_State *L)
         unsigned char c = (unsigned char)s[i];
         if (i % STEP_BYTES == STEP_BYTES - 1)
             limit_check(L);
-        if (is_alnum(c)) {
+        if (ascii_is_alnum(s[i])) {
             luaL_addchar(&b, s[i]);
         } else if (c == ' ') {
             luaL_addchar(&b, '+');
