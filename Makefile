@@ -125,9 +125,9 @@ $(BUILD)/hasty/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(HASTY_FLAGS) -MMD -MP -c -o $@ $<
 
-# A unit test is linked with all of the daemon but main; test_pool brings a fake of the
-# script room, with which it can count compilations and break them, and test_session an
-# allocator that fails.
+# A unit test is linked with all of the daemon but main. Those of the pool bring a script
+# room of their own (tests/unit/pool_fixture.h), so lua/ is left out but for the sources.
+# test_session brings an allocator that fails.
 UNIT_LDFLAGS_store/test_session = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
@@ -135,8 +135,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
 	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) $(UNIT_LDFLAGS_$*) -o $@ \
 	    $(filter %.c %.o,$^) $(ALL_LIBS) -lcmocka
 
-$(BUILD)/unit/test_pool: tests/unit/test_pool.c $(BUILD)/pool.o $(BUILD)/lua/source.o \
-                         $(filter $(BUILD)/pool/% $(BUILD)/base/%,$(OBJECTS))
+POOL_TESTS = $(filter $(BUILD)/unit/test_pool $(BUILD)/unit/pool/%,$(UNIT))
+
+$(POOL_TESTS): $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/pool.o $(BUILD)/lua/source.o \
+                                $(filter $(BUILD)/pool/% $(BUILD)/base/%,$(OBJECTS))
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
 	    $(ALL_LIBS) -lcmocka
