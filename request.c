@@ -8,6 +8,7 @@
 #include "base/watch.h"
 #include "fastcgi/record.h"
 #include "fastcgi/stream.h"
+#include "http/page.h"
 #include "http/status.h"
 
 #include <limits.h>
@@ -606,78 +607,10 @@ void request_release(struct request *r, struct connections *set)
 
 /* -- Pages for failures -- */
 
-bool request_escape(struct buffer *out, const char *text, size_t len)
+/* What a visitor knows the page by. */
+static const char *page_path(const struct request *r)
 {
-    bool ok = true;
-    for (size_t i = 0; i < len && ok; i++) {
-        switch (text[i]) {
-        case '&':
-            ok = buffer_puts(out, "&amp;");
-            break;
-        case '<':
-            ok = buffer_puts(out, "&lt;");
-            break;
-        case '>':
-            ok = buffer_puts(out, "&gt;");
-            break;
-        case '"':
-            ok = buffer_puts(out, "&quot;");
-            break;
-        case '\'':
-            ok = buffer_puts(out, "&#39;");
-            break;
-        default:
-            ok = buffer_append(out, text + i, 1);
-        }
-    }
-    return ok;
-}
-
-/* What a visitor is told; no row: the status alone. */
-static const struct {
-    int status;
-    const char *text;
-} explanations[] = {
-    {400, "What was sent is not what this page can read."},
-    {403, "The server may not read this page."},
-    {404, "There is no such page here:"},
-    {413, "What was sent is larger than this server accepts."},
-    {431, "The request has more fields than this server accepts."},
-    {500, "The page could not be made. What went wrong is in the server's log."},
-    {504, "The page took too long to make."},
-};
-
-static const char *explanation(int status)
-{
-    for (size_t i = 0; i < sizeof explanations / sizeof *explanations; i++)
-        if (explanations[i].status == status)
-            return explanations[i].text;
-    return "";
-}
-
-static bool write_404_path(struct buffer *b, const struct request *r)
-{
-    const char *path = r->script_name[0] != '\0' ? r->script_name : r->script_filename;
-    return buffer_puts(b, " <code>") && request_escape(b, path, strlen(path)) &&
-           buffer_puts(b, "</code>");
-}
-
-/* false: out of memory, and some of the page is missing. */
-static bool write_page(struct request *r, int status, const char *detail)
-{
-    struct buffer *b = &r->body;
-    bool ok = buffer_printf(
-        b,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width\">\n"
-        "<meta name=\"color-scheme\" content=\"light dark\">\n"
-        "<title>%s</title>\n</head>\n<body>\n<h1>%s</h1>\n<p>%s",
-        r->status, r->status, explanation(status));
-    ok = ok && (status != 404 || write_404_path(b, r)) && buffer_puts(b, "</p>\n");
-    if (detail != NULL)
-        ok = ok && buffer_puts(b, "<pre>") && request_escape(b, detail, strlen(detail)) &&
-             buffer_puts(b, "</pre>\n");
-    return ok && buffer_puts(b, "</body>\n</html>\n");
+    return r->script_name[0] != '\0' ? r->script_name : r->script_filename;
 }
 
 void request_fail(struct request *r, int status, const char *detail)
@@ -692,8 +625,7 @@ void request_fail(struct request *r, int status, const char *detail)
     if (!set_defaults(r))
         headers_reset(&r->headers, NULL); /* nothing of the script's may stay */
     request_set_status(r, code, strlen(code));
-    static const char type[] = "text/html; charset=utf-8";
-    headers_set(&r->headers, "Content-Type", 12, type, sizeof type - 1);
-    if (!write_page(r, status, detail))
+    headers_set(&r->headers, "Content-Type", 12, PAGE_TYPE, strlen(PAGE_TYPE));
+    if (!page_write(&r->body, r->status, page_path(r), detail))
         r->body.len = 0; /* the status alone */
 }

@@ -125,7 +125,4 @@ void request_finish(struct request *r);
 /* Gives the connection back, kept when all went well. */
 void request_release(struct request *r, struct connections *set);
 
-/* Appends text with & < > " ' escaped for HTML. */
-bool request_escape(struct buffer *out, const char *text, size_t len);
-
 #endif

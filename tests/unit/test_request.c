@@ -244,16 +244,6 @@ static void a_status_is_three_digits_and_a_reason(void **state)
     assert_string_equal(request.status, "599 Unassigned");
 }
 
-static void text_is_escaped_for_html(void **state)
-{
-    (void)state;
-    struct buffer out = {0};
-    assert_true(request_escape(&out, "<a href=\"x\">&'</a>", 18));
-    assert_true(buffer_append(&out, "", 1));
-    assert_string_equal(out.data, "&lt;a href=&quot;x&quot;&gt;&amp;&#39;&lt;/a&gt;");
-    buffer_free(&out);
-}
-
 static void cookies_are_read_leniently_but_only_semicolons_separate(void **state)
 {
     (void)state;
@@ -298,7 +288,6 @@ int main(void)
         TEST(parameters_cut_short_are_refused),
         TEST(requests_are_refused_before_a_script_is_looked_for),
         TEST(a_status_is_three_digits_and_a_reason),
-        TEST(text_is_escaped_for_html),
         TEST(cookies_are_read_leniently_but_only_semicolons_separate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
