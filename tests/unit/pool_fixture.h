@@ -7,6 +7,7 @@
 
 #include "pool.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

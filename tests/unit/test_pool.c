@@ -2,7 +2,7 @@
  * tests/unit/pool. */
 #include "tests/unit/pool_fixture.h"
 
-static void test_idle_states_are_taken_newest_first(void **unused)
+static void idle_states_are_taken_newest_first(void **unused)
 {
     (void)unused;
     struct script *a = take(0), *b = take(0), *c = take(0);
@@ -20,7 +20,7 @@ static void test_idle_states_are_taken_newest_first(void **unused)
     assert_int_equal(pool_states(pool), 3);
 }
 
-static void test_first_load_makes_lua_states(void **unused)
+static void first_load_makes_lua_states(void **unused)
 {
     (void)unused;
     config.lua_states = 4;
@@ -32,7 +32,7 @@ static void test_first_load_makes_lua_states(void **unused)
     assert_int_equal(atomic_load(&files[0].compiled), 1);
 }
 
-static void test_a_state_that_is_not_reusable_is_closed(void **unused)
+static void a_state_that_is_not_reusable_is_closed(void **unused)
 {
     (void)unused;
     struct script *s = take(0);
@@ -43,7 +43,7 @@ static void test_a_state_that_is_not_reusable_is_closed(void **unused)
     assert_int_equal(atomic_load(&files[0].compiled), 1);
 }
 
-static void test_lua_max_requests_renews(void **unused)
+static void lua_max_requests_renews(void **unused)
 {
     (void)unused;
     config.lua_max_requests = 3;
@@ -54,7 +54,7 @@ static void test_lua_max_requests_renews(void **unused)
     assert_int_equal(atomic_load(&files[0].compiled), 1);
 }
 
-static void test_lua_max_errors_renews(void **unused)
+static void lua_max_errors_renews(void **unused)
 {
     (void)unused;
     config.lua_max_errors = 3;
@@ -74,7 +74,7 @@ static void test_lua_max_errors_renews(void **unused)
     assert_int_equal(atomic_load(&files[0].closed), 1);
 }
 
-static void test_busy_clones_wait_then_an_extra_state(void **unused)
+static void busy_clones_wait_then_an_extra_state(void **unused)
 {
     (void)unused;
     config.lua_max_states = 1;
@@ -92,7 +92,7 @@ static void test_busy_clones_wait_then_an_extra_state(void **unused)
     give(s);
 }
 
-static void test_no_retries_mean_no_wait(void **unused)
+static void no_retries_mean_no_wait(void **unused)
 {
     (void)unused;
     config.lua_max_states = 1;
@@ -104,7 +104,7 @@ static void test_no_retries_mean_no_wait(void **unused)
     assert_int_equal(pool_states(pool), 1);
 }
 
-static void test_a_waiter_gets_what_comes_back(void **unused)
+static void a_waiter_gets_what_comes_back(void **unused)
 {
     (void)unused;
     config.lua_max_states = 1;
@@ -123,14 +123,14 @@ static void test_a_waiter_gets_what_comes_back(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_idle_states_are_taken_newest_first),
-        TEST(test_first_load_makes_lua_states),
-        TEST(test_a_state_that_is_not_reusable_is_closed),
-        TEST(test_lua_max_requests_renews),
-        TEST(test_lua_max_errors_renews),
-        TEST(test_busy_clones_wait_then_an_extra_state),
-        TEST(test_no_retries_mean_no_wait),
-        TEST(test_a_waiter_gets_what_comes_back),
+        TEST(idle_states_are_taken_newest_first),
+        TEST(first_load_makes_lua_states),
+        TEST(a_state_that_is_not_reusable_is_closed),
+        TEST(lua_max_requests_renews),
+        TEST(lua_max_errors_renews),
+        TEST(busy_clones_wait_then_an_extra_state),
+        TEST(no_retries_mean_no_wait),
+        TEST(a_waiter_gets_what_comes_back),
     };
     return run_pool(tests);
 }

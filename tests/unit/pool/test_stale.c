@@ -1,7 +1,9 @@
 /* States of files that have changed. */
+#include "pool/stale.h"
+
 #include "tests/unit/pool_fixture.h"
 
-static void test_a_stale_idle_state_is_not_served(void **unused)
+static void a_stale_idle_state_is_not_served(void **unused)
 {
     (void)unused;
     struct script *a = take(0), *b = take(0);
@@ -15,7 +17,7 @@ static void test_a_stale_idle_state_is_not_served(void **unused)
     give(s);
 }
 
-static void test_a_stale_busy_state_goes_at_check_in(void **unused)
+static void a_stale_busy_state_goes_at_check_in(void **unused)
 {
     (void)unused;
     struct script *s = take(0);
@@ -26,7 +28,7 @@ static void test_a_stale_busy_state_goes_at_check_in(void **unused)
     assert_int_equal(pool_states(pool), 0);
 }
 
-static void test_the_sweep_closes_stale_idle_states_at_once(void **unused)
+static void the_sweep_closes_stale_idle_states_at_once(void **unused)
 {
     (void)unused;
     struct script *s[3];
@@ -47,7 +49,7 @@ static void test_the_sweep_closes_stale_idle_states_at_once(void **unused)
         give(s[i]);
 }
 
-static void test_the_sweep_forgets_errors_of_changed_files(void **unused)
+static void the_sweep_forgets_errors_of_changed_files(void **unused)
 {
     (void)unused;
     atomic_store(&files[0].broken, true);
@@ -58,7 +60,7 @@ static void test_the_sweep_forgets_errors_of_changed_files(void **unused)
     assert_int_equal(atomic_load(&codes), 0);
 }
 
-static void test_a_state_checked_in_during_a_sweep_is_found_by_the_next(void **unused)
+static void a_state_checked_in_during_a_sweep_is_found_by_the_next(void **unused)
 {
     (void)unused;
     struct script *s = take(0);
@@ -74,11 +76,11 @@ static void test_a_state_checked_in_during_a_sweep_is_found_by_the_next(void **u
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_stale_idle_state_is_not_served),
-        TEST(test_a_stale_busy_state_goes_at_check_in),
-        TEST(test_the_sweep_closes_stale_idle_states_at_once),
-        TEST(test_the_sweep_forgets_errors_of_changed_files),
-        TEST(test_a_state_checked_in_during_a_sweep_is_found_by_the_next),
+        TEST(a_stale_idle_state_is_not_served),
+        TEST(a_stale_busy_state_goes_at_check_in),
+        TEST(the_sweep_closes_stale_idle_states_at_once),
+        TEST(the_sweep_forgets_errors_of_changed_files),
+        TEST(a_state_checked_in_during_a_sweep_is_found_by_the_next),
     };
     return run_pool(tests);
 }

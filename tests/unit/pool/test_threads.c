@@ -73,7 +73,7 @@ static void hammer_with(int max, int total, int retries, int n)
 /* A state that is being closed has no slot any more; here each thread closes its own. */
 enum { CLOSING = THREADS + 1 };
 
-static void test_limits_hold_at_every_moment_without_extra_states(void **unused)
+static void limits_hold_at_every_moment_without_extra_states(void **unused)
 {
     (void)unused;
     hammer_with(2, 3, 1000000, 50);
@@ -82,7 +82,7 @@ static void test_limits_hold_at_every_moment_without_extra_states(void **unused)
         assert_in_range(atomic_load(&files[i].most_live), 0, 2 + CLOSING);
 }
 
-static void test_roomy_limits_hold_under_load(void **unused)
+static void roomy_limits_hold_under_load(void **unused)
 {
     (void)unused;
     hammer_with(6, 40, 1000000, 2000);
@@ -91,14 +91,14 @@ static void test_roomy_limits_hold_under_load(void **unused)
         assert_in_range(atomic_load(&files[i].most_live), 0, 6 + CLOSING);
 }
 
-static void test_a_pool_of_one_serves_sixteen_threads(void **unused)
+static void a_pool_of_one_serves_sixteen_threads(void **unused)
 {
     (void)unused;
     hammer_with(1, 1, 0, 2000);
     assert_in_range(atomic_load(&most_live), 1, 1 + THREADS + CLOSING);
 }
 
-static void test_one_script_and_one_state_for_all(void **unused)
+static void one_script_and_one_state_for_all(void **unused)
 {
     (void)unused;
     config.lua_max_states = 1;
@@ -116,10 +116,10 @@ static void test_one_script_and_one_state_for_all(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_limits_hold_at_every_moment_without_extra_states),
-        TEST(test_roomy_limits_hold_under_load),
-        TEST(test_a_pool_of_one_serves_sixteen_threads),
-        TEST(test_one_script_and_one_state_for_all),
+        TEST(limits_hold_at_every_moment_without_extra_states),
+        TEST(roomy_limits_hold_under_load),
+        TEST(a_pool_of_one_serves_sixteen_threads),
+        TEST(one_script_and_one_state_for_all),
     };
     return run_pool(tests);
 }

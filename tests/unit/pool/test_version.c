@@ -1,4 +1,6 @@
 /* Compiling once. */
+#include "pool/version.h"
+
 #include "tests/unit/pool_fixture.h"
 
 static void *fail_once(void *n)
@@ -9,7 +11,7 @@ static void *fail_once(void *n)
     return NULL;
 }
 
-static void test_a_crowd_compiles_once(void **unused)
+static void a_crowd_compiles_once(void **unused)
 {
     (void)unused;
     config.lua_max_search_retries = 1000000;
@@ -19,7 +21,7 @@ static void test_a_crowd_compiles_once(void **unused)
     assert_int_equal(atomic_load(&files[0].closed), 0);
 }
 
-static void test_a_crowd_at_a_broken_script_compiles_once(void **unused)
+static void a_crowd_at_a_broken_script_compiles_once(void **unused)
 {
     (void)unused;
     atomic_store(&files[0].broken, true);
@@ -27,7 +29,7 @@ static void test_a_crowd_at_a_broken_script_compiles_once(void **unused)
     assert_int_equal(atomic_load(&files[0].compiled), 1);
 }
 
-static void test_a_crowd_at_a_missing_file_shares_the_answer(void **unused)
+static void a_crowd_at_a_missing_file_shares_the_answer(void **unused)
 {
     (void)unused;
     atomic_store(&files[0].missing, true);
@@ -35,7 +37,7 @@ static void test_a_crowd_at_a_missing_file_shares_the_answer(void **unused)
     assert_int_equal(atomic_load(&files[0].compiled), 1);
 }
 
-static void test_compile_errors_are_remembered(void **unused)
+static void compile_errors_are_remembered(void **unused)
 {
     (void)unused;
     atomic_store(&files[0].broken, true);
@@ -52,7 +54,7 @@ static void test_compile_errors_are_remembered(void **unused)
     assert_int_equal(atomic_load(&files[0].compiled), 3);
 }
 
-static void test_missing_files_are_not_remembered(void **unused)
+static void missing_files_are_not_remembered(void **unused)
 {
     (void)unused;
     atomic_store(&files[0].missing, true);
@@ -63,7 +65,7 @@ static void test_missing_files_are_not_remembered(void **unused)
     ask(0);
 }
 
-static void test_another_configuration_means_other_states(void **unused)
+static void another_configuration_means_other_states(void **unused)
 {
     (void)unused;
     ask(0);
@@ -87,12 +89,12 @@ static void test_another_configuration_means_other_states(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_crowd_compiles_once),
-        TEST(test_a_crowd_at_a_broken_script_compiles_once),
-        TEST(test_a_crowd_at_a_missing_file_shares_the_answer),
-        TEST(test_compile_errors_are_remembered),
-        TEST(test_missing_files_are_not_remembered),
-        TEST(test_another_configuration_means_other_states),
+        TEST(a_crowd_compiles_once),
+        TEST(a_crowd_at_a_broken_script_compiles_once),
+        TEST(a_crowd_at_a_missing_file_shares_the_answer),
+        TEST(compile_errors_are_remembered),
+        TEST(missing_files_are_not_remembered),
+        TEST(another_configuration_means_other_states),
     };
     return run_pool(tests);
 }
