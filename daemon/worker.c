@@ -10,7 +10,6 @@
 #include "lua/directory.h"
 #include "lua/limit.h"
 #include "lua/script.h"
-#include "lua/source.h"
 #include "request.h"
 
 #include <errno.h>
@@ -18,8 +17,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 struct worker {
     const struct service *service;
@@ -28,8 +25,7 @@ struct worker {
     struct config *config; /* a reference */
     unsigned config_generation;
     struct request request;
-    bool has_directory;          /* a working directory of its own */
-    struct source_ref directory; /* that it is in; without a source: unknown */
+    struct directory directory;
 };
 
 static bool work(int id);
@@ -37,32 +33,6 @@ static bool work(int id);
 static struct crew crew = CREW("worker", work, LIMIT_STACK_BYTES);
 static const struct service *shared; /* immutable once workers run */
 static atomic_uint requests;
-
-/* -- The working directory -- */
-
-/* Whether the worker is in that directory, and the path still leads to it. */
-static bool is_in_directory(const struct worker *w, const char *path, size_t len)
-{
-    if (w->directory.source == NULL || !source_is_current(&w->directory))
-        return false;
-    const char *here = source_path(&w->directory);
-    return strncmp(here, path, len) == 0 && here[len] == '\0';
-}
-
-/* A script sees its own directory. Changing to it is a walk through the file system, so
- * it is done only when it is another one, by its path or by what that path leads to. */
-static void enter_directory(struct worker *w, const char *script)
-{
-    const char *slash = strrchr(script, '/');
-    size_t len = slash == NULL ? 0 : slash == script ? 1 : (size_t)(slash - script);
-    if (!w->has_directory || len == 0 || is_in_directory(w, script, len))
-        return;
-    source_release(&w->directory);
-    char *path = strndup(script, len);
-    if (path != NULL && chdir(path) == 0) /* else there is no such script either */
-        source_note_directory(path, ".", &w->directory);
-    free(path);
-}
 
 /* -- Scheduling -- */
 
@@ -114,7 +84,7 @@ static struct script *run(struct worker *w)
 {
     struct request *r = &w->request;
     struct script_error error = {0};
-    enter_directory(w, r->script_filename);
+    directory_enter(&w->directory, r->script_filename);
     struct script *s = pool_checkout(w->service->pool, r->script_filename,
                                      r->document_root, w->config, &error);
     struct call call = {
@@ -187,7 +157,7 @@ static bool begin(struct worker *w, int id)
     w->id = id;
     log_set_worker(id);
     let_the_web_server_finish();
-    w->has_directory = directory_make_own();
+    directory_make_own(&w->directory);
     w->reader = connection_reader_create(w->service->connections);
     return request_init(&w->request) && w->reader != NULL &&
            watch_create(WATCH_WORKER, id);
@@ -199,7 +169,7 @@ static void end(struct worker *w)
     connection_reader_destroy(w->reader);
     request_free(&w->request);
     config_unref(w->config);
-    source_release(&w->directory);
+    directory_release(&w->directory);
     free(w);
 }
 

@@ -11,16 +11,21 @@
 #include <lualib.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static atomic_bool shared;
 
-bool directory_make_own(void)
+/* -- Threads -- */
+
+void directory_make_own(struct directory *d)
 {
 #ifdef __linux__
-    if (unshare(CLONE_FS) == 0)
-        return true;
+    if (unshare(CLONE_FS) == 0) {
+        d->own = true;
+        return;
+    }
     int error = errno;
 #else
     int error = ENOTSUP;
@@ -30,7 +35,39 @@ bool directory_make_own(void)
                     " functions look relative names up beside the script, C modules do"
                     " not",
                     strerror(error));
-    return false;
+}
+
+/* Whether the thread is in that directory, and the path still leads to it. */
+static bool is_in(const struct directory *d, const char *path, size_t len)
+{
+    if (d->at.source == NULL || !source_is_current(&d->at))
+        return false;
+    const char *here = source_path(&d->at);
+    return strncmp(here, path, len) == 0 && here[len] == '\0';
+}
+
+/* Changing to a directory is a walk through the file system, so it is done only when it
+ * is another one, by its path or by what that path leads to. No script is left in the
+ * directory of the one before it: a state may be closed after its directory was removed.
+ */
+void directory_enter(struct directory *d, const char *script)
+{
+    const char *slash = strrchr(script, '/');
+    size_t len = slash == NULL ? 0 : slash == script ? 1 : (size_t)(slash - script);
+    if (!d->own || len == 0 || is_in(d, script, len))
+        return;
+    source_release(&d->at);
+    char *path = strndup(script, len);
+    if (path != NULL && chdir(path) == 0)
+        source_note_directory(path, ".", &d->at);
+    else if (chdir("/") < 0)
+        log_error("cannot change to the directory /: %s", strerror(errno));
+    free(path);
+}
+
+void directory_release(struct directory *d)
+{
+    source_release(&d->at);
 }
 
 /* -- Names of files -- */

@@ -1,10 +1,12 @@
 /* The closing room. `lock` guards the queue and the counts beside it; nothing else is
- * touched while it is held. */
+ * touched while it is held. Each closer has a working directory of its own, as workers
+ * have: a finalizer finds the files that its script found. */
 #include "pool/closer.h"
 
 #include "base/clock.h"
 #include "base/crew.h"
 #include "base/log.h"
+#include "lua/directory.h"
 #include "lua/limit.h"
 
 #include <pthread.h>
@@ -50,11 +52,12 @@ static struct closing *take(void)
     return c;
 }
 
-static void close_one(struct closing *c)
+static void close_one(struct closing *c, struct directory *directory)
 {
     watch_begin(LIMIT_CLOSING_TIME);
     watch_set_name(c->name, false);
     log_set_script(c->name);
+    directory_enter(directory, c->name);
     c->close(c);
     log_set_script(NULL);
     watch_end();
@@ -72,14 +75,17 @@ static bool may_stay(void)
 static bool work(int id)
 {
     struct closing *c;
+    struct directory directory = {0};
     if (!watch_create(WATCH_CLOSER, id))
         return false;
+    directory_make_own(&directory);
     crew_begun(&crew);
     do {
         c = take();
         if (c != NULL)
-            close_one(c);
+            close_one(c, &directory);
     } while (c != NULL && may_stay());
+    directory_release(&directory);
     watch_destroy();
     return true;
 }

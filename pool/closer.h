@@ -13,7 +13,7 @@
 /* What is to be closed; part of something larger. */
 struct closing {
     struct closing *next;
-    const char *name; /* of the script, for the log; lives as long as this */
+    const char *name;                /* path of the script; lives as long as this */
     void (*close)(struct closing *); /* frees it */
 };
 

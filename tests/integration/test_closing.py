@@ -1,12 +1,14 @@
 """How a state ends: nothing that it leaves behind holds anybody up."""
 
 import os
+import shutil
 import time
 
 import pytest
 
 from harm import children, descriptors, threads
-from servers import PATIENCE, SANITIZER, lua, wait_until
+from containers import forbid_unshare, needs_seccomp
+from servers import PATIENCE, SANITIZER, lua, read, wait_until
 
 SOON = 20 if SANITIZER else 3  # seconds
 
@@ -82,6 +84,55 @@ def test_closing_writes_what_a_file_still_holds_back(daemon):
 
 
 # -- finalizers --
+
+REMEMBERS = """
+    kept = setmetatable({}, {__gc = function()
+        local f = assert(io.open("mark.txt", "w"))
+        f:write("closed")
+        f:close()
+    end})
+    function main() return "loaded" end"""
+
+
+def check_marks(d, directories):
+    """Each script's finalizer wrote into the script's own directory."""
+    pages = [name + "/page.lua" for name in directories]
+    for page in pages:
+        d.site.write(page, REMEMBERS)
+        assert d.get(page).text == "loaded"
+    for page in pages:
+        close_by_edit(d, page)
+    for name in directories:
+        mark = d.site.path(name + "/mark.txt")
+        wait_until(lambda mark=mark: read(mark) == "closed", "the file of the finalizer")
+    assert not os.path.exists(d.directory + "/mark.txt")
+
+
+def test_finalizers_see_their_scripts_directory_when_the_state_is_closed(daemon):
+    check_marks(daemon(WorkerThreads=1), ["one", "two", "three"])
+
+
+@needs_seccomp
+def test_finalizers_see_it_where_unshare_is_refused(daemon):
+    d = daemon(WorkerThreads=1, preexec_fn=forbid_unshare)
+    check_marks(d, ["one", "two"])
+
+
+def test_a_finalizer_whose_directory_is_gone_is_in_no_other_scripts(daemon):
+    d = daemon(WorkerThreads=1)
+    d.site.write("here/data.txt", "of another script")
+    for name in ("here", "gone"):
+        d.site.write(name + "/page.lua", """
+            kept = setmetatable({}, {__gc = function()
+                print("%s " .. (io.open("data.txt") and "found" or "missed") .. " it")
+            end})
+            function main() return "loaded" end""" % name)
+        assert d.get(name + "/page.lua").text == "loaded"
+    close_by_edit(d, "here/page.lua")
+    d.wait_log("here found it")
+    shutil.rmtree(d.site.path("gone"))
+    d.wait_log("gone missed it")
+
 
 ENDLESS = {
     "a million coroutines": """

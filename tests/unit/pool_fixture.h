@@ -5,6 +5,7 @@
 #ifndef POOL_FIXTURE_H
 #define POOL_FIXTURE_H
 
+#include "lua/directory.h"
 #include "pool.h"
 
 #include <poll.h>
@@ -117,6 +118,22 @@ unsigned config_generation(void)
 }
 
 /* -- The script room -- */
+
+void directory_make_own(struct directory *d)
+{
+    d->own = false;
+}
+
+void directory_enter(struct directory *d, const char *script)
+{
+    require(!d->own && script[0] == '/');
+    require(!pool_is_locked_here());
+}
+
+void directory_release(struct directory *d)
+{
+    require(d->at.source == NULL);
+}
 
 struct script_code {
     atomic_int refs;
