@@ -83,7 +83,7 @@ FUZZ   := .build/fuzz
 BINARY := $(if $(filter release,$(MODE)),luafcgid2,$(BUILD)/luafcgid2)
 
 # The layers, bottom up; a file at the top is the face of the folder of its name.
-LAYERS  := base config http fastcgi store lua pool daemon
+LAYERS  := base config http fastcgi store request lua pool daemon
 
 SOURCES := $(wildcard *.c $(LAYERS:%=%/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(KQUEUE:tests/kqueue/%.c=$(BUILD)/%.o)

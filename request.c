@@ -39,202 +39,14 @@
 
 /* -- Parameters -- */
 
-/* The parameters that the daemon itself looks at, shortest names first. */
-static const struct known {
-    const char *name;
-    size_t len;
-    size_t field; /* offset of a const char * in struct request */
-} known[] = {
-#define KNOWN(name, field) name, sizeof name - 1, offsetof(struct request, field)
-    {KNOWN("HTTPS", https)},
-    {KNOWN("HTTP_PROXY", proxy)},
-    {KNOWN("SCRIPT_NAME", script_name)},
-    {KNOWN("SERVER_NAME", server_name)},
-    {KNOWN("HTTP_COOKIE", cookie)},
-    {KNOWN("REMOTE_ADDR", remote_addr)},
-    {KNOWN("DOCUMENT_ROOT", document_root)},
-    {KNOWN("REQUEST_METHOD", request_method)},
-    {KNOWN("CONTENT_LENGTH", length)},
-    {KNOWN("REQUEST_SCHEME", request_scheme)},
-    {KNOWN("SCRIPT_FILENAME", script_filename)},
-    {KNOWN("HTTP_USER_AGENT", user_agent)},
-    {KNOWN("HTTP_ACCEPT_LANGUAGE", accept_language)},
-#undef KNOWN
-};
-
-#define KNOWN_COUNT (sizeof known / sizeof *known)
-
-/* Where the names of a length begin: most parameters are done with after one look. */
-static const unsigned char first_of_length[] = {
-    [5] = 0, [10] = 1, [11] = 2, [13] = 6, [14] = 7, [15] = 10, [20] = 12};
-
-static const char **field_of(struct request *r, const struct known *k)
-{
-    return (const char **)(void *)((char *)r + k->field);
-}
-
-static void forget_known(struct request *r)
-{
-    for (size_t i = 0; i < KNOWN_COUNT; i++)
-        *field_of(r, &known[i]) = "";
-}
-
-/* The ends of names differ where their beginnings do not, and four bytes are compared
- * without a call. */
-static bool has_name(const struct request_param *p, const struct known *k)
-{
-    return memcmp(p->name + k->len - 4, k->name + k->len - 4, 4) == 0 &&
-           memcmp(p->name, k->name, k->len) == 0;
-}
-
-static void note_known(struct request *r, const struct request_param *p)
-{
-    if (p->name_len >= sizeof first_of_length)
-        return;
-    for (size_t i = first_of_length[p->name_len];
-         i < KNOWN_COUNT && known[i].len == p->name_len; i++)
-        if (has_name(p, &known[i]))
-            *field_of(r, &known[i]) = p->value;
-}
-
-static struct request_param *add_param(struct request *r)
-{
-    if (r->param_count == r->param_cap) {
-        size_t cap = r->param_cap == 0 ? 64 : r->param_cap * 2;
-        struct request_param *params = realloc(r->params, cap * sizeof *params);
-        if (params == NULL)
-            return NULL;
-        r->params = params;
-        r->param_cap = cap;
-    }
-    return &r->params[r->param_count++];
-}
-
-/* The one whose value is `value`, which note_known took from it. */
-static struct request_param *param_of(struct request *r, const char *value)
-{
-    for (size_t i = 0; i < r->param_count; i++)
-        if (r->params[i].value == value)
-            return &r->params[i];
-    return NULL;
-}
-
-static void remove_param(struct request *r, const char *value)
-{
-    struct request_param *p = param_of(r, value);
-    if (p != NULL)
-        *p = r->params[--r->param_count];
-}
-
-/* Apache's mod_proxy_fcgi sends "proxy:fcgi://host:port/path" or
- * "proxy:unix:/socket|fcgi://host/path", with the query behind it when a rewrite made
- * the address: cuts the value down to the path. */
-static void strip_proxy(struct request *r)
-{
-    if (strncmp(r->script_filename, "proxy:", 6) != 0)
-        return;
-    const char *scheme = strstr(r->script_filename, "fcgi://");
-    const char *path = scheme == NULL ? NULL : strchr(scheme + 7, '/');
-    struct request_param *p = param_of(r, r->script_filename);
-    if (path == NULL || p == NULL)
-        return;
-    size_t len = strcspn(path, "?");
-    char *value = (char *)p->value; /* libfcgi's memory, ours until the request ends */
-    memmove(value, path, len);
-    value[len] = '\0';
-    p->value_len = len;
-}
-
-static int64_t parse_length(const char *text)
-{
-    if (!ascii_is_digit(text[0]))
-        return -1; /* absent, or Caddy's -1 for a chunked upload */
-    char *end;
-    long long n = strtoll(text, &end, 10);
-    return *end == '\0' ? (int64_t)n : -1;
-}
-
-/* h2o sends no DOCUMENT_ROOT: it is SCRIPT_FILENAME without SCRIPT_NAME at its end. */
-static bool derive_root(struct request *r)
-{
-    size_t file = strlen(r->script_filename), name = strlen(r->script_name);
-    if (name == 0 || name >= file ||
-        strcmp(r->script_filename + file - name, r->script_name) != 0)
-        return true;
-    r->derived_root = strndup(r->script_filename, file - name);
-    struct request_param *p = r->derived_root == NULL ? NULL : add_param(r);
-    if (p == NULL)
-        return false;
-    *p = (struct request_param){"DOCUMENT_ROOT", r->derived_root, 13, file - name};
-    r->document_root = r->derived_root;
-    return true;
-}
-
-static bool without_final_slash(struct request *r)
-{
-    size_t len = strlen(r->document_root);
-    if (len <= 1 || r->document_root[len - 1] != '/')
-        return true;
-    r->derived_root = strndup(r->document_root, len - 1);
-    r->document_root = r->derived_root;
-    return r->derived_root != NULL;
-}
-
-/* A value ends where the lengths of the next pair begin: once these are read, there is
- * room for a NUL. */
-static bool add_params(struct request *r, char *pairs, size_t len)
-{
-    const uint8_t *at = (uint8_t *)pairs, *end = at + len;
-    while (at < end) {
-        char *end_of_value = pairs + (at - (uint8_t *)pairs);
-        struct record_pair pair;
-        struct request_param *p = record_next_pair(&at, end, &pair) ? add_param(r) : NULL;
-        if (p == NULL)
-            return false;
-        *end_of_value = '\0';
-        *p = (struct request_param){(const char *)pair.name, (const char *)pair.value,
-                                    pair.name_len, pair.value_len};
-        note_known(r, p);
-    }
-    pairs[len] = '\0';
-    return true;
-}
-
-/* libfcgi has one of its own, which web servers do not send. */
-static bool add_role(struct request *r)
-{
-    struct request_param *p = add_param(r);
-    if (p != NULL)
-        *p = (struct request_param){"FCGI_ROLE", "RESPONDER", 9, 9};
-    return p != NULL;
-}
-
-bool request_parse(struct request *r, char *pairs, size_t len)
-{
-    forget_known(r);
-    r->param_count = 0;
-    free(r->derived_root);
-    r->derived_root = NULL;
-    if (!add_role(r) || !add_params(r, pairs, len))
-        return false;
-    r->content_length = parse_length(r->length);
-    if (r->length[0] == '-')
-        remove_param(r, r->length);
-    /* The client's Proxy header must not pass for a setting of libraries that read the
-     * environment. */
-    if (r->proxy[0] != '\0')
-        remove_param(r, r->proxy);
-    strip_proxy(r);
-    return r->document_root[0] == '\0' ? derive_root(r) : without_final_slash(r);
-}
-
 static bool extension_allowed(const struct request *r)
 {
     char **allowed = r->config->allowed_extensions;
-    size_t len = strlen(r->script_filename);
+    size_t len = strlen(r->params.values[PARAM_SCRIPT_FILENAME]);
     for (size_t i = 0; allowed[i] != NULL; i++) {
         size_t n = strlen(allowed[i]);
-        if (n < len && strcmp(r->script_filename + len - n, allowed[i]) == 0)
+        if (n < len &&
+            strcmp(r->params.values[PARAM_SCRIPT_FILENAME] + len - n, allowed[i]) == 0)
             return true;
     }
     return allowed[0] == NULL;
@@ -242,7 +54,7 @@ static bool extension_allowed(const struct request *r)
 
 int request_refuse(const struct request *r, const char **why)
 {
-    if (r->script_filename[0] == '\0') {
+    if (r->params.values[PARAM_SCRIPT_FILENAME][0] == '\0') {
         *why = "the web server sent no SCRIPT_FILENAME: add, for nginx, \"fastcgi_param "
                "SCRIPT_FILENAME $document_root$fastcgi_script_name;\" to its location";
         return 500;
@@ -251,12 +63,12 @@ int request_refuse(const struct request *r, const char **why)
         *why = "its extension is not in AllowedExtensions";
         return 404;
     }
-    if (r->param_count > PARAMS_MAX) {
+    if (r->params.count > PARAMS_MAX) {
         *why = "the request has more than " NUMBER(PARAMS_MAX) " parameters";
         return 431;
     }
     int64_t max = r->config->max_post_size;
-    if (max > 0 && r->content_length > max) {
+    if (max > 0 && r->params.content_length > max) {
         *why = "the body is larger than MaxPostSize";
         return 413;
     }
@@ -264,6 +76,17 @@ int request_refuse(const struct request *r, const char **why)
 }
 
 /* -- Begin -- */
+
+const char *request_param(const struct request *r, enum param_name name)
+{
+    return r->params.values[name];
+}
+
+const struct param *request_params(const struct request *r, size_t *count)
+{
+    *count = r->params.count;
+    return r->params.list;
+}
 
 bool request_init(struct request *r)
 {
@@ -274,8 +97,7 @@ bool request_init(struct request *r)
 void request_free(struct request *r)
 {
     fcgi_destroy(r->fcgi);
-    free(r->params);
-    free(r->derived_root);
+    params_free(&r->params);
     headers_free(&r->headers);
     headers_free(&r->default_headers);
     buffer_free(&r->head);
@@ -325,15 +147,44 @@ bool request_begin(struct request *r, struct connection *c, struct config *confi
     r->session_cookie.len = 0;
     char *params;
     size_t len;
-    bool ok = stream_begin(c, r->fcgi, &params, &len) && request_parse(r, params, len) &&
-              set_defaults(r) && buffer_reserve(&r->head, (size_t)config->headers_size) &&
+    bool ok = stream_begin(c, r->fcgi, &params, &len) &&
+              params_parse(&r->params, params, len) && set_defaults(r) &&
+              buffer_reserve(&r->head, (size_t)config->headers_size) &&
               buffer_reserve(&r->body,
                              (size_t)config->body_size * (size_t)config->body_sectors);
     r->aborted = !ok;
     return ok;
 }
 
+const struct config *request_config(const struct request *r)
+{
+    return r->config;
+}
+
+bool request_is_gone(const struct request *r)
+{
+    return r->gone;
+}
+
 /* -- Body -- */
+
+int64_t request_body_left(const struct request *r)
+{
+    int64_t length = r->params.content_length;
+    if (length < 0)
+        return -1;
+    return length > r->received ? length - r->received : 0;
+}
+
+bool request_body_failed(const struct request *r)
+{
+    return r->body_failed;
+}
+
+bool request_body_too_large(const struct request *r)
+{
+    return r->body_too_large;
+}
 
 /* Milliseconds that the next wait for the body may take; -1: for ever. Who sends a byte
  * now and then must not hold a worker for days, and who is slow but steady is to be
@@ -457,11 +308,52 @@ enum headers_result request_replace_headers(struct request *r, const char *text,
     return result;
 }
 
+const char *request_status(const struct request *r)
+{
+    return r->status;
+}
+
+const char *request_header(const struct request *r, const char *name, size_t *len)
+{
+    return headers_get(&r->headers, name, len);
+}
+
+bool request_write_headers(const struct request *r, struct buffer *out)
+{
+    return headers_write(&r->headers, out);
+}
+
+bool request_head_sent(const struct request *r)
+{
+    return r->head_sent;
+}
+
+struct buffer *request_session_cookie(struct request *r)
+{
+    return &r->session_cookie;
+}
+
+bool request_is_buffering(const struct request *r)
+{
+    return r->buffering;
+}
+
+void request_set_buffering(struct request *r, bool buffering)
+{
+    r->buffering = buffering;
+}
+
+struct buffer *request_buffer(struct request *r)
+{
+    return &r->body;
+}
+
 /* -- Sending -- */
 
 static bool is_head(const struct request *r)
 {
-    return r->request_method[0] == 'H' && strcmp(r->request_method, "HEAD") == 0;
+    return r->params.values[PARAM_REQUEST_METHOD][0] == 'H' &&
+           strcmp(r->params.values[PARAM_REQUEST_METHOD], "HEAD") == 0;
 }
 
 /* 204, 304: no body, and no length of one (RFC 9110 sections 15.3.5, 15.4.5, 8.6). */
@@ -610,7 +502,9 @@ void request_release(struct request *r, struct connections *set)
 /* What a visitor knows the page by. */
 static const char *page_path(const struct request *r)
 {
-    return r->script_name[0] != '\0' ? r->script_name : r->script_filename;
+    return r->params.values[PARAM_SCRIPT_NAME][0] != '\0'
+               ? r->params.values[PARAM_SCRIPT_NAME]
+               : r->params.values[PARAM_SCRIPT_FILENAME];
 }
 
 void request_fail(struct request *r, int status, const char *detail)

@@ -10,33 +10,17 @@
 #include "fastcgi/connection.h"
 #include "fastcgi/fcgi.h"
 #include "http/header.h"
+#include "request/params.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* A CGI parameter (RFC 3875 section 4.1), borrowed from libfcgi. Only `value` is
- * NUL-terminated. */
-struct request_param {
-    const char *name, *value;
-    size_t name_len, value_len;
-};
 
 struct request {
     struct connection *connection;
     struct config *config; /* borrowed from the worker, for this request */
     struct fcgi *fcgi;
 
-    struct request_param *params; /* all of them, `param_count` of `param_cap` */
-    size_t param_count, param_cap;
-
-    /* Some of them, "" when absent. */
-    const char *script_filename; /* without a web server's decoration */
-    const char *document_root;   /* given or derived, without a final slash */
-    const char *script_name, *request_method, *server_name, *cookie;
-    const char *https, *request_scheme, *remote_addr, *user_agent, *accept_language;
-    const char *length, *proxy; /* CONTENT_LENGTH, HTTP_PROXY: see request_parse */
-    int64_t content_length;     /* -1: unknown, the body ends where it ends */
-    char *derived_root;         /* memory of a derived DOCUMENT_ROOT */
+    struct params params;
 
     int64_t received; /* bytes of the body read so far */
     int64_t awaited;  /* milliseconds that it was waited for */
@@ -66,15 +50,23 @@ void request_free(struct request *r);
  * be answered; only request_release is left to do. */
 bool request_begin(struct request *r, struct connection *c, struct config *config);
 
-/* The parameters into `r`: `len` bytes of name-value pairs (FastCGI 3.4) and one more,
- * changed in place and used until the next call. false: out of memory, or cut short. Part
- * of request_begin. */
-bool request_parse(struct request *r, char *pairs, size_t len);
+/* -- Parameters -- */
+
+/* The value of one, "" when absent. */
+const char *request_param(const struct request *r, enum param_name name);
+
+/* All of them, `*count`. */
+const struct param *request_params(const struct request *r, size_t *count);
 
 /* NULL, or the HTTP status and text with which to refuse a request before any script is
  * looked for: no SCRIPT_FILENAME (500), AllowedExtensions (404), MaxPostSize (413), more
  * than 1000 parameters (431). */
 int request_refuse(const struct request *r, const char **why);
+
+/* -- What is known of it -- */
+
+const struct config *request_config(const struct request *r);
+bool request_is_gone(const struct request *r); /* the client: nothing is sent any more */
 
 /* -- Body -- */
 
@@ -84,7 +76,16 @@ int request_refuse(const struct request *r, const char **why);
  * second for each thousand bytes that have come. */
 size_t request_read(struct request *r, void *data, size_t size);
 
+/* Bytes of the body that are still to come; -1: unknown. */
+int64_t request_body_left(const struct request *r);
+
+bool request_body_failed(const struct request *r);    /* it did not arrive whole */
+bool request_body_too_large(const struct request *r); /* larger than MaxPostSize */
+
 /* -- Response -- */
+
+/* "200 OK". Until the next function that changes it. */
+const char *request_status(const struct request *r);
 
 /* "404 Not Found", "404". false: not a status from 200 to 599, or with CR, LF, NUL;
  * nothing changes. */
@@ -102,6 +103,23 @@ enum headers_result request_set_headers(struct request *r, const char *text, siz
  * On failure nothing changes. */
 enum headers_result request_replace_headers(struct request *r, const char *text,
                                             size_t len);
+
+/* As headers_get and headers_write. */
+const char *request_header(const struct request *r, const char *name, size_t *len);
+bool request_write_headers(const struct request *r, struct buffer *out);
+
+/* Whether the head went out: status and headers can be changed no more. */
+bool request_head_sent(const struct request *r);
+
+/* The value of the session's Set-Cookie, for the session to write; empty: none. A reset
+ * does not touch it. */
+struct buffer *request_session_cookie(struct request *r);
+
+bool request_is_buffering(const struct request *r);
+void request_set_buffering(struct request *r, bool buffering);
+
+/* What is buffered of the body, for whoever counts its memory. */
+struct buffer *request_buffer(struct request *r);
 
 /* Whether there is something of the body, sent or buffered. */
 bool request_has_sent(const struct request *r);

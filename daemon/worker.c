@@ -56,7 +56,7 @@ static void let_the_web_server_finish(void)
 
 static void log_failure(const struct request *r, int status, const char *message)
 {
-    if (r->gone)
+    if (request_is_gone(r))
         log_debug("the client went away: %s", message);
     else if (status == 403)
         log_warning("%d: %s", status, message);
@@ -69,14 +69,14 @@ static void log_failure(const struct request *r, int status, const char *message
 static void fail(struct request *r, int status, const char *message)
 {
     log_failure(r, status, message);
-    bool show = r->config->show_errors && status >= 500;
+    bool show = request_config(r)->show_errors && status >= 500;
     request_fail(r, status, show ? message : NULL);
 }
 
 /* Such a request says nothing of how the state is. */
 static bool is_clients_fault(const struct request *r)
 {
-    return r->gone || r->body_failed || r->body_too_large;
+    return request_is_gone(r) || request_body_failed(r) || request_body_too_large(r);
 }
 
 /* Runs the script; the one that did, to be given back after the response, or NULL. */
@@ -84,9 +84,10 @@ static struct script *run(struct worker *w)
 {
     struct request *r = &w->request;
     struct script_error error = {0};
-    directory_enter(&w->directory, r->script_filename);
-    struct script *s = pool_checkout(w->service->pool, r->script_filename,
-                                     r->document_root, w->config, &error);
+    const char *path = request_param(r, PARAM_SCRIPT_FILENAME);
+    directory_enter(&w->directory, path);
+    struct script *s = pool_checkout(
+        w->service->pool, path, request_param(r, PARAM_DOCUMENT_ROOT), w->config, &error);
     struct call call = {
         .request = r,
         .worker = w->id,
@@ -97,7 +98,7 @@ static struct script *run(struct worker *w)
     bool ok = s != NULL && script_serve(s, &call, &error);
     if (s != NULL && !is_clients_fault(r))
         state_note_outcome(s, !ok);
-    if (r->body_too_large)
+    if (request_body_too_large(r))
         fail(r, 413, "the body is larger than MaxPostSize");
     else if (!ok)
         fail(r, error.status, error.message == NULL ? "out of memory" : error.message);
@@ -109,7 +110,7 @@ static struct script *respond(struct worker *w)
 {
     struct request *r = &w->request;
     const char *why;
-    log_set_script(r->script_filename);
+    log_set_script(request_param(r, PARAM_SCRIPT_FILENAME));
     int refused = request_refuse(r, &why);
     if (refused == 0)
         return run(w);

@@ -79,8 +79,9 @@ static void push_body(lua_State *L, struct request *r, size_t max)
     luaL_Buffer b;
     luaL_buffinit(L, &b);
     size_t want = LUAL_BUFFERSIZE, total = 0;
-    if (r->content_length > r->received && r->content_length - r->received < 1 << 30)
-        want = (size_t)(r->content_length - r->received);
+    int64_t left = request_body_left(r);
+    if (left > 0 && left < 1 << 30)
+        want = (size_t)left;
     while (total < max) {
         size_t step = max - total < want ? max - total : want;
         size_t got = request_read(r, luaL_prepbuffsize(&b, step), step);
@@ -91,9 +92,9 @@ static void push_body(lua_State *L, struct request *r, size_t max)
         want = want > got ? want - got : LUAL_BUFFERSIZE;
     }
     luaL_pushresult(&b);
-    if (r->body_too_large)
+    if (request_body_too_large(r))
         luaL_error(L, "the body is larger than MaxPostSize");
-    if (r->body_failed)
+    if (request_body_failed(r))
         luaL_error(L, "the body did not arrive whole");
 }
 
@@ -133,7 +134,7 @@ static int api_flush(lua_State *L)
     struct request *r = request_of(L);
     if (!request_flush(r))
         return limit_raise_memory(L);
-    lua_pushboolean(L, !r->gone);
+    lua_pushboolean(L, !request_is_gone(r));
     return 1;
 }
 
@@ -155,9 +156,10 @@ static int con_reset(lua_State *L)
 /* Says that it came too late, instead of failing a page that is already on its way. */
 static bool is_too_late(struct request *r, const char *what)
 {
-    if (r->head_sent && !r->gone)
+    bool late = request_head_sent(r);
+    if (late && !request_is_gone(r))
         log_warning("%s after the first flush has no effect", what);
-    return r->head_sent;
+    return late;
 }
 
 static void check_header(lua_State *L, enum headers_result result, const char *name)
@@ -272,13 +274,13 @@ static int api_content_type(lua_State *L)
 
 static void get_status(lua_State *L, struct request *r)
 {
-    lua_pushstring(L, r->status);
+    lua_pushstring(L, request_status(r));
 }
 
 static void get_content_type(lua_State *L, struct request *r)
 {
     size_t len;
-    const char *type = headers_get(&r->headers, "Content-Type", &len);
+    const char *type = request_header(r, "Content-Type", &len);
     if (type == NULL)
         lua_pushnil(L);
     else
@@ -287,19 +289,19 @@ static void get_content_type(lua_State *L, struct request *r)
 
 static void get_buffering(lua_State *L, struct request *r)
 {
-    lua_pushboolean(L, r->buffering);
+    lua_pushboolean(L, request_is_buffering(r));
 }
 
 static void set_buffering(lua_State *L, struct request *r, int index)
 {
     luaL_checktype(L, index, LUA_TBOOLEAN);
-    r->buffering = lua_toboolean(L, index);
+    request_set_buffering(r, lua_toboolean(L, index));
 }
 
 static void get_headers(lua_State *L, struct request *r)
 {
     struct buffer *text = lf_push_buffer(L);
-    if (!headers_write(&r->headers, text))
+    if (!request_write_headers(r, text))
         limit_raise_memory(L);
     lua_pushlstring(L, text->data == NULL ? "" : text->data, text->len);
     lua_remove(L, -2);
@@ -580,7 +582,7 @@ static int serve(lua_State *L)
     struct call *call = call_of(L);
     struct api *api = state_api(state_of(L));
     env_begin(L, api->globals, call->request, call->worker);
-    push_entry_point(L, call->request->config);
+    push_entry_point(L, request_config(call->request));
     lua_call(L, push_arguments(L, api), 1);
     if (lua_isstring(L, -1) && !request_has_sent(call->request)) /* or a number */
         send_one(L, -1);
@@ -591,9 +593,10 @@ bool api_serve(struct script *s, struct call *call, struct script_error *error)
 {
     struct api *api = state_api(s);
     call_begin(s, call);
-    limit_adopt(state_limit(s), &call->request->body);
+    struct buffer *body = request_buffer(call->request);
+    limit_adopt(state_limit(s), body);
     bool ok = state_run(s, serve, error);
-    limit_disown(state_limit(s), &call->request->body);
+    limit_disown(state_limit(s), body);
     call_end(s);
     env_end(api->globals);
     return ok;

@@ -44,8 +44,8 @@ struct globals {
 
 /* Pushes name and value of parameter `i`, from the cache table at `cache` if they are
  * what they were last time. */
-static void push_param(lua_State *L, struct globals *g, int cache,
-                       const struct request_param *p, size_t i)
+static void push_param(lua_State *L, struct globals *g, int cache, const struct param *p,
+                       size_t i)
 {
     if (i >= CACHED_PARAMS || p->value_len > CACHED_BYTES) {
         lua_pushlstring(L, p->name, p->name_len);
@@ -76,12 +76,13 @@ static void push_param(lua_State *L, struct globals *g, int cache,
 
 static void make_env(lua_State *L, struct globals *g)
 {
-    const struct request *r = g->request;
+    size_t count;
+    const struct param *params = request_params(g->request, &count);
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->cache);
     int cache = lua_gettop(L);
-    lua_createtable(L, 0, (int)r->param_count + 1);
-    for (size_t i = 0; i < r->param_count; i++) {
-        push_param(L, g, cache, &r->params[i], i);
+    lua_createtable(L, 0, (int)count + 1);
+    for (size_t i = 0; i < count; i++) {
+        push_param(L, g, cache, &params[i], i);
         lua_rawset(L, cache + 1);
     }
     lua_pushliteral(L, "LUAFCGID_VERSION");
@@ -95,7 +96,7 @@ static void make_env(lua_State *L, struct globals *g)
 /* Of two cookies of a name the first, which is the more specific one, counts. */
 static void make_cookies(lua_State *L, struct globals *g)
 {
-    const char *header = g->request->cookie;
+    const char *header = request_param(g->request, PARAM_HTTP_COOKIE);
     struct cookie cookie;
     lua_newtable(L);
     for (int i = 0; i < COOKIES_MAX && cookie_next(&header, &cookie); i++) {
@@ -114,7 +115,7 @@ static void make_cookies(lua_State *L, struct globals *g)
 static void make_local_config(lua_State *L, struct globals *g)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->config);
-    lua_pushstring(L, g->request->server_name);
+    lua_pushstring(L, request_param(g->request, PARAM_SERVER_NAME));
     lua_rawget(L, -2);
     lua_remove(L, -2);
 }

@@ -21,19 +21,23 @@
 
 static bool is_https(const struct request *r)
 {
-    bool https = r->https[0] != '\0' && strcasecmp(r->https, "off") != 0;
-    return https || strcasecmp(r->request_scheme, "https") == 0;
+    const char *https = request_param(r, PARAM_HTTPS);
+    return (https[0] != '\0' && strcasecmp(https, "off") != 0) ||
+           strcasecmp(request_param(r, PARAM_REQUEST_SCHEME), "https") == 0;
 }
 
 static struct session_client client_of(const struct request *r)
 {
-    return (struct session_client){r->remote_addr, r->user_agent, r->accept_language};
+    return (struct session_client){request_param(r, PARAM_REMOTE_ADDR),
+                                   request_param(r, PARAM_HTTP_USER_AGENT),
+                                   request_param(r, PARAM_HTTP_ACCEPT_LANGUAGE)};
 }
 
 static bool send_cookie(struct request *r, const char *key, int64_t life)
 {
-    r->session_cookie.len = 0;
-    bool ok = session_print_cookie(r->config, is_https(r), key, life, &r->session_cookie);
+    struct buffer *cookie = request_session_cookie(r);
+    cookie->len = 0;
+    bool ok = session_print_cookie(request_config(r), is_https(r), key, life, cookie);
     if (!ok)
         log_error("session: out of memory");
     return ok;
@@ -46,7 +50,9 @@ static void look_up(struct call *call)
     struct request *r = call->request;
     struct session_call *session = &call->session;
     struct session_client client = client_of(r);
-    const char *header = r->cookie, *name = r->config->session_name;
+    const struct config *config = request_config(r);
+    const char *header = request_param(r, PARAM_HTTP_COOKIE);
+    const char *name = config->session_name;
     struct cookie cookie;
     session->looked_up = true;
     for (int tries = 0; tries < COOKIES_TRIED && !session->present;) {
@@ -61,8 +67,9 @@ static void look_up(struct call *call)
         memcpy(key, cookie.value, cookie.value_len);
         key[cookie.value_len] = '\0';
         int64_t renew = 0;
-        session->present = session_find(call->sessions, r->config, key, &client,
-                                        &session->id, r->head_sent ? NULL : &renew);
+        session->present =
+            session_find(call->sessions, config, key, &client, &session->id,
+                         request_head_sent(r) ? NULL : &renew);
         if (renew > 0)
             send_cookie(r, key, renew);
     }
@@ -83,17 +90,18 @@ static struct session_id *start(struct call *call)
     struct session_id *id = find(call);
     if (id != NULL)
         return id;
-    if (r->head_sent) {
+    if (request_head_sent(r)) {
         log_warning("a session cannot be started after the first flush: its cookie is a "
                     "header");
         return NULL;
     }
     char key[SESSION_KEY_MAX + 1];
     struct session_client client = client_of(r);
-    if (!session_create(call->sessions, r->config, &client, key, &call->session.id))
+    if (!session_create(call->sessions, request_config(r), &client, key,
+                        &call->session.id))
         return NULL;
     /* Without the cookie nobody would ever have its key. */
-    if (!send_cookie(r, key, session_cookie_life(r->config, 0))) {
+    if (!send_cookie(r, key, session_cookie_life(request_config(r), 0))) {
         session_delete(call->sessions, &call->session.id);
         return NULL;
     }
@@ -127,8 +135,8 @@ static bool set_value(lua_State *L, int index, struct call *call, struct bytes r
         log_warning("Session.SetVar: not kept in the session: %s", why);
     struct session_id *id = why == NULL ? start(call) : NULL;
     struct bytes value = {encoded.data, encoded.len};
-    bool ok = id != NULL &&
-              session_set(call->sessions, call->request->config, id, realm, name, value);
+    bool ok = id != NULL && session_set(call->sessions, request_config(call->request), id,
+                                        realm, name, value);
     buffer_free(&encoded);
     return ok;
 }
@@ -136,8 +144,8 @@ static bool set_value(lua_State *L, int index, struct call *call, struct bytes r
 static bool delete_value(struct call *call, struct bytes realm, struct bytes name)
 {
     struct session_id *id = find(call);
-    return id != NULL && session_set(call->sessions, call->request->config, id, realm,
-                                     name, (struct bytes){NULL, 0});
+    return id != NULL && session_set(call->sessions, request_config(call->request), id,
+                                     realm, name, (struct bytes){NULL, 0});
 }
 
 static int session_set_var(lua_State *L, int first)
@@ -218,9 +226,9 @@ static int session_renew(lua_State *L, int first)
     struct session_id *id = find(call);
     char key[SESSION_KEY_MAX + 1];
     int64_t life;
-    bool ok = id != NULL && !r->head_sent &&
-              session_regenerate(call->sessions, r->config, id, key, &life);
-    if (id != NULL && r->head_sent)
+    bool ok = id != NULL && !request_head_sent(r) &&
+              session_regenerate(call->sessions, request_config(r), id, key, &life);
+    if (id != NULL && request_head_sent(r))
         log_warning("Session.Regenerate after the first flush: its cookie is a header");
     if (ok && !send_cookie(r, key, life))
         return luaL_error(L, "not enough memory");

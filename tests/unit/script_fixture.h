@@ -171,8 +171,8 @@ static inline void begin_request(const char *const *params)
     pairs.len = 0;
     for (; (*params)[0] != '\0'; params++)
         put_parameter(&pairs, *params);
-    put(&pairs, "", 1); /* the room that request_parse wants */
-    assert_true(request_parse(&request, (char *)pairs.data, pairs.len - 1));
+    put(&pairs, "", 1); /* the room that params_parse wants */
+    assert_true(params_parse(&request.params, (char *)pairs.data, pairs.len - 1));
     assert_true(request_set_status(&request, "200 OK", 6));
     headers_reset(&request.headers, NULL);
     assert_int_equal(headers_set(&request.headers, "Content-Type", 12, "text/html", 9),

@@ -130,6 +130,20 @@ static void bytes_of_every_kind_stay_as_they_are(void **state)
     ROWS(rows);
 }
 
+static void only_semicolons_separate(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"a=1; b=2;c=3,d=4", "[a|1][b|2][c|3,d=4]"},
+        {"a=\"x y\"; b=\"q;r,s\"; c=\"", "[a|x y][b|\"q][r,s\"|][c|\"]"},
+        {"a=\"1,2\";b=\"\";c=x\"y\"", "[a|1,2][b|][c|x\"y\"]"},
+        {"flag; a=", "[flag|][a|]"},
+        {" a = b ; =x;; c=d=e ", "[a|b][c|d=e]"},
+        {",; a=1", "[,|][a|1]"},
+    };
+    ROWS(rows);
+}
+
 /* Names and values lie in the header's text; nothing behind a cookie is looked at for it.
  */
 static void the_header_is_borrowed(void **state)
@@ -159,6 +173,7 @@ int main(void)
             spaces_around_names_and_values_are_dropped_and_those_inside_kept),
         cmocka_unit_test(quotes_around_a_value_are_dropped),
         cmocka_unit_test(bytes_of_every_kind_stay_as_they_are),
+        cmocka_unit_test(only_semicolons_separate),
         cmocka_unit_test(the_header_is_borrowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

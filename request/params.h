@@ -1,0 +1,52 @@
+/* The CGI parameters of one request (RFC 3875 section 4.1), as the web server sent them.
+ *
+ * Parsed in place: names and values are the memory that params_parse was given, and last
+ * as long as that does. Owned by a request, which uses one for each request in turn.
+ * Nothing blocks. Zeroed memory is an empty one. */
+#ifndef LUAFCGID2_REQUEST_PARAMS_H
+#define LUAFCGID2_REQUEST_PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Only `value` is terminated by a NUL. */
+struct param {
+    const char *name, *value;
+    size_t name_len, value_len;
+};
+
+/* Those that the daemon itself looks at; the shortest names first. */
+enum param_name {
+    PARAM_HTTPS,
+    PARAM_HTTP_PROXY, /* never a script's: params_parse drops it */
+    PARAM_SCRIPT_NAME,
+    PARAM_SERVER_NAME,
+    PARAM_HTTP_COOKIE,
+    PARAM_REMOTE_ADDR,
+    PARAM_DOCUMENT_ROOT, /* given or derived, without a final slash */
+    PARAM_REQUEST_METHOD,
+    PARAM_CONTENT_LENGTH,
+    PARAM_REQUEST_SCHEME,
+    PARAM_SCRIPT_FILENAME, /* without a web server's decoration */
+    PARAM_HTTP_USER_AGENT,
+    PARAM_HTTP_ACCEPT_LANGUAGE,
+    PARAM_NAMES
+};
+
+struct params {
+    struct param *list; /* all of them, `count` of `cap` */
+    size_t count, cap;
+    const char *values[PARAM_NAMES]; /* "" when absent */
+    int64_t content_length;          /* -1: unknown, the body ends where it ends */
+    char *root;                      /* memory for PARAM_DOCUMENT_ROOT, or NULL */
+};
+
+/* Reads `len` bytes of name-value pairs (FastCGI 1.0, section 3.4), with room for one
+ * byte behind them. Both are changed, and used until the next call. false: out of memory,
+ * or the pairs are cut short. */
+bool params_parse(struct params *p, char *pairs, size_t len);
+
+void params_free(struct params *p);
+
+#endif
