@@ -25,7 +25,7 @@ LUA_LIBS   ?= -llua5.3
 endif
 FCGI_LIBS  ?= -lfcgi
 
-WARNINGS  = -Wall -Wextra -Wshadow -Wconversion
+WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes
 CFLAGS   ?= -O2 -g
 # On 32-bit systems too: files over 2 GiB, inode numbers over 2^32, times after 2038.
 FEATURES  = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
@@ -127,7 +127,8 @@ $(BUILD)/hasty/%.o: %.c Makefile
 
 # A unit test is linked with all of the daemon but main. Those of the pool bring a script
 # room of their own (tests/unit/pool_fixture.h), so lua/ is left out but for the sources.
-# test_session brings an allocator that fails.
+# test_session and test_hash bring an allocator that fails.
+UNIT_LDFLAGS_base/test_hash = -Wl,--wrap=calloc
 UNIT_LDFLAGS_store/test_session = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS))

@@ -10,6 +10,8 @@
  * current reference, and whatever is read next is taken as it is. */
 #include "lua/source.h"
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/reserve.h"
 #include "base/watch.h"
@@ -31,7 +33,6 @@ _Static_assert(sizeof(off_t) == 8,
 
 enum {
     SIZE_LIMIT = 16 * 1024 * 1024, /* bytes of one file */
-    FIRST_SLOTS = 64,
     READ_PATIENCE = 250,  /* pauses that one source_read may take, about a second; */
     MISSING_PATIENCE = 4, /* of them, for a file that is not there */
     SWEEP_PATIENCE = 10,  /* pauses that one sweep may take */
@@ -70,13 +71,13 @@ struct look {
 };
 
 struct source {
-    struct source *next; /* lock */
-    char *path;          /* immutable */
-    uint64_t hash;       /* immutable; of the path */
-    size_t refs;         /* lock */
-    atomic_uint version; /* atomic; written with the lock held */
-    struct look known;   /* lock */
-    bool outdated;       /* lock */
+    struct hash_link in_table; /* lock */
+    struct link all;           /* lock */
+    char *path;                /* immutable */
+    size_t refs;               /* lock */
+    atomic_uint version;       /* atomic; written with the lock held */
+    struct look known;         /* lock */
+    bool outdated;             /* lock */
 };
 
 /* A sweeper's look at a file, while it lasts. */
@@ -88,9 +89,9 @@ struct glance {
 static struct {
     pthread_mutex_t lock;
     struct glance *glances;
-    struct source **slots; /* a power of two of them */
-    size_t size, count;
-} table = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct hash sources; /* by path */
+    struct link all;
+} table = {.lock = PTHREAD_MUTEX_INITIALIZER, .all = {&table.all, &table.all}};
 
 static atomic_uint epoch;
 
@@ -270,21 +271,29 @@ static int read_once(const char *path, const char *root, struct look *look,
     return error;
 }
 
-static struct source *find_locked(const char *path, uint64_t hash)
+static struct source *find_locked(const char *path, uint32_t hash)
 {
-    if (table.size == 0)
-        return NULL;
-    struct source *s = table.slots[hash & (table.size - 1)];
-    while (s != NULL && (s->hash != hash || strcmp(s->path, path) != 0))
-        s = s->next;
-    return s;
+    for (struct hash_link *l = hash_find(&table.sources, hash); l != NULL;
+         l = hash_next(l)) {
+        struct source *s = CONTAINER(struct source, in_table, l);
+        if (strcmp(s->path, path) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+/* A script may look for modules whose names a client chose. */
+static uint32_t hash_path(const char *path)
+{
+    return hash_bytes(path, strlen(path));
 }
 
 /* Whether a file was there before. */
 static bool is_known(const char *path)
 {
+    uint32_t hash = hash_path(path);
     pthread_mutex_lock(&table.lock);
-    struct source *s = find_locked(path, digest(path, strlen(path)));
+    struct source *s = find_locked(path, hash);
     bool known = s != NULL && s->known.kind == FILE_READ;
     pthread_mutex_unlock(&table.lock);
     return known;
@@ -320,7 +329,6 @@ static struct source *source_new(const char *path, const struct look *look)
         free(s);
         return NULL;
     }
-    s->hash = digest(path, strlen(path));
     s->known = *look;
     atomic_init(&s->version, 1);
     return s;
@@ -333,49 +341,16 @@ static void source_free(struct source *s)
     free(s);
 }
 
-static void link_locked(struct source *s)
+static void insert_locked(struct source *s, uint32_t hash)
 {
-    struct source **slot = &table.slots[s->hash & (table.size - 1)];
-    s->next = *slot;
-    *slot = s;
-}
-
-static bool grow_locked(void)
-{
-    size_t old_size = table.size;
-    struct source **old = table.slots;
-    size_t size = old_size == 0 ? FIRST_SLOTS : 2 * old_size;
-    struct source **slots = calloc(size, sizeof(struct source *));
-    if (slots == NULL)
-        return old_size != 0; /* longer chains, then */
-    table.slots = slots;
-    table.size = size;
-    for (size_t i = 0; i < old_size; i++) {
-        for (struct source *s = old[i], *next; s != NULL; s = next) {
-            next = s->next;
-            link_locked(s);
-        }
-    }
-    free(old);
-    return true;
-}
-
-static bool insert_locked(struct source *s)
-{
-    if (table.count >= table.size && !grow_locked())
-        return false;
-    link_locked(s);
-    table.count++;
-    return true;
+    hash_insert(&table.sources, &s->in_table, hash);
+    list_append(&table.all, &s->all);
 }
 
 static void remove_locked(struct source *s)
 {
-    struct source **at = &table.slots[s->hash & (table.size - 1)];
-    while (*at != s)
-        at = &(*at)->next;
-    *at = s->next;
-    table.count--;
+    hash_remove(&table.sources, &s->in_table);
+    list_remove(&s->all);
 }
 
 /* The version first: who sees the new epoch must see what it stands for. */
@@ -406,21 +381,21 @@ static int refer(const char *path, const struct look *look, struct source_ref *r
     struct source *spare = source_new(path, look);
     if (spare == NULL)
         return ENOMEM;
+    uint32_t hash = hash_path(path);
     pthread_mutex_lock(&table.lock);
-    struct source *s = find_locked(path, spare->hash);
+    struct source *s = find_locked(path, hash);
     if (s != NULL) {
         learn_locked(s, look);
-    } else if (insert_locked(spare)) {
+    } else {
         s = spare;
         spare = NULL;
+        insert_locked(s, hash);
     }
-    if (s != NULL) {
-        s->refs++;
-        *ref = (struct source_ref){s, atomic_load(&s->version)};
-    }
+    s->refs++;
+    *ref = (struct source_ref){s, atomic_load(&s->version)};
     pthread_mutex_unlock(&table.lock);
     source_free(spare);
-    return s == NULL ? ENOMEM : 0;
+    return 0;
 }
 
 int source_read(const char *path, const char *root, struct source_ref *ref,
@@ -508,7 +483,7 @@ unsigned source_epoch(void)
 size_t source_count(void)
 {
     pthread_mutex_lock(&table.lock);
-    size_t n = table.count;
+    size_t n = table.sources.count;
     pthread_mutex_unlock(&table.lock);
     return n;
 }
@@ -640,11 +615,10 @@ static struct source **snapshot(size_t *count)
     if (all == NULL)
         return NULL;
     pthread_mutex_lock(&table.lock);
-    for (size_t i = 0; i < table.size; i++) {
-        for (struct source *s = table.slots[i]; s != NULL && *count < room; s = s->next) {
-            s->refs++;
-            all[(*count)++] = s;
-        }
+    for (struct link *l = table.all.next; l != &table.all && *count < room; l = l->next) {
+        struct source *s = CONTAINER(struct source, all, l);
+        s->refs++;
+        all[(*count)++] = s;
     }
     pthread_mutex_unlock(&table.lock);
     return all;

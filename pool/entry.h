@@ -8,6 +8,7 @@
 #ifndef LUAFCGID2_POOL_ENTRY_H
 #define LUAFCGID2_POOL_ENTRY_H
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "pool/lock.h"
 #include "pool/version.h"
@@ -23,7 +24,8 @@ struct entry_key {
 };
 
 struct entry {
-    struct entry *next;      /* in its slot of the table, or among the dead */
+    struct hash_link in_table;
+    struct entry *next;      /* among the dead */
     struct link all;         /* the table's list of all entries */
     struct link order;       /* by rank while it has idle states, or among the ghosts */
     struct link idle;        /* its idle states, newest first */

@@ -11,12 +11,9 @@
 
 bool stock_init(struct stock *s)
 {
-    if (!table_init(&s->table))
+    if (!lock_init(&s->lock))
         return false;
-    if (!lock_init(&s->lock)) {
-        table_destroy(&s->table);
-        return false;
-    }
+    table_init(&s->table);
     ranks_init(&s->ranks);
     s->kept = s->charged = 0;
     atomic_init(&s->states, 0);

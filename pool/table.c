@@ -8,29 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 64 };
-
-bool table_init(struct table *t)
+void table_init(struct table *t)
 {
-    *t =
-        (struct table){.now = {calloc(FIRST_SLOTS, sizeof(struct entry *)), FIRST_SLOTS}};
-    if (t->now.at == NULL)
-        return false;
+    *t = (struct table){.seed = (uint32_t)((uintptr_t)t >> 4) ^
+                                (uint32_t)clock_nanoseconds()};
     list_init(&t->all);
     list_init(&t->ghosts);
-    t->seed = (uint32_t)((uintptr_t)t >> 4) ^ (uint32_t)clock_nanoseconds();
-    return true;
 }
 
 void table_destroy(struct table *t)
 {
-    free(t->old.at);
-    free(t->now.at);
+    hash_free(&t->entries);
 }
 
 /* -- Finding -- */
 
-/* Mixes 8 bytes at a time; this runs twice for every request. */
+/* Mixes 8 bytes at a time; this runs twice for every request. Clients can choose only
+ * among the scripts that are there, so it need not be as strong as hash_bytes. */
 static uint64_t mix(uint64_t h, const char *data, size_t len)
 {
     while (len > 0) {
@@ -52,77 +46,28 @@ struct entry_key table_key(const struct table *t, const char *path, const char *
     return k;
 }
 
-static struct entry **slot_locked(struct table *t, uint32_t hash)
-{
-    size_t i = hash & (t->old.size - 1);
-    if (t->old.at != NULL && i >= t->moved)
-        return &t->old.at[i];
-    return &t->now.at[hash & (t->now.size - 1)];
-}
-
 static bool is_same(const struct entry_key *a, const struct entry_key *b)
 {
-    return a->hash == b->hash && a->path_len == b->path_len &&
-           a->root_len == b->root_len && memcmp(a->path, b->path, a->path_len) == 0 &&
+    return a->path_len == b->path_len && a->root_len == b->root_len &&
+           memcmp(a->path, b->path, a->path_len) == 0 &&
            memcmp(a->root, b->root, a->root_len) == 0;
 }
 
 struct entry *table_find_locked(struct table *t, const struct entry_key *key)
 {
-    struct entry *e = *slot_locked(t, key->hash);
-    while (e != NULL && !is_same(&e->key, key))
-        e = e->next;
-    return e;
-}
-
-/* -- Growing -- */
-
-static void link_locked(struct table *t, struct entry *e)
-{
-    struct entry **slot = slot_locked(t, e->key.hash);
-    e->next = *slot;
-    *slot = e;
-}
-
-/* Moves one slot of the old table. Each new entry moves two, so all are moved before the
- * table has to grow again. */
-static void move_locked(struct table *t)
-{
-    if (t->old.at == NULL)
-        return;
-    struct entry *e = t->old.at[t->moved++];
-    while (e != NULL) {
-        struct entry *next = e->next;
-        link_locked(t, e);
-        e = next;
+    for (struct hash_link *l = hash_find(&t->entries, key->hash); l != NULL;
+         l = hash_next(l)) {
+        struct entry *e = CONTAINER(struct entry, in_table, l);
+        if (is_same(&e->key, key))
+            return e;
     }
-    if (t->moved == t->old.size) {
-        free(t->old.at);
-        t->old = (struct table_slots){0};
-    }
-}
-
-/* Without memory the chains become longer instead. */
-static void grow_locked(struct table *t)
-{
-    size_t size = 2 * t->now.size;
-    struct entry **at = calloc(size, sizeof(struct entry *));
-    if (at == NULL)
-        return;
-    t->old = t->now;
-    t->moved = 0;
-    t->now = (struct table_slots){at, size};
+    return NULL;
 }
 
 void table_insert_locked(struct table *t, struct entry *e)
 {
-    move_locked(t);
-    move_locked(t);
-    if (t->count >= t->now.size && t->old.at == NULL)
-        grow_locked(t);
-    link_locked(t, e);
+    hash_insert(&t->entries, &e->in_table, e->key.hash);
     list_insert_after(&t->all, &e->all); /* in front, where no walk comes any more */
-    t->count++;
 }
 
 /* -- Leaving -- */
@@ -145,12 +90,8 @@ void table_pin_locked(struct table *t, struct entry *e)
 static void drop_locked(struct table *t, struct entry *e, struct entry **dead)
 {
     unghost_locked(t, e);
-    struct entry **at = slot_locked(t, e->key.hash);
-    while (*at != e)
-        at = &(*at)->next;
-    *at = e->next;
+    hash_remove(&t->entries, &e->in_table);
     list_remove(&e->all);
-    t->count--;
     e->next = *dead;
     *dead = e;
 }

@@ -8,6 +8,7 @@
 #ifndef LUAFCGID2_POOL_TABLE_H
 #define LUAFCGID2_POOL_TABLE_H
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "pool/entry.h"
 #include "pool/lock.h"
@@ -17,23 +18,15 @@
 
 enum { TABLE_BATCH = 32 }; /* entries that a walk takes with the lock held once */
 
-struct table_slots {
-    struct entry **at; /* a power of two of them */
-    size_t size;
-};
-
 struct table {
-    struct table_slots now,
-        old; /* while a grown table is moved to: `old` from `moved` on is in use */
-    size_t moved, count;
+    struct hash entries;     /* by path and root */
     struct link all, ghosts; /* ghosts: the oldest first */
     size_t ghost_count;
     int ghost_limit; /* LuaTotalStates as the last request had it */
     uint32_t seed;   /* immutable */
 };
 
-/* false: out of memory. */
-bool table_init(struct table *t);
+void table_init(struct table *t);
 void table_destroy(struct table *t); /* when there are no entries */
 
 /* The key to look for; borrows `path` and `root`. No lock needed. */

@@ -4,7 +4,9 @@
  * it. */
 #include "store/session.h"
 
+#include "base/ascii.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/sha256.h"
 #include "store/store.h"
 
@@ -28,7 +30,7 @@ static bool make_key(size_t len, char key[SESSION_KEY_MAX + 1])
     unsigned char bytes[64];
     size_t made = 0;
     while (made < len) {
-        if (!store_random(bytes, sizeof bytes)) {
+        if (!random_bytes(bytes, sizeof bytes)) {
             log_error("session: no random bytes: %s", strerror(errno));
             return false;
         }
@@ -41,18 +43,13 @@ static bool make_key(size_t len, char key[SESSION_KEY_MAX + 1])
     return true;
 }
 
-static bool is_key_character(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
 /* Anything else than a key of the right shape is turned away before it is hashed. */
 static bool is_key(const struct config *config, const char *key)
 {
     size_t len = 0;
     if (key == NULL)
         return false;
-    while (is_key_character(key[len]) && len <= SESSION_KEY_MAX)
+    while (ascii_is_alnum(key[len]) && len <= SESSION_KEY_MAX)
         len++;
     return key[len] == '\0' && len == (size_t)config->session_key_len;
 }

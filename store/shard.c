@@ -1,40 +1,29 @@
 /* A shard: sessions in a hash table, and in a list from the longest idle to the one used
- * last. Called by workers and the heartbeat with the shard's lock held; owns the sessions
- * that are in it.
+ * last. Called by workers, the heartbeat and the saver with the shard's lock held; owns
+ * the sessions that are in it.
  *
- * A table that grows moves a few buckets at each lookup, so that no request waits for all
- * of them. Cursors are moved on when their session leaves its place in the list: a walk
- * from the oldest to the newest sees every session that was there when it began. */
+ * A cursor is moved on when its session leaves its place in the list: so a walk from the
+ * oldest to the newest sees every session that was there when it began. */
 #include "store/shard.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define FIRST_BUCKETS 16
-#define REHASH_STEP   4 /* buckets moved per lookup while a table grows */
 
 int shard_init(struct shard *shard)
 {
-    int error = pthread_mutex_init(&shard->lock, NULL);
-    if (error != 0)
-        return error;
-    shard->table.count = FIRST_BUCKETS;
-    shard->table.buckets = calloc(FIRST_BUCKETS, sizeof(struct session *));
-    if (shard->table.buckets != NULL)
-        return 0;
-    pthread_mutex_destroy(&shard->lock);
-    return ENOMEM;
+    memset(shard, 0, sizeof *shard);
+    list_init(&shard->by_use);
+    return pthread_mutex_init(&shard->lock, NULL);
 }
 
 void shard_destroy(struct shard *shard)
 {
-    free(shard->table.buckets);
-    free(shard->old.buckets);
+    hash_free(&shard->by_id);
     pthread_mutex_destroy(&shard->lock);
 }
 
-/* Without early exit, so that the time says nothing of how much was right. */
+/* -- The table -- */
+
+/* Compares all bytes, so that the time says nothing of how many were right. */
 static bool same_id(const struct session_id *a, const struct session_id *b)
 {
     unsigned difference = 0;
@@ -43,132 +32,63 @@ static bool same_id(const struct session_id *a, const struct session_id *b)
     return difference == 0;
 }
 
-/* -- The table -- */
-
-static struct session **bucket_locked(const struct shard_table *t,
-                                      const struct session_id *id)
+/* An id is a SHA-256: any part of it serves. */
+static uint32_t hash_id(const struct session_id *id)
 {
     uint32_t hash;
     memcpy(&hash, id->hash, sizeof hash);
-    return &t->buckets[hash & (t->count - 1)];
+    return hash;
 }
 
-static void table_insert_locked(struct shard_table *t, struct session *s)
+struct session *shard_find_locked(struct shard *shard, const struct session_id *id)
 {
-    struct session **bucket = bucket_locked(t, &s->id);
-    s->next = *bucket;
-    *bucket = s;
-}
-
-static void move_bucket_locked(struct shard *shard)
-{
-    struct session *s = shard->old.buckets[shard->moved];
-    shard->old.buckets[shard->moved++] = NULL;
-    while (s != NULL) {
-        struct session *next = s->next;
-        table_insert_locked(&shard->table, s);
-        s = next;
+    for (struct hash_link *l = hash_find(&shard->by_id, hash_id(id)); l != NULL;
+         l = hash_next(l)) {
+        struct session *s = CONTAINER(struct session, by_id, l);
+        if (same_id(&s->id, id))
+            return s;
     }
-}
-
-static void rehash_step_locked(struct shard *shard)
-{
-    if (shard->old.buckets == NULL)
-        return;
-    for (int i = 0; i < REHASH_STEP && shard->moved < shard->old.count; i++)
-        move_bucket_locked(shard);
-    if (shard->moved == shard->old.count) {
-        free(shard->old.buckets);
-        shard->old = (struct shard_table){0};
-    }
-}
-
-/* Without memory for a larger table the old one serves on, more slowly. */
-static void grow_locked(struct shard *shard)
-{
-    size_t count = shard->table.count * 2;
-    struct session **buckets = calloc(count, sizeof(struct session *));
-    if (buckets == NULL)
-        return;
-    shard->old = shard->table;
-    shard->table = (struct shard_table){buckets, count};
-    shard->moved = 0;
-}
-
-/* The pointer in the table's chain that points to the session, or ends the chain. */
-static struct session **chain_locked(const struct shard_table *t,
-                                     const struct session_id *id)
-{
-    struct session **link = bucket_locked(t, id);
-    while (*link != NULL && !same_id(&(*link)->id, id))
-        link = &(*link)->next;
-    return link;
-}
-
-static struct session **link_locked(struct shard *shard, const struct session_id *id)
-{
-    rehash_step_locked(shard);
-    struct session **link = chain_locked(&shard->table, id);
-    if (*link == NULL && shard->old.buckets != NULL)
-        link = chain_locked(&shard->old, id);
-    return link;
+    return NULL;
 }
 
 /* -- The list -- */
 
-static void list_append_locked(struct shard *shard, struct session *s)
+struct session *shard_newer_locked(struct shard *shard, const struct session *s)
 {
-    s->older = shard->newest;
-    s->newer = NULL;
-    if (s->older != NULL)
-        s->older->newer = s;
-    else
-        shard->oldest = s;
-    shard->newest = s;
+    struct link *l = s->by_use.next;
+    return l == &shard->by_use ? NULL : CONTAINER(struct session, by_use, l);
 }
 
-static void list_remove_locked(struct shard *shard, struct session *s)
+struct session *shard_oldest_locked(struct shard *shard)
+{
+    struct link *l = shard->by_use.next;
+    return l == &shard->by_use ? NULL : CONTAINER(struct session, by_use, l);
+}
+
+static void leave_list_locked(struct shard *shard, struct session *s)
 {
     for (int i = 0; i < SHARD_CURSORS; i++)
         if (shard->cursor[i] == s)
-            shard->cursor[i] = s->newer;
-    if (s->older != NULL)
-        s->older->newer = s->newer;
-    else
-        shard->oldest = s->newer;
-    if (s->newer != NULL)
-        s->newer->older = s->older;
-    else
-        shard->newest = s->older;
+            shard->cursor[i] = shard_newer_locked(shard, s);
+    list_remove(&s->by_use);
 }
 
 /* -- Both -- */
 
-struct session *shard_find_locked(struct shard *shard, const struct session_id *id)
-{
-    return *link_locked(shard, id);
-}
-
 void shard_insert_locked(struct shard *shard, struct session *s)
 {
-    rehash_step_locked(shard);
-    if (shard->count >= shard->table.count && shard->old.buckets == NULL)
-        grow_locked(shard);
-    table_insert_locked(&shard->table, s);
-    list_append_locked(shard, s);
-    shard->count++;
+    hash_insert(&shard->by_id, &s->by_id, hash_id(&s->id));
+    list_append(&shard->by_use, &s->by_use);
     shard->changed = true;
 }
 
 struct session *shard_remove_locked(struct shard *shard, const struct session_id *id)
 {
-    struct session **link = link_locked(shard, id);
-    struct session *s = *link;
+    struct session *s = shard_find_locked(shard, id);
     if (s == NULL)
         return NULL;
-    *link = s->next;
-    list_remove_locked(shard, s);
-    shard->count--;
+    hash_remove(&shard->by_id, &s->by_id);
+    leave_list_locked(shard, s);
     shard->changed = true;
     return s;
 }
@@ -179,8 +99,8 @@ void shard_touch_locked(struct shard *shard, struct session *s, int64_t now)
 {
     s->used = now;
     shard->touched = true;
-    if (s == shard->newest)
+    if (s->by_use.next == &shard->by_use)
         return;
-    list_remove_locked(shard, s);
-    list_append_locked(shard, s);
+    leave_list_locked(shard, s);
+    list_append(&shard->by_use, &s->by_use);
 }

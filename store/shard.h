@@ -4,6 +4,8 @@
 #ifndef LUAFCGID2_STORE_SHARD_H
 #define LUAFCGID2_STORE_SHARD_H
 
+#include "base/hash.h"
+#include "base/list.h"
 #include "store/id.h"
 #include "store/realm.h"
 #include <pthread.h>
@@ -19,18 +21,13 @@ struct session_identity {
 
 struct session {
     struct session_id id;
-    struct session *next; /* in its bucket; free to use while no shard has the session */
-    struct session *older, *newer;
+    struct hash_link by_id;
+    struct link by_use;    /* free to use while no shard has the session */
     int64_t created, used; /* monotonic milliseconds */
     int64_t cookie;        /* when the client was last given its cookie */
     struct session_identity identity;
     unsigned saved; /* the round of the last save that has it */
     struct realms data;
-};
-
-struct shard_table {
-    struct session **buckets;
-    size_t count; /* of buckets; a power of two */
 };
 
 /* Walks over the list of a shard that let go of its lock between sessions. */
@@ -40,20 +37,17 @@ struct shard {
     /* On cache lines of its own: the workers' locks would slow each other. */
     _Alignas(64) pthread_mutex_t lock;
     /* All else is guarded by the lock, and so are the sessions and their data. */
-    struct shard_table table,
-        old;      /* old.buckets is NULL unless sessions move to `table` */
-    size_t moved; /* buckets of `old` that are empty for good */
-    size_t count; /* sessions */
-    struct session *oldest, *newest;       /* by their last use */
-    struct session *cursor[SHARD_CURSORS]; /* the next session of each walk */
+    struct hash by_id;
+    struct link by_use;                    /* the longest idle one first */
+    struct session *cursor[SHARD_CURSORS]; /* the next session of each walk, or NULL */
     bool changed, touched;                 /* since a save began last */
 };
 
-/* 0 or an errno value. The memory of `shard` is zeroed. */
+/* 0 or an errno value. */
 int shard_init(struct shard *shard);
 void shard_destroy(struct shard *shard); /* of an empty shard */
 
-/* NULL: not there. Does a share of the work of a growing table; O(1). */
+/* NULL: not there. */
 struct session *shard_find_locked(struct shard *shard, const struct session_id *id);
 
 /* The session's id must not be there. As the one used last. Cannot fail. */
@@ -61,6 +55,10 @@ void shard_insert_locked(struct shard *shard, struct session *s);
 
 /* Takes the session out; it is the caller's. NULL: not there. */
 struct session *shard_remove_locked(struct shard *shard, const struct session_id *id);
+
+/* The longest idle session; the one that is idle as long or less. NULL: there is none. */
+struct session *shard_oldest_locked(struct shard *shard);
+struct session *shard_newer_locked(struct shard *shard, const struct session *s);
 
 /* Makes it the one used last. */
 void shard_touch_locked(struct shard *shard, struct session *s, int64_t now);

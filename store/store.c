@@ -11,16 +11,13 @@
 #include "store/store.h"
 
 #include "base/log.h"
+#include "base/random.h"
 #include "store/file.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-#ifdef __linux__
-#include <sys/random.h>
-#endif
 
 #define SWEEP_CYCLE     32              /* sweeps that see every session once */
 #define BATCH_SESSIONS  16              /* looked at while a lock is held, at most */
@@ -37,7 +34,7 @@
 
 _Static_assert(sizeof(struct session_id) == SHA256_SIZE, "an id is a hash");
 
-/* -- Time and chance -- */
+/* -- Time -- */
 
 static int64_t milliseconds(clockid_t clock)
 {
@@ -75,20 +72,6 @@ void store_set_clocks(int64_t (*monotonic)(void), int64_t (*wall)(void))
     wall_now = wall != NULL ? wall : system_wall;
 }
 
-/* At most 256 bytes. */
-bool store_random(void *data, size_t len)
-{
-#ifdef __linux__
-    ssize_t n;
-    do
-        n = getrandom(data, len, 0);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)len;
-#else
-    return getentropy(data, len) == 0;
-#endif
-}
-
 /* -- Room -- */
 
 bool store_is_expired(const struct session *s, const struct config *config, int64_t now)
@@ -122,7 +105,8 @@ struct shard *store_shard(struct session_store *s, const struct session_id *id)
 static int64_t oldest_use(struct shard *shard)
 {
     pthread_mutex_lock(&shard->lock);
-    int64_t used = shard->oldest != NULL ? shard->oldest->used : INT64_MAX;
+    struct session *s = shard_oldest_locked(shard);
+    int64_t used = s != NULL ? s->used : INT64_MAX;
     pthread_mutex_unlock(&shard->lock);
     return used;
 }
@@ -142,10 +126,10 @@ static bool evict(struct session_store *store)
     }
     if (shard == NULL)
         return false;
-    struct session *s = NULL;
     pthread_mutex_lock(&shard->lock);
-    if (shard->oldest != NULL)
-        s = shard_remove_locked(shard, &shard->oldest->id);
+    struct session *s = shard_oldest_locked(shard);
+    if (s != NULL)
+        shard_remove_locked(shard, &s->id);
     pthread_mutex_unlock(&shard->lock);
     store_discard(store, s);
     return true;
@@ -165,34 +149,31 @@ void store_make_room(struct session_store *s, const struct config *config)
         continue;
 }
 
-/* Looks at `count` sessions where the last walk ended, or up to the end of the list; what
- * has expired is returned in a chain by `next`. */
-static struct session *sweep_locked(struct shard *shard, const struct config *config,
-                                    int64_t now, size_t count)
+/* Looks at `count` sessions where the last walk ended, or up to the end of the list, and
+ * moves what has expired to the list `expired`. */
+static void sweep_locked(struct shard *shard, const struct config *config, int64_t now,
+                         size_t count, struct link *expired)
 {
-    struct session *expired = NULL;
     struct session *s = shard->cursor[SHARD_CURSOR_SWEEP];
     if (s == NULL)
-        s = shard->oldest;
+        s = shard_oldest_locked(shard);
     while (s != NULL && count-- > 0) {
-        struct session *newer = s->newer;
+        struct session *newer = shard_newer_locked(shard, s);
         if (store_is_expired(s, config, now)) {
             shard_remove_locked(shard, &s->id);
-            s->next = expired;
-            expired = s;
+            list_append(expired, &s->by_use);
         }
         s = newer;
     }
     shard->cursor[SHARD_CURSOR_SWEEP] = s;
-    return expired;
 }
 
-static void discard_chain(struct session_store *store, struct session *s)
+static void discard_all(struct session_store *store, struct link *list)
 {
-    while (s != NULL) {
-        struct session *next = s->next;
-        store_discard(store, s);
-        s = next;
+    while (!list_is_empty(list)) {
+        struct link *first = list->next;
+        list_remove(first);
+        store_discard(store, CONTAINER(struct session, by_use, first));
     }
 }
 
@@ -203,13 +184,15 @@ static void sweep_shard(struct session_store *store, struct shard *shard,
     bool first = true;
     while (left > 0) {
         size_t batch = left < BATCH_SESSIONS ? left : BATCH_SESSIONS;
+        struct link expired;
+        list_init(&expired);
         pthread_mutex_lock(&shard->lock);
         if (first)
-            left += shard->count / SWEEP_CYCLE;
-        struct session *expired = sweep_locked(shard, config, store_now(), batch);
+            left += shard->by_id.count / SWEEP_CYCLE;
+        sweep_locked(shard, config, store_now(), batch, &expired);
         bool end = shard->cursor[SHARD_CURSOR_SWEEP] == NULL;
         pthread_mutex_unlock(&shard->lock);
-        discard_chain(store, expired);
+        discard_all(store, &expired);
         left = end ? 0 : left - batch;
         first = false;
     }
@@ -278,8 +261,9 @@ static void free_sessions(struct session_store *store)
 {
     for (int i = 0; i < SESSION_SHARDS; i++) {
         struct shard *shard = &store->shards[i];
-        while (shard->oldest != NULL)
-            store_discard(store, shard_remove_locked(shard, &shard->oldest->id));
+        struct session *s;
+        while ((s = shard_oldest_locked(shard)) != NULL)
+            store_discard(store, shard_remove_locked(shard, &s->id));
     }
 }
 
@@ -316,7 +300,7 @@ static uint32_t copy_locked(struct shard *shard, unsigned round, int64_t now,
     struct session *s = shard->cursor[SHARD_CURSOR_SAVE];
     *need = 0;
     for (int i = 0; i < BATCH_SESSIONS && s != NULL && out->len < BATCH_BYTES;
-         i++, s = s->newer) {
+         i++, s = shard_newer_locked(shard, s)) {
         if (s->saved == round)
             continue;
         struct session_record record = record_of(s, now);
@@ -338,7 +322,7 @@ static bool save_shard(struct session_store *store, struct shard *shard,
 {
     size_t need = BATCH_BYTES;
     pthread_mutex_lock(&shard->lock);
-    shard->cursor[SHARD_CURSOR_SAVE] = shard->oldest;
+    shard->cursor[SHARD_CURSOR_SAVE] = shard_oldest_locked(shard);
     pthread_mutex_unlock(&shard->lock);
     for (bool more = true; more;) {
         buffer_clear(out, SIZE_MAX);
@@ -480,7 +464,7 @@ struct session_store *store_create(const struct config *config)
     }
     struct session_store *store = memset(memory, 0, sizeof *store);
     atomic_flag_clear(&store->saving);
-    if (!store_random(store->secret, sizeof store->secret))
+    if (!random_bytes(store->secret, sizeof store->secret))
         error = errno;
     else
         error = create_shards(store);

@@ -72,7 +72,4 @@ bool store_is_expired(const struct session *s, const struct config *config, int6
 /* Milliseconds that never go back. */
 int64_t store_now(void);
 
-/* At most 256 bytes from the kernel. false with errno. */
-bool store_random(void *data, size_t len);
-
 #endif

@@ -27,7 +27,6 @@ static struct session_id id_of(uint32_t number)
 static int set_up(void **state)
 {
     (void)state;
-    memset(&shard, 0, sizeof shard);
     sessions = calloc(MANY, sizeof *sessions);
     assert_non_null(sessions);
     for (uint32_t i = 0; i < MANY; i++)
@@ -66,15 +65,14 @@ static const char *list(void)
 {
     static char text[256];
     size_t len = 0;
-    struct session *before = NULL;
     text[0] = '\0';
-    for (struct session *s = shard.oldest; s != NULL; before = s, s = s->newer) {
-        assert_ptr_equal(s->older, before);
+    for (struct session *s = shard_oldest_locked(&shard); s != NULL;
+         s = shard_newer_locked(&shard, s)) {
+        assert_ptr_equal(s->by_use.prev->next, &s->by_use);
         len += (size_t)snprintf(text + len, sizeof text - len, "%s%td", len ? " " : "",
                                 s - sessions);
         assert_true(len < sizeof text);
     }
-    assert_ptr_equal(shard.newest, before);
     return text;
 }
 
@@ -84,14 +82,14 @@ static void what_was_inserted_is_found_and_nothing_else(void **state)
     assert_null(find(0));
     assert_null(take(0));
     insert(0, 3);
-    assert_int_equal(shard.count, 3);
+    assert_int_equal((int)shard.by_id.count, 3);
     for (uint32_t i = 0; i < 3; i++)
         assert_ptr_equal(find(i), &sessions[i]);
     assert_null(find(3));
     assert_ptr_equal(take(1), &sessions[1]);
     assert_null(find(1));
     assert_null(take(1));
-    assert_int_equal(shard.count, 2);
+    assert_int_equal((int)shard.by_id.count, 2);
     assert_string_equal(list(), "0 2");
 }
 
@@ -120,7 +118,7 @@ static void everything_is_found_while_the_table_grows(void **state)
     bool grew = false;
     for (uint32_t n = 0; n < 600; n++) {
         insert(n, n + 1);
-        grew |= shard.old.buckets != NULL;
+        grew |= shard.by_id.old.at != NULL;
         for (uint32_t i = n > 40 ? n - 40 : 0; i <= n; i++)
             assert_ptr_equal(find(i), &sessions[i]);
         assert_null(find(n + 1));
@@ -128,8 +126,8 @@ static void everything_is_found_while_the_table_grows(void **state)
     assert_true(grew);
     for (uint32_t i = 0; i < 600; i++)
         assert_ptr_equal(find(i), &sessions[i]);
-    assert_true(shard.table.count >= 300); /* chains stay short */
-    assert_int_equal(shard.count, 600);
+    assert_true(shard.by_id.now.size >= 300); /* chains stay short */
+    assert_int_equal((int)shard.by_id.count, 600);
 }
 
 static void sessions_are_taken_while_the_table_grows(void **state)
@@ -142,12 +140,11 @@ static void sessions_are_taken_while_the_table_grows(void **state)
     }
     for (uint32_t i = 0; i < MANY; i++)
         assert_ptr_equal(find(i), i < MANY / 3 ? NULL : &sessions[i]);
-    assert_int_equal(shard.count, MANY - MANY / 3);
+    assert_int_equal((int)shard.by_id.count, MANY - MANY / 3);
     for (uint32_t i = MANY / 3; i < MANY; i++)
         assert_ptr_equal(take(i), &sessions[i]);
-    assert_int_equal(shard.count, 0);
-    assert_null(shard.oldest);
-    assert_null(shard.newest);
+    assert_int_equal((int)shard.by_id.count, 0);
+    assert_null(shard_oldest_locked(&shard));
 }
 
 static void the_list_is_by_last_use(void **state)
@@ -191,7 +188,7 @@ static struct session *step(enum shard_cursor which)
 {
     struct session *s = shard.cursor[which];
     if (s != NULL)
-        shard.cursor[which] = s->newer;
+        shard.cursor[which] = shard_newer_locked(&shard, s);
     return s;
 }
 
@@ -205,7 +202,7 @@ static void a_walk_sees_every_session_that_stays(void **state)
         bool seen[40] = {false}, gone[40] = {false};
         struct session *s;
         insert(0, 40);
-        shard.cursor[SHARD_CURSOR_SAVE] = shard.oldest;
+        shard.cursor[SHARD_CURSOR_SAVE] = shard_oldest_locked(&shard);
         while ((s = step(SHARD_CURSOR_SAVE)) != NULL) {
             seen[s - sessions] = true;
             random = random * 1103515245u + 12345u;
@@ -218,7 +215,7 @@ static void a_walk_sees_every_session_that_stays(void **state)
                 gone[other] = true;
                 assert_ptr_equal(take(other), &sessions[other]);
             }
-            assert_true(shard.count <= 40);
+            assert_true((int)shard.by_id.count <= 40);
         }
         for (uint32_t i = 0; i < 40; i++) {
             assert_true(seen[i] || gone[i]);
@@ -231,7 +228,8 @@ static void walks_do_not_disturb_each_other(void **state)
 {
     (void)state;
     insert(0, 4);
-    shard.cursor[SHARD_CURSOR_SWEEP] = shard.cursor[SHARD_CURSOR_SAVE] = shard.oldest;
+    shard.cursor[SHARD_CURSOR_SWEEP] = shard.cursor[SHARD_CURSOR_SAVE] =
+        shard_oldest_locked(&shard);
     assert_ptr_equal(step(SHARD_CURSOR_SAVE), &sessions[0]);
     assert_ptr_equal(step(SHARD_CURSOR_SAVE), &sessions[1]);
     take(0);
