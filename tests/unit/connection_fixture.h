@@ -78,6 +78,21 @@ static inline void send_all(int fd, const void *p, size_t n)
     }
 }
 
+static inline void send_message(int fd, const struct message *m)
+{
+    send_all(fd, m->data, m->len);
+}
+
+/* A whole request, with an empty body. */
+static inline void send_request(int fd, bool keep, const char *name)
+{
+    struct message m = {0};
+    put_head(&m, 1, keep, name, 0);
+    put_body(&m, 1, NULL, 0, 1);
+    send_message(fd, &m);
+    drop(&m);
+}
+
 /* false: the peer closed. */
 static inline bool receive(int fd, void *p, size_t n)
 {
@@ -340,11 +355,18 @@ static inline void start(struct server *s)
 }
 
 /* After connections_stop. */
+static inline void join_workers(struct server *s)
+{
+    while (s->workers > 0)
+        pthread_join(s->threads[--s->workers], NULL);
+}
+
+/* The same; then there is no server any more. */
 static inline void finish(struct server *s)
 {
-    for (int i = 0; i < s->workers; i++)
-        pthread_join(s->threads[i], NULL);
+    join_workers(s);
     connections_destroy(s->set);
+    s->set = NULL;
     listener_unlink();
 }
 
@@ -393,12 +415,8 @@ static inline void assert_out(const struct response *r, const char *text)
 /* One request and its response on `fd`. */
 static inline void ask(int fd, bool keep, const char *name, struct response *r)
 {
-    struct message b = {0};
-    put_head(&b, 1, keep, name, 0);
-    put_body(&b, 1, NULL, 0, 1);
-    send_all(fd, b.data, b.len);
+    send_request(fd, keep, name);
     read_response(fd, r);
-    drop(&b);
 }
 
 static inline void assert_closed(int fd)
@@ -457,7 +475,7 @@ static inline void run_myself(const char *what)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static inline int set_up(void **state)
+static inline int prepare(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_IGN);
@@ -467,5 +485,69 @@ static inline int set_up(void **state)
         large_body[i] = (uint8_t)(i * 31 + i / 65528);
     return 0;
 }
+
+/* -- One test -- */
+
+/* What a test finds in its state: a server that it may configure before it starts it, and
+ * what one client needs. The end of the test stops and frees all of it. */
+struct scene {
+    struct server s;
+    struct response r; /* the last one that was read */
+    struct message b;  /* what the client sends */
+    int fd;            /* the client's connection from begin; -1: none */
+    bool tcp;
+};
+
+static inline int set_up(void **state)
+{
+    struct scene *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return -1;
+    default_config(&t->s);
+    t->fd = -1;
+    *state = t;
+    return 0;
+}
+
+static char any_port[] = "127.0.0.1:0";
+
+static inline int set_up_tcp(void **state)
+{
+    if (set_up(state) != 0)
+        return -1;
+    struct scene *t = *state;
+    t->s.config.listen = any_port;
+    t->tcp = true;
+    return 0;
+}
+
+/* Starts the server, and connects to it. */
+static inline int begin(struct scene *t)
+{
+    start(&t->s);
+    t->fd = must_dial(&t->s);
+    return t->fd;
+}
+
+static inline int tear_down(void **state)
+{
+    struct scene *t = *state;
+    if (t->fd >= 0)
+        close(t->fd);
+    if (t->s.set != NULL)
+        stop(&t->s);
+    drop(&t->r.out);
+    drop(&t->b);
+    free(t);
+    return 0;
+}
+
+/* Over a unix socket; over TCP; both, one after the other. */
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_TCP(name)                                                                   \
+    {                                                                                    \
+#name " (TCP)", name, set_up_tcp, tear_down, NULL                                \
+    }
+#define TEST_BOTH(name) TEST(name), TEST_TCP(name)
 
 #endif

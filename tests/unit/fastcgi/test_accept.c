@@ -3,125 +3,96 @@
 
 static void silent_and_half_heads_hold_no_worker(void **state)
 {
-    struct server s;
-    struct response r = {0};
-    struct message b = {0};
+    struct scene *t = *state;
     int fds[60];
-    (void)state;
-    default_config(&s);
-    s.config.worker_threads = 1;
-    start(&s);
-    put_head(&b, 1, true, "x", 0);
+    t->s.config.worker_threads = 1;
+    start(&t->s);
+    put_head(&t->b, 1, true, "x", 0);
     for (int i = 0; i < 60; i++) {
-        fds[i] = must_dial(&s);
-        send_all(fds[i], b.data, (size_t)i % 20);
+        fds[i] = must_dial(&t->s);
+        send_all(fds[i], t->b.data, (size_t)i % 20);
     }
-    int fd = must_dial(&s);
+    int fd = must_dial(&t->s);
     for (int i = 0; i < 100; i++) {
-        ask(fd, true, "healthy", &r);
-        assert_out(&r, "healthy");
+        ask(fd, true, "healthy", &t->r);
+        assert_out(&t->r, "healthy");
     }
     close(fd);
     for (int i = 0; i < 60; i++)
         close(fds[i]);
-    stop(&s);
-    drop(&r.out);
-    drop(&b);
 }
 
 static void the_longest_idle_makes_room(void **state)
 {
-    struct server s;
-    struct response r = {0};
+    struct scene *t = *state;
     int fds[8];
-    (void)state;
-    default_config(&s);
-    s.config.max_connections = 8;
-    start(&s);
-    fds[0] = must_dial(&s); /* never sends: not the first to go */
-    wait_until(connections_count(s.set) == 1);
+    t->s.config.max_connections = 8;
+    start(&t->s);
+    fds[0] = must_dial(&t->s); /* never sends: not the first to go */
+    wait_until(connections_count(t->s.set) == 1);
     for (int i = 1; i < 8; i++) {
-        fds[i] = must_dial(&s);
-        ask(fds[i], true, "x", &r);
+        fds[i] = must_dial(&t->s);
+        ask(fds[i], true, "x", &t->r);
         int64_t next = now_ms() + 12; /* the coarse clock moves */
         wait_until(now_ms() > next);
     }
-    int fd = must_dial(&s);
-    ask(fd, true, "new", &r);
-    assert_out(&r, "new");
+    int fd = must_dial(&t->s);
+    ask(fd, true, "new", &t->r);
+    assert_out(&t->r, "new");
     wait_until(is_closed(fds[1]));
     for (int i = 0; i < 8; i++) {
         assert_int_equal(is_closed(fds[i]), i == 1);
         close(fds[i]);
     }
     close(fd);
-    stop(&s);
-    drop(&r.out);
 }
 
 static void half_heads_make_room_for_the_healthy(void **state)
 {
-    struct server s;
-    struct response r = {0};
+    struct scene *t = *state;
     int fds[100];
-    (void)state;
-    default_config(&s);
-    s.config.max_connections = 4;
-    start(&s);
+    t->s.config.max_connections = 4;
+    start(&t->s);
     for (int i = 0; i < 100; i++) {
-        fds[i] = must_dial(&s);
+        fds[i] = must_dial(&t->s);
         send(fds[i], "\1", 1, MSG_NOSIGNAL);
     }
-    int fd = must_dial(&s);
-    ask(fd, true, "healthy", &r);
-    assert_out(&r, "healthy");
-    assert_true(connections_count(s.set) <= 4);
+    int fd = must_dial(&t->s);
+    ask(fd, true, "healthy", &t->r);
+    assert_out(&t->r, "healthy");
+    assert_true(connections_count(t->s.set) <= 4);
     close(fd);
     for (int i = 0; i < 100; i++)
         close(fds[i]);
-    stop(&s);
-    drop(&r.out);
 }
 
 /* Nobody may be closed: the new ones wait in the backlog until somebody is done. */
 static void busy_connections_are_never_closed_for_room(void **state)
 {
-    struct server s;
-    struct response r = {0};
-    struct message b = {0};
-    (void)state;
-    default_config(&s);
-    s.config.max_connections = 2;
-    s.config.worker_threads = 3;
-    start(&s);
+    struct scene *t = *state;
+    t->s.config.max_connections = 2;
+    t->s.config.worker_threads = 3;
+    start(&t->s);
     int busy[2], fd;
-    put_head(&b, 1, false, "slow", 0);
-    put_body(&b, 1, NULL, 0, 1);
     for (int i = 0; i < 2; i++) {
-        busy[i] = must_dial(&s);
-        send_all(busy[i], b.data, b.len);
+        busy[i] = must_dial(&t->s);
+        send_request(busy[i], false, "slow");
     }
-    wait_until(atomic_load(&s.in_slow) == 2);
-    fd = must_dial(&s);
-    b.len = 0;
-    put_head(&b, 1, false, "waited", 0);
-    put_body(&b, 1, NULL, 0, 1);
-    send_all(fd, b.data, b.len);
+    wait_until(atomic_load(&t->s.in_slow) == 2);
+    fd = must_dial(&t->s);
+    send_request(fd, false, "waited");
     poll(NULL, 0, 150); /* several retries */
     assert_false(is_closed(busy[0]) || is_closed(busy[1]) || is_closed(fd));
-    assert_int_equal(connections_count(s.set), 2);
-    atomic_store(&s.gate, true);
+    assert_int_equal(connections_count(t->s.set), 2);
+    atomic_store(&t->s.gate, true);
     for (int i = 0; i < 2; i++) {
-        read_response(busy[i], &r);
-        assert_out(&r, "slow");
+        read_response(busy[i], &t->r);
+        assert_out(&t->r, "slow");
         close(busy[i]);
     }
-    read_response(fd, &r);
-    assert_out(&r, "waited");
+    read_response(fd, &t->r);
+    assert_out(&t->r, "waited");
     close(fd);
-    stop(&s);
-    drop(&r.out);
-    drop(&b);
 }
 
 /* By run_myself: the limit is the process's. All descriptors are taken while clients wait
@@ -193,7 +164,7 @@ static void without_descriptors_it_waits_and_recovers(void **state)
 
 static void only_listed_web_servers_may_connect(void **state)
 {
-    (void)state;
+    struct scene *t = *state;
     static const struct {
         const char *list;
         bool allowed;
@@ -201,26 +172,21 @@ static void only_listed_web_servers_may_connect(void **state)
                 {"10.0.0.1, ::ffff:127.0.0.1", true},
                 {"10.0.0.1,10.0.0.2", false},
                 {"nonsense", false}};
+    put_head(&t->b, 1, false, "x", 0);
+    put_body(&t->b, 1, NULL, 0, 1);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct server s;
-        struct response r = {0};
-        struct message b = {0};
-        char any[] = "127.0.0.1:0";
         default_config(&s);
-        s.config.listen = any;
+        s.config.listen = any_port;
         setenv("FCGI_WEB_SERVER_ADDRS", rows[i].list, 1);
         start(&s);
         unsetenv("FCGI_WEB_SERVER_ADDRS");
         int fd = must_dial(&s);
-        put_head(&b, 1, false, "x", 0);
-        put_body(&b, 1, NULL, 0, 1);
-        send(fd, b.data, b.len, MSG_NOSIGNAL);
-        read_response(fd, &r);
-        assert_int_equal(r.ended, rows[i].allowed);
+        send(fd, t->b.data, t->b.len, MSG_NOSIGNAL);
+        read_response(fd, &t->r);
+        assert_int_equal(t->r.ended, rows[i].allowed);
         close(fd);
         stop(&s);
-        drop(&r.out);
-        drop(&b);
     }
 }
 
@@ -228,16 +194,16 @@ int main(int argc, char **argv)
 {
     program = argv[0];
     if (argc > 1) {
-        set_up(NULL);
+        prepare(NULL);
         return starve();
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(silent_and_half_heads_hold_no_worker),
-        cmocka_unit_test(the_longest_idle_makes_room),
-        cmocka_unit_test(half_heads_make_room_for_the_healthy),
-        cmocka_unit_test(busy_connections_are_never_closed_for_room),
-        cmocka_unit_test(without_descriptors_it_waits_and_recovers),
-        cmocka_unit_test(only_listed_web_servers_may_connect),
+        TEST(silent_and_half_heads_hold_no_worker),
+        TEST(the_longest_idle_makes_room),
+        TEST(half_heads_make_room_for_the_healthy),
+        TEST(busy_connections_are_never_closed_for_room),
+        TEST(without_descriptors_it_waits_and_recovers),
+        TEST(only_listed_web_servers_may_connect),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, prepare, NULL);
 }

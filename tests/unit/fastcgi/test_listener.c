@@ -23,72 +23,64 @@ static int must_listen(const struct config *config)
 
 static void a_stale_socket_is_replaced_and_a_live_one_left_alone(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     struct stat st, again;
-    (void)state;
-    default_config(&s);
-    int fd = must_listen(&s.config);
-    assert_int_equal(lstat(s.path, &st), 0);
-    assert_refused(&s.config, "another server listens");
-    assert_int_equal(lstat(s.path, &again), 0);
+    int fd = must_listen(&t->s.config);
+    assert_int_equal(lstat(t->s.path, &st), 0);
+    assert_refused(&t->s.config, "another server listens");
+    assert_int_equal(lstat(t->s.path, &again), 0);
     assert_int_equal(st.st_ino, again.st_ino);
     close(fd); /* now it is stale */
-    fd = must_listen(&s.config);
+    fd = must_listen(&t->s.config);
     close(fd);
     listener_unlink();
-    assert_int_equal(lstat(s.path, &st), -1);
+    assert_int_equal(lstat(t->s.path, &st), -1);
 }
 
 static void a_socket_that_is_not_ours_any_more_is_not_unlinked(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     struct stat st;
-    (void)state;
-    default_config(&s);
-    int fd = must_listen(&s.config);
-    assert_int_equal(unlink(s.path), 0);
-    int other = open(s.path, O_CREAT | O_WRONLY, 0600);
+    int fd = must_listen(&t->s.config);
+    assert_int_equal(unlink(t->s.path), 0);
+    int other = open(t->s.path, O_CREAT | O_WRONLY, 0600);
     listener_unlink();
-    assert_int_equal(lstat(s.path, &st), 0);
+    assert_int_equal(lstat(t->s.path, &st), 0);
     close(fd);
     close(other);
-    unlink(s.path);
+    unlink(t->s.path);
 }
 
 static void any_other_file_is_refused_and_left_alone(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     struct stat st;
-    (void)state;
-    default_config(&s);
-    int fd = open(s.path, O_CREAT | O_WRONLY, 0600);
+    int fd = open(t->s.path, O_CREAT | O_WRONLY, 0600);
     assert_true(fd >= 0);
-    assert_refused(&s.config, "not a socket");
-    assert_int_equal(stat(s.path, &st), 0);
+    assert_refused(&t->s.config, "not a socket");
+    assert_int_equal(stat(t->s.path, &st), 0);
     close(fd);
-    unlink(s.path);
-    assert_int_equal(symlink("/nonexistent", s.path), 0);
-    assert_refused(&s.config, "not a socket");
-    unlink(s.path);
-    assert_int_equal(mkdir(s.path, 0700), 0);
-    assert_refused(&s.config, "not a socket");
-    rmdir(s.path);
+    unlink(t->s.path);
+    assert_int_equal(symlink("/nonexistent", t->s.path), 0);
+    assert_refused(&t->s.config, "not a socket");
+    unlink(t->s.path);
+    assert_int_equal(mkdir(t->s.path, 0700), 0);
+    assert_refused(&t->s.config, "not a socket");
+    rmdir(t->s.path);
 }
 
 static void the_mode_is_as_told_whatever_the_umask(void **state)
 {
+    struct scene *t = *state;
     static const unsigned modes[] = {0600, 0660, 0666, 0777};
-    struct server s;
     struct stat st;
-    (void)state;
-    default_config(&s);
     for (unsigned mask = 0; mask < 0100; mask += 077) {
         for (size_t i = 0; i < 4; i++) {
             mode_t before = umask((mode_t)mask);
-            s.config.listen_mode = modes[i];
-            int fd = must_listen(&s.config);
+            t->s.config.listen_mode = modes[i];
+            int fd = must_listen(&t->s.config);
             assert_int_equal(umask(before), mask);
-            assert_int_equal(stat(s.path, &st), 0);
+            assert_int_equal(stat(t->s.path, &st), 0);
             assert_int_equal(st.st_mode & 0777, modes[i]);
             close(fd);
             listener_unlink();
@@ -98,22 +90,20 @@ static void the_mode_is_as_told_whatever_the_umask(void **state)
 
 static void owner_and_group_are_set(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     struct stat st;
-    (void)state;
-    default_config(&s);
     char nobody[] = "no such user or group", number[16];
-    s.config.listen_owner = nobody;
-    assert_refused(&s.config, "ListenOwner");
-    s.config.listen_owner = NULL;
-    s.config.listen_group = nobody;
-    assert_refused(&s.config, "ListenGroup");
-    assert_int_equal(lstat(s.path, &st), -1); /* nothing is left behind */
+    t->s.config.listen_owner = nobody;
+    assert_refused(&t->s.config, "ListenOwner");
+    t->s.config.listen_owner = NULL;
+    t->s.config.listen_group = nobody;
+    assert_refused(&t->s.config, "ListenGroup");
+    assert_int_equal(lstat(t->s.path, &st), -1); /* nothing is left behind */
     gid_t group = geteuid() == 0 ? 12345 : getegid();
     snprintf(number, sizeof number, "%u", (unsigned)group);
-    s.config.listen_group = number;
-    int fd = must_listen(&s.config);
-    assert_int_equal(stat(s.path, &st), 0);
+    t->s.config.listen_group = number;
+    int fd = must_listen(&t->s.config);
+    assert_int_equal(stat(t->s.path, &st), 0);
     assert_int_equal(st.st_gid, group);
     assert_int_equal(st.st_mode & 0777, 0660);
     close(fd);
@@ -122,15 +112,13 @@ static void owner_and_group_are_set(void **state)
 
 static void wrong_addresses_are_named(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     char text[300];
-    (void)state;
-    default_config(&s);
-    s.config.listen = text;
+    t->s.config.listen = text;
     memset(text, 'x', sizeof text);
     memcpy(text, "/run/", 5);
     text[sizeof text - 1] = '\0';
-    assert_refused(&s.config, "from 1 to 107 bytes, got 299");
+    assert_refused(&t->s.config, "from 1 to 107 bytes, got 299");
     static const char *const rows[][2] = {{"127.0.0.1:http", "expected a path"},
                                           {"127.0.0.1:65536", "expected a path"},
                                           {"127.0.0.1:-1", "expected a path"},
@@ -143,7 +131,7 @@ static void wrong_addresses_are_named(void **state)
                                           {"/nonexistent/dir/x.sock", "cannot make"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         snprintf(text, sizeof text, "%s", rows[i][0]);
-        assert_refused(&s.config, rows[i][1]);
+        assert_refused(&t->s.config, rows[i][1]);
     }
 }
 
@@ -169,28 +157,26 @@ static bool have_ipv6(void)
 
 static void tcp_addresses_of_every_form(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     char text[64];
-    (void)state;
-    default_config(&s);
-    s.config.listen = text;
+    t->s.config.listen = text;
     snprintf(text, sizeof text, ":0");
-    int fd = must_listen(&s.config);
+    int fd = must_listen(&t->s.config);
     struct sockaddr_in a;
     socklen_t len = sizeof a;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
     assert_int_equal(ntohl(a.sin_addr.s_addr), INADDR_LOOPBACK);
     snprintf(text, sizeof text, "127.0.0.1:%d", bound_port(fd, AF_INET));
-    assert_refused(&s.config, "another server listens");
+    assert_refused(&t->s.config, "another server listens");
     close(fd);
-    fd = must_listen(&s.config);
+    fd = must_listen(&t->s.config);
     close(fd);
     snprintf(text, sizeof text, "*:0");
-    fd = must_listen(&s.config);
+    fd = must_listen(&t->s.config);
     close(fd);
     if (have_ipv6()) {
         snprintf(text, sizeof text, "[::1]:0");
-        fd = must_listen(&s.config);
+        fd = must_listen(&t->s.config);
         assert_true(bound_port(fd, AF_INET6) > 0);
         close(fd);
     }
@@ -198,18 +184,16 @@ static void tcp_addresses_of_every_form(void **state)
 
 static void inherited_sockets_are_used_and_not_unlinked(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     struct stat st;
     char text[32], path[64];
-    (void)state;
-    default_config(&s);
-    int fd = must_listen(&s.config);
-    snprintf(path, sizeof path, "%s", s.path);
+    int fd = must_listen(&t->s.config);
+    snprintf(path, sizeof path, "%s", t->s.path);
     fcntl(fd, F_SETFD, 0);
     fcntl(fd, F_SETFL, 0);
     snprintf(text, sizeof text, "fd:%d", fd);
-    s.config.listen = text;
-    assert_int_equal(must_listen(&s.config), fd);
+    t->s.config.listen = text;
+    assert_int_equal(must_listen(&t->s.config), fd);
     close(fd);
     assert_int_equal(lstat(path, &st), 0);
     unlink(path);
@@ -255,19 +239,19 @@ int main(int argc, char **argv)
 {
     program = argv[0];
     if (argc > 1) {
-        set_up(NULL);
+        prepare(NULL);
         return systemd_child();
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_stale_socket_is_replaced_and_a_live_one_left_alone),
-        cmocka_unit_test(a_socket_that_is_not_ours_any_more_is_not_unlinked),
-        cmocka_unit_test(any_other_file_is_refused_and_left_alone),
-        cmocka_unit_test(the_mode_is_as_told_whatever_the_umask),
-        cmocka_unit_test(owner_and_group_are_set),
-        cmocka_unit_test(wrong_addresses_are_named),
-        cmocka_unit_test(tcp_addresses_of_every_form),
-        cmocka_unit_test(inherited_sockets_are_used_and_not_unlinked),
-        cmocka_unit_test(systemd_sockets_take_the_place_of_listen),
+        TEST(a_stale_socket_is_replaced_and_a_live_one_left_alone),
+        TEST(a_socket_that_is_not_ours_any_more_is_not_unlinked),
+        TEST(any_other_file_is_refused_and_left_alone),
+        TEST(the_mode_is_as_told_whatever_the_umask),
+        TEST(owner_and_group_are_set),
+        TEST(wrong_addresses_are_named),
+        TEST(tcp_addresses_of_every_form),
+        TEST(inherited_sockets_are_used_and_not_unlinked),
+        TEST(systemd_sockets_take_the_place_of_listen),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, prepare, NULL);
 }
