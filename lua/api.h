@@ -11,10 +11,10 @@
 
 #include <lua.h>
 
-struct api; /* what a state keeps for this room; Lua's memory */
+struct env; /* lua/env.h */
 
-/* Registers all of it in a new state, and returns what the state keeps. Raises. */
-struct api *api_open(lua_State *L, const struct config *config);
+/* Registers all of it in a new state, and returns what the state keeps of it. Raises. */
+struct env *api_open(lua_State *L, const struct config *config);
 
 /* Serves a request: sets Env and its kin, calls the entry point, and makes the
  * string that it returns the body if it has sent none. false: `error` is filled. */

@@ -8,6 +8,7 @@
  * Runs inside a state, in the thread of the worker that has it checked out. */
 #include "lua/env.h"
 
+#include "base/value.h"
 #include "http/cookie.h"
 #include "lua/guard.h"
 #include "lua/state.h"
@@ -29,9 +30,9 @@ struct cached_param {
     size_t name_len, value_len;
 };
 
-enum global { ENV, COOKIES, LOCAL_CONFIG, INFO, VARIABLES };
+enum variable { ENV, COOKIES, LOCAL_CONFIG, INFO, VARIABLES };
 
-struct globals {
+struct env {
     const struct request *request;  /* NULL between requests */
     bool made[VARIABLES];           /* for this request */
     int cache, info, config, watch; /* registry: the strings, Info, Config,
@@ -44,7 +45,7 @@ struct globals {
 
 /* Pushes name and value of parameter `i`, from the cache table at `cache` if they are
  * what they were last time. */
-static void push_param(lua_State *L, struct globals *g, int cache, const struct param *p,
+static void push_param(lua_State *L, struct env *g, int cache, const struct param *p,
                        size_t i)
 {
     if (i >= CACHED_PARAMS || p->value_len > CACHED_BYTES) {
@@ -74,7 +75,7 @@ static void push_param(lua_State *L, struct globals *g, int cache, const struct 
     }
 }
 
-static void make_env(lua_State *L, struct globals *g)
+static void make_env(lua_State *L, struct env *g)
 {
     size_t count;
     const struct param *params = request_params(g->request, &count);
@@ -94,7 +95,7 @@ static void make_env(lua_State *L, struct globals *g)
 /* -- The others -- */
 
 /* Of two cookies of a name the first, which is the more specific one, counts. */
-static void make_cookies(lua_State *L, struct globals *g)
+static void make_cookies(lua_State *L, struct env *g)
 {
     const char *header = request_param(g->request, PARAM_HTTP_COOKIE);
     struct cookie cookie;
@@ -112,7 +113,7 @@ static void make_cookies(lua_State *L, struct globals *g)
     }
 }
 
-static void make_local_config(lua_State *L, struct globals *g)
+static void make_local_config(lua_State *L, struct env *g)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->config);
     lua_pushstring(L, request_param(g->request, PARAM_SERVER_NAME));
@@ -121,7 +122,7 @@ static void make_local_config(lua_State *L, struct globals *g)
 }
 
 /* One table for the life of the state: it says of the state what hardly ever changes. */
-static void make_info(lua_State *L, struct globals *g)
+static void make_info(lua_State *L, struct env *g)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->info);
     if (g->worker_in_info == g->worker)
@@ -135,7 +136,7 @@ static void make_info(lua_State *L, struct globals *g)
 
 static const struct {
     const char *name;
-    void (*make)(lua_State *L, struct globals *g); /* pushes its value */
+    void (*make)(lua_State *L, struct env *g); /* pushes its value */
 } variables[VARIABLES] = {
     [ENV] = {"Env", make_env},
     [COOKIES] = {"Cookies", make_cookies},
@@ -146,7 +147,7 @@ static const struct {
 /* -- On demand -- */
 
 /* Makes a variable and leaves it on the stack. Raw: a script may guard its globals. */
-static void set(lua_State *L, struct globals *g, enum global v)
+static void set(lua_State *L, struct env *g, enum variable v)
 {
     lua_pushglobaltable(L);
     lua_pushstring(L, variables[v].name);
@@ -159,7 +160,7 @@ static void set(lua_State *L, struct globals *g, enum global v)
 }
 
 /* Pushes the value of a variable; nil when it is not there. */
-static int get(lua_State *L, enum global v)
+static int get(lua_State *L, enum variable v)
 {
     lua_pushglobaltable(L);
     lua_pushstring(L, variables[v].name);
@@ -169,9 +170,9 @@ static int get(lua_State *L, enum global v)
 }
 
 /* Makes what was not yet asked for; what the script gave a value of its own keeps it. */
-static void set_missing(lua_State *L, struct globals *g)
+static void set_missing(lua_State *L, struct env *g)
 {
-    for (enum global v = 0; v < VARIABLES && g->request != NULL; v++) {
+    for (enum variable v = 0; v < VARIABLES && g->request != NULL; v++) {
         if (g->made[v])
             continue;
         bool missing = get(L, v) == LUA_TNIL;
@@ -183,7 +184,7 @@ static void set_missing(lua_State *L, struct globals *g)
     }
 }
 
-static struct globals *upvalue(lua_State *L)
+static struct env *upvalue(lua_State *L)
 {
     return lua_touserdata(L, lua_upvalueindex(1));
 }
@@ -191,11 +192,11 @@ static struct globals *upvalue(lua_State *L)
 /* __index: (globals, key). */
 static int find(lua_State *L)
 {
-    struct globals *g = upvalue(L);
+    struct env *g = upvalue(L);
     if (g->request == NULL || lua_type(L, 2) != LUA_TSTRING)
         return 0;
     const char *name = lua_tostring(L, 2);
-    for (enum global v = 0; v < VARIABLES; v++) {
+    for (enum variable v = 0; v < VARIABLES; v++) {
         if (!g->made[v] && strcmp(name, variables[v].name) == 0) {
             set(L, g, v);
             return 1;
@@ -221,7 +222,7 @@ static int reveal(lua_State *L)
     return 0;
 }
 
-static bool is_watched(lua_State *L, struct globals *g)
+static bool is_watched(lua_State *L, struct env *g)
 {
     lua_pushglobaltable(L);
     bool watched = false;
@@ -236,12 +237,12 @@ static bool is_watched(lua_State *L, struct globals *g)
 
 /* -- For the API -- */
 
-void env_begin(lua_State *L, struct globals *g, const struct request *request, int worker)
+void env_begin(lua_State *L, struct env *g, const struct request *request, int worker)
 {
     g->request = request;
     g->worker = worker;
     bool watched = is_watched(L, g);
-    for (enum global v = 0; v < VARIABLES; v++) {
+    for (enum variable v = 0; v < VARIABLES; v++) {
         if (watched) {
             g->made[v] = false;
             lua_pushnil(L);
@@ -253,12 +254,12 @@ void env_begin(lua_State *L, struct globals *g, const struct request *request, i
     }
 }
 
-void env_end(struct globals *g)
+void env_end(struct env *g)
 {
     g->request = NULL;
 }
 
-void env_push_env(lua_State *L, struct globals *g)
+void env_push_env(lua_State *L, struct env *g)
 {
     if (get(L, ENV) == LUA_TNIL) {
         lua_pop(L, 1);
@@ -266,7 +267,7 @@ void env_push_env(lua_State *L, struct globals *g)
     }
 }
 
-static void open_watch(lua_State *L, struct globals *g)
+static void open_watch(lua_State *L, struct env *g)
 {
     lua_createtable(L, 0, 3);
     lua_pushlightuserdata(L, g);
@@ -287,16 +288,26 @@ static void open_watch(lua_State *L, struct globals *g)
     lua_pop(L, 1);
 }
 
-struct globals *env_open(lua_State *L, int config)
+/* Sets the global Config, and keeps a reference to it for LocalConfig. */
+static int open_config(lua_State *L, const struct config *config)
 {
-    struct globals *g = lua_newuserdata(L, sizeof *g);
+    if (!value_push(L, config->app, config->app_len))
+        lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "Config");
+    return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+struct env *env_open(lua_State *L, const struct config *config)
+{
+    struct env *g = lua_newuserdata(L, sizeof *g);
     memset(g, 0, sizeof *g);
     luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, CACHED_PARAMS * 2, 0);
     g->cache = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, 0, 2);
     g->info = luaL_ref(L, LUA_REGISTRYINDEX);
-    g->config = config;
+    g->config = open_config(L, config);
     open_watch(L, g);
     return g;
 }

@@ -13,19 +13,17 @@
 
 #define LUAFCGID2_VERSION 2 /* LUAFCGID_VERSION */
 
-struct globals; /* what a state keeps for this room; Lua's memory */
+struct env; /* what a state keeps for this room; Lua's memory */
 
-/* To be called once for a new state, when its libraries are open. `config` is Config's
- * place in the registry. Raises. */
-struct globals *env_open(lua_State *L, int config);
+/* To be called once for a new state, when its libraries are open. Sets Config. Raises. */
+struct env *env_open(lua_State *L, const struct config *config);
 
 /* From here to env_end the variables are `request`'s; those of an earlier one are
  * gone. Raises. */
-void env_begin(lua_State *L, struct globals *g, const struct request *request,
-               int worker);
-void env_end(struct globals *g);
+void env_begin(lua_State *L, struct env *g, const struct request *request, int worker);
+void env_end(struct env *g);
 
 /* Pushes the request's Env. Raises. */
-void env_push_env(lua_State *L, struct globals *g);
+void env_push_env(lua_State *L, struct env *g);
 
 #endif

@@ -82,6 +82,13 @@ void limit_check(lua_State *L);
  * raises. Returns nothing, but can be written as `return`. */
 int limit_raise_memory(lua_State *L);
 
+/* The same unless `ok`, which is what a buffer's functions return. */
+static inline void limit_check_memory(lua_State *L, bool ok)
+{
+    if (!ok)
+        limit_raise_memory(L);
+}
+
 /* The limit of a state. */
 struct limit *limit_of(lua_State *L);
 

@@ -210,13 +210,13 @@ void script_collect(struct script *s)
 static int set_up(lua_State *L)
 {
     struct script *s = state_of(L);
-    if (s->api != NULL) /* the script found it by debug.getinfo */
+    if (s->env != NULL) /* the script found it by debug.getinfo */
         return luaL_error(L, "the state is set up already");
     luaL_openlibs(L);
     library_open(L);
     module_open(L);
     directory_open(L);
-    s->api = api_open(L, s->config);
+    s->env = api_open(L, s->config);
     if (s->config->startup_script[0] != '\0') {
         int error = state_load_file(L, s->config->startup_script);
         if (error > 0)

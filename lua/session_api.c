@@ -9,8 +9,8 @@
 #include "base/value.h"
 #include "http/cookie.h"
 #include "lua/call.h"
-#include "lua/lf.h"
 #include "lua/limit.h"
+#include "lua/scratch.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -169,9 +169,8 @@ static bool push_value(lua_State *L, struct call *call, const struct session_id 
         return false;
     if (len <= sizeof small)
         return value_push(L, small, len);
-    struct buffer *large = lf_push_buffer(L);
-    if (!buffer_reserve(large, len))
-        limit_raise_memory(L);
+    struct buffer *large = scratch_push(L);
+    limit_check_memory(L, buffer_reserve(large, len));
     return session_get(call->sessions, id, realm, name, large) &&
            value_push(L, large->data, large->len);
 }
@@ -250,58 +249,17 @@ static int session_id_tag(lua_State *L, int first)
     return 1;
 }
 
-#define FUNCTION_AND_METHOD(both)                                                        \
-    static int both##_function(lua_State *L)                                             \
-    {                                                                                    \
-        return both(L, 1);                                                               \
-    }                                                                                    \
-    static int both##_method(lua_State *L)                                               \
-    {                                                                                    \
-        luaL_checktype(L, 1, LUA_TTABLE); /* con.session */                              \
-        return both(L, 2);                                                               \
-    }
-
-FUNCTION_AND_METHOD(session_start)
-FUNCTION_AND_METHOD(session_set_var)
-FUNCTION_AND_METHOD(session_get_var)
-FUNCTION_AND_METHOD(session_has)
-FUNCTION_AND_METHOD(session_clear_realm)
-FUNCTION_AND_METHOD(session_end)
-FUNCTION_AND_METHOD(session_renew)
-FUNCTION_AND_METHOD(session_id_tag)
-
-static const luaL_Reg functions[] = {
-    {"Start", session_start_function},
-    {"SetVar", session_set_var_function},
-    {"GetVar", session_get_var_function},
-    {"HasRealm", session_has_function},
-    {"Clear", session_clear_realm_function},
-    {"Delete", session_end_function},
-    {"Regenerate", session_renew_function},
-    {"Id", session_id_tag_function},
-    {NULL, NULL},
+static const struct facility_row rows[] = {
+    {"Start", "start", session_start},
+    {"SetVar", "setvar", session_set_var},
+    {"GetVar", "getvar", session_get_var},
+    {"HasRealm", "hasrealm", session_has},
+    {"Clear", "clear", session_clear_realm},
+    {"Delete", "delete", session_end},
+    {"Regenerate", "regenerate", session_renew},
+    {"Id", "id", session_id_tag},
+    {0},
 };
 
-static const luaL_Reg methods[] = {
-    {"start", session_start_method},
-    {"setvar", session_set_var_method},
-    {"getvar", session_get_var_method},
-    {"hasrealm", session_has_method},
-    {"clear", session_clear_realm_method},
-    {"delete", session_end_method},
-    {"regenerate", session_renew_method},
-    {"id", session_id_tag_method},
-    {NULL, NULL},
-};
-
-void session_api_open(lua_State *L)
-{
-    luaL_newlib(L, functions);
-    lua_setglobal(L, "Session");
-}
-
-void session_api_open_con(lua_State *L)
-{
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "session");
-}
+const struct facility session_api = {
+    .table = "Session", .con_table = "session", .rows = rows};

@@ -306,9 +306,9 @@ struct buffer *state_output(struct script *s)
     return &s->output;
 }
 
-struct api *state_api(struct script *s)
+struct env *state_env(struct script *s)
 {
-    return s->api;
+    return s->env;
 }
 
 int state_id(const struct script *s)

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct api;
+struct env;
 struct buffer;
 struct config;
 struct handles;
@@ -65,7 +65,7 @@ struct script *state_of(struct lua_State *L);
 struct limit *state_limit(struct script *s);
 struct handles *state_handles(struct script *s);
 struct buffer *state_output(struct script *s); /* a line of standard output, unfinished */
-struct api *state_api(struct script *s);
+struct env *state_env(struct script *s);
 const char *state_dir(const struct script *s); /* of its file, without a final slash */
 
 /* Pushes the path of `name`, which is relative to the script's directory unless it begins

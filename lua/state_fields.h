@@ -28,7 +28,7 @@ struct script {
     struct source_ref *sources;  /* all that went into the state but the script itself */
     size_t source_count, absent; /* of them: files that were not there */
     struct buffer output;
-    struct api *api;
+    struct env *env;
     void *owner;
     size_t garbage_base; /* bytes in use after the last collection */
 };

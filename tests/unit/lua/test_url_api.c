@@ -1,5 +1,5 @@
-/* The helper library, called as scripts call it. */
-#include "lua/lf.h"
+/* URL encoding and forms, called as scripts call them. */
+#include "lua/url_api.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,22 +8,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/script_fixture.h"
-
-/* Runs the text in a state where is(a, b) compares, and both(v) takes a value through
- * lf.serialize and back. */
-static void check(const char *text)
-{
-    struct script *s = script(
-        "function is(a, b) if a ~= b or math.type(a) ~= math.type(b) then "
-        "error(('%q is not %q'):format(tostring(a), tostring(b)), 2) end end\n"
-        "function back(v) return assert(load('return ' .. lf.serialize(v)))() end\n"
-        "function same(a, b) if type(a) ~= 'table' then return is(a, b) end "
-        "for k, v in pairs(a) do same(v, b[k]) end "
-        "for k in pairs(b) do is(a[k] == nil, false) end end\n");
-    run(s, text);
-    script_close(s);
-}
+#include "tests/unit/page_fixture.h"
 
 static void all_but_letters_and_digits_are_encoded(void **state)
 {
@@ -88,64 +73,6 @@ static void a_repeated_name_gives_a_list_in_order(void **state)
           "same(lf.parse('%61=1&a=2'), {a = {'1', '2'}})");
 }
 
-static void scalars_come_back_with_their_type(void **state)
-{
-    (void)state;
-    check("for _, v in ipairs {true, false, 0, 1, -1, math.maxinteger, math.mininteger, "
-          "0.0, "
-          "1.5, -2.0, 1e300, 5e-324, 2.0 ^ 53, 0.1, 1 / 3, 1 / 0, -1 / 0, '', 'text', "
-          "'1'} do "
-          "is(back(v), v) end "
-          "is(1 / back(-0.0), -1 / 0) "
-          "local nan = back(0 / 0) assert(nan ~= nan) "
-          "is(lf.serialize(nil), 'nil') is(lf.serialize(), 'nil') is(lf.serialize(7), "
-          "'7')");
-}
-
-static void strings_of_any_bytes_come_back(void **state)
-{
-    (void)state;
-    check("local t = {} for i = 0, 255 do t[#t + 1] = string.char(i) .. '7' end "
-          "local s = table.concat(t) is(back(s), s) "
-          "is(back('\\r\\n\"\\\\'), '\\r\\n\"\\\\') "
-          "is(lf.serialize('a\"b'), [[\"a\\\"b\"]]) "
-          "assert(not lf.serialize('two\\nlines'):find('[\\n\\r]'))");
-}
-
-static void tables_come_back(void **state)
-{
-    (void)state;
-    check("local t = {1, 'two', {3, {4}}, [10] = 10, [-1] = 'minus', [1.5] = 'half', "
-          "[true] = false, ['a b'] = {}, ['end'] = 'word', [''] = ''} "
-          "same(back(t), t) same(back({}), {}) "
-          "local shared = {1} local u = back({shared, shared}) same(u, {{1}, {1}})");
-}
-
-static void what_cannot_be_written_is_an_error(void **state)
-{
-    (void)state;
-    check(
-        "local function refused(v, what) local ok, why = pcall(lf.serialize, v) "
-        "assert(not ok and why:find(what, 1, true), why) end "
-        "refused(print, 'function') refused({{print}}, 'function') "
-        "refused(coroutine.create(print), 'thread') refused(io.stdout, 'userdata') "
-        "refused({[{}] = 1}, 'key') refused({[print] = 1}, 'function') "
-        "local t = {} t.t = t refused(t, 'contains itself') "
-        "local deep = {} for i = 1, 10000 do deep = {deep} end refused(deep, 'nested')");
-}
-
-/* Made to grow: under the memory limit it ends, and soon. */
-static void what_is_built_counts_against_the_memory_limit(void **state)
-{
-    (void)state;
-    config->script_memory_limit = 4 << 20;
-    struct script *s =
-        script("local s = ('x'):rep(10000) t = {} for i = 1, 1000 do t[i] = s "
-               "end");
-    assert_raises(s, "lf.serialize(t)", "memory limit exceeded");
-    script_close(s);
-}
-
 static void a_form_of_very_many_fields_is_refused(void **state)
 {
     (void)state;
@@ -169,14 +96,13 @@ static void arguments_of_other_types_are_errors(void **state)
           "nil)");
 }
 
-static void the_buffer_of_an_error_half_way_is_freed(void **state)
+static void con_parse_does_as_lf_parse(void **state)
 {
     (void)state;
-    struct script *s = script("t = {} for i = 1, 1000 do t[i] = ('x'):rep(100) end "
-                              "t[1001] = print");
-    for (int i = 0; i < 50; i++)
-        run(s, "assert(not pcall(lf.serialize, t))");
-    script_close(s); /* a sanitizer tells */
+    assert_page("local t = con:parse('a=1&a=2&b=c+d') return t.a[2] .. t.b", "2c d");
+    assert_page("return tostring(next(con:parse()))", "nil");
+    assert_page_fails("con:parse({})", "bad argument #1 to 'parse'");
+    assert_page_fails("con.parse({}, 'a=1')", "bad argument #1 to 'parse'");
 }
 
 int main(void)
@@ -188,14 +114,9 @@ int main(void)
         TEST(a_pair_is_split_at_the_first_equals_sign),
         TEST(a_form_is_parsed_into_a_table),
         TEST(a_repeated_name_gives_a_list_in_order),
-        TEST(scalars_come_back_with_their_type),
-        TEST(strings_of_any_bytes_come_back),
-        TEST(tables_come_back),
-        TEST(what_cannot_be_written_is_an_error),
-        TEST(what_is_built_counts_against_the_memory_limit),
         TEST(a_form_of_very_many_fields_is_refused),
         TEST(arguments_of_other_types_are_errors),
-        TEST(the_buffer_of_an_error_half_way_is_freed),
+        TEST(con_parse_does_as_lf_parse),
     };
     group_set_up();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,13 @@
+/* The response: Send, Flush, Reset, Header, RespStatus, RespContentType, con:config and
+ * con's methods of the same kind, and the table Response of all statuses. */
+#ifndef LUAFCGID2_LUA_RESPONSE_API_H
+#define LUAFCGID2_LUA_RESPONSE_API_H
+
+#include "lua/facility.h"
+
+extern const struct facility response_api;
+
+/* Appends the string or number at `index` to the response's body. Raises. */
+void response_api_send(lua_State *L, int index);
+
+#endif

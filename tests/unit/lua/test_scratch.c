@@ -1,0 +1,73 @@
+/* Buffers that Lua frees, through lf.serialize, which fills one. */
+#include "lua/scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/script_fixture.h"
+
+static void the_buffer_of_an_error_half_way_is_freed(void **state)
+{
+    (void)state;
+    struct script *s = script("t = {} for i = 1, 1000 do t[i] = ('x'):rep(100) end "
+                              "t[1001] = print");
+    for (int i = 0; i < 50; i++)
+        run(s, "assert(not pcall(lf.serialize, t))");
+    script_close(s); /* a sanitizer tells */
+}
+
+static int use_a_buffer(lua_State *L)
+{
+    struct buffer *b = scratch_push(L);
+    assert_true(buffer_puts(b, "text"));
+    assert_int_equal(scratch_result(L, b), 1);
+    assert_string_equal(lua_tostring(L, -1), "text");
+    assert_int_equal(b->len, 0);
+    assert_int_equal(scratch_result(L, b), 1);
+    assert_string_equal(lua_tostring(L, -1), "");
+    return 0;
+}
+
+static void the_result_is_a_string_and_the_buffer_is_empty_then(void **state)
+{
+    (void)state;
+    struct script_error error = {0};
+    struct script *s = script("");
+    assert_true(state_run(s, use_a_buffer, &error));
+    script_close(s);
+}
+
+static int fill_a_buffer(lua_State *L)
+{
+    struct buffer *b = scratch_push(L);
+    while (b->len < 1u << 30)
+        limit_check_memory(L, buffer_append(b, "0123456789abcdef", 16));
+    return 0;
+}
+
+static void what_it_holds_counts_for_the_memory_limit(void **state)
+{
+    (void)state;
+    config->script_memory_limit = 4 << 20;
+    struct script_error error = {0};
+    struct script *s = script("");
+    assert_false(state_run(s, fill_a_buffer, &error));
+    assert_non_null(strstr(error.message, "memory limit exceeded"));
+    state_error_clear(&error);
+    script_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_buffer_of_an_error_half_way_is_freed),
+        TEST(the_result_is_a_string_and_the_buffer_is_empty_then),
+        TEST(what_it_holds_counts_for_the_memory_limit),
+    };
+    group_set_up();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
