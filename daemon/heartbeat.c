@@ -16,6 +16,7 @@
 #include "daemon/notify.h"
 #include "daemon/saver.h"
 #include "daemon/sweeper.h"
+#include "daemon/worker.h"
 #include "pool/closer.h"
 #include "store/store.h"
 

@@ -2,7 +2,7 @@
 #ifndef LUAFCGID2_DAEMON_HEARTBEAT_H
 #define LUAFCGID2_DAEMON_HEARTBEAT_H
 
-#include "daemon/worker.h"
+#include "daemon/service.h"
 #include <stdbool.h>
 
 /* Starts it. With more workers, or more closers, stuck than there are workers the process

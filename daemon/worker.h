@@ -4,18 +4,9 @@
 #define LUAFCGID2_DAEMON_WORKER_H
 
 #include "base/watch.h"
-#include "fastcgi/connection.h"
-#include "pool.h"
-#include "store/session.h"
+#include "daemon/service.h"
 #include <stdbool.h>
 #include <stdint.h>
-
-/* What all workers share; outlives them. */
-struct service {
-    struct connections *connections;
-    struct pool *pool;
-    struct session_store *sessions;
-};
 
 /* Starts `count` workers with every signal blocked but the one of lua/limit.h, and waits
  * until they are ready. false: not all could be started, as the log says. Main thread. */

@@ -111,6 +111,19 @@ struct connection *connection_wait(struct connections *set, struct connection_re
     return c != NULL ? leave_wait(set, c) : NULL;
 }
 
+/* -- Changing hands -- */
+
+void connection_lay_down(struct connection *c)
+{
+    look_lay_down(c);
+}
+
+void connection_take_up(struct connection *c, struct connection_reader *r)
+{
+    if (c->reader == NULL)
+        look_take_up(c, r);
+}
+
 /* -- Letting go -- */
 
 /* Closes at once when that can cut nothing off: the peer has sent all it will send. */

@@ -56,15 +56,23 @@ void connection_reader_destroy(struct connection_reader *r);
 /* Blocks until a connection has a whole valid head, and takes it. NULL: stopping. */
 struct connection *connection_wait(struct connections *set, struct connection_reader *r);
 
-/* The request is over: parks the connection, if
- * `keep` and the peer asked for it and the response was written with `end`, or closes it.
+/* In the middle of a request, whose script waits perhaps: another thread may go on with
+ * it. connection_lay_down takes the bytes that are not yet read out of the reader's
+ * memory, which is then free for another connection; connection_take_up puts them into
+ * that of the thread that goes on. Between the two nothing else may be done with `c`. If
+ * there is no memory for the bytes, the body counts as broken off. connection_take_up
+ * does nothing for a connection that its reader has just found. Neither blocks. */
+void connection_lay_down(struct connection *c);
+void connection_take_up(struct connection *c, struct connection_reader *r);
+
+/* The request is over: parks the connection, if `keep` and the peer asked for it and the
+ * response was written with `end`, or closes it.
  * A response that has begun and is not whole is followed by a record with which every web
  * server tells an error from an end, as soon as the peer takes it, for WriteTimeout at
  * most. What is left of the body is dropped first: at most 256 KiB and for 2 s, in the
  * poller and not here, or the connection closes after all. Never blocks (but for up to a
  * second when stopping); a close never cuts off what was written. `c` is no longer the
- * caller's.
- */
+ * caller's. */
 void connection_release(struct connections *set, struct connection *c, bool keep);
 
 #endif

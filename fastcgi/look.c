@@ -80,6 +80,16 @@ static bool leave_reader(struct connection *c)
     return keep_pending(c, r->feed.data + r->from, r->to - r->from, slot_reader_room(r));
 }
 
+/* Copies them to the reader's memory, which is free. */
+static void fetch_pending(struct connection *c)
+{
+    struct connection_reader *r = c->reader;
+    if (c->pending != NULL)
+        memcpy(r->feed.data, c->pending, c->pending_len);
+    r->from = 0;
+    r->to = c->pending_len;
+}
+
 /* -- Heads -- */
 
 /* To one record that does not belong to the head. */
@@ -282,14 +292,33 @@ bool look_await_next(struct connection *c)
     return leave_reader(c);
 }
 
+/* When the output has failed the pending bytes are what is still to be sent. Unread bytes
+ * that are lost are missing in the body, or in the next head. */
+void look_lay_down(struct connection *c)
+{
+    bool kept = c->output == IO_OK && leave_reader(c);
+    if (!kept)
+        c->keep = false;
+    if (!kept && c->body == IO_OK)
+        c->body = IO_ABORTED;
+    c->reader = NULL;
+}
+
+void look_take_up(struct connection *c, struct connection_reader *r)
+{
+    c->reader = r;
+    r->from = r->to = 0;
+    if (c->output != IO_OK)
+        return;
+    fetch_pending(c);
+    slot_forget_pending(c);
+}
+
 /* Goes on dropping a body. Behind its end the next head may be. */
 static enum look look_drain(struct connections *set, struct connection_reader *r,
                             struct connection *c)
 {
-    if (c->pending != NULL)
-        memcpy(r->feed.data, c->pending, c->pending_len);
-    r->from = 0;
-    r->to = c->pending_len;
+    fetch_pending(c);
     switch (stream_drain(c)) {
     case IO_END:
         return become_idle(c) ? look_head(set, r, c) : LOOK_CLOSE;

@@ -20,4 +20,8 @@ void look_linger(struct connections *set, struct connection_reader *r,
  * out of memory. */
 bool look_await_next(struct connection *c);
 
+/* In the middle of a request, see connection_lay_down and connection_take_up. */
+void look_lay_down(struct connection *c);
+void look_take_up(struct connection *c, struct connection_reader *r);
+
 #endif

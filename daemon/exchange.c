@@ -1,0 +1,252 @@
+/* An exchange: one request on its way.
+ *
+ * Runs in the thread that owns the exchange, a worker's; no lock, and nothing shared but
+ * what the service is. It owns its request, a reference to the configuration that the
+ * request is served under, and, between exchange_open and exchange_finish, the
+ * connection; between exchange_run and exchange_check_in, the script's state.
+ *
+ * The reference to the configuration stays while the exchange is kept for the next
+ * request, and is renewed only when another configuration was published: so a request
+ * touches no count that all threads share. */
+#include "daemon/exchange.h"
+
+#include "base/log.h"
+#include "base/watch.h"
+#include "request.h"
+
+#include <stdlib.h>
+
+#define KEPT_MAX 2 /* by a worker; each may hold the memory of a large response */
+
+struct exchange {
+    const struct service *service;
+    struct config *config; /* a reference */
+    unsigned config_generation;
+    struct connection *connection; /* NULL: released */
+    struct request request;
+    int refusal;     /* HTTP status without any script, and why; 0: none */
+    const char *why; /* a literal */
+    struct call call;
+    struct script *script; /* checked out, or NULL */
+    int64_t time_left;     /* ms while it is laid down; 0: for ever */
+    const char *name;      /* of the script, for the log: the request's memory or its */
+    struct exchange_worker *worker; /* NULL: laid down */
+    struct exchange *next;          /* of those that are kept */
+};
+
+/* -- Life -- */
+
+static struct exchange *create(const struct service *service)
+{
+    struct exchange *x = calloc(1, sizeof *x);
+    if (x == NULL || !request_init(&x->request)) {
+        free(x);
+        return NULL;
+    }
+    x->service = service;
+    x->call.request = &x->request;
+    x->call.sessions = service->sessions;
+    x->call.pool = service->pool;
+    x->call.visit_scripts = pool_visit;
+    return x;
+}
+
+static void destroy(struct exchange *x)
+{
+    request_free(&x->request);
+    config_unref(x->config);
+    free(x);
+}
+
+static void keep(struct exchanges *kept, struct exchange *x)
+{
+    x->next = kept->first;
+    kept->first = x;
+    kept->count++;
+}
+
+static struct exchange *take_kept(struct exchanges *kept)
+{
+    struct exchange *x = kept->first;
+    if (x == NULL)
+        return create(kept->service);
+    kept->first = x->next;
+    kept->count--;
+    return x;
+}
+
+bool exchanges_open(struct exchanges *kept, const struct service *service)
+{
+    kept->service = service;
+    struct exchange *x = create(service);
+    if (x != NULL)
+        keep(kept, x);
+    return x != NULL;
+}
+
+void exchanges_close(struct exchanges *kept)
+{
+    while (kept->count > 0)
+        destroy(take_kept(kept));
+}
+
+static void refresh_config(struct exchange *x)
+{
+    unsigned generation = config_generation(); /* read first: a later one is seen again */
+    if (x->config != NULL && generation == x->config_generation)
+        return;
+    config_unref(x->config);
+    x->config = config_current();
+    x->config_generation = generation;
+    x->request.defaults_of = NULL; /* the new one may lie where the old one did */
+}
+
+/* false: it cannot be answered, and `c` was released. */
+static bool begin(struct exchange *x, struct connection *c)
+{
+    struct request *r = &x->request;
+    refresh_config(x);
+    if (!request_begin(r, c, x->config)) {
+        request_release(r, x->service->connections);
+        return false;
+    }
+    x->connection = c;
+    x->refusal = request_refuse(r, &x->why);
+    x->name = request_param(r, PARAM_SCRIPT_FILENAME);
+    x->time_left = x->config->request_timeout;
+    x->call.session = (struct session_call){0};
+    return true;
+}
+
+struct exchange *exchange_open(struct exchanges *kept, struct connection *c)
+{
+    struct exchange *x = take_kept(kept);
+    if (x == NULL) {
+        log_error("a request is not served: out of memory");
+        connection_release(kept->service->connections, c, false);
+        return NULL;
+    }
+    if (begin(x, c))
+        return x;
+    exchange_close(x, kept);
+    return NULL;
+}
+
+void exchange_close(struct exchange *x, struct exchanges *kept)
+{
+    if (kept->count < KEPT_MAX)
+        keep(kept, x);
+    else
+        destroy(x);
+}
+
+/* -- The thread that runs it -- */
+
+/* What the log names must live as long as it does. */
+static void set_name(struct exchange *x, const char *name)
+{
+    x->name = name;
+    log_set_script(name);
+}
+
+void exchange_take_up(struct exchange *x, struct exchange_worker *w)
+{
+    x->worker = w;
+    x->call.worker = w->id;
+    connection_take_up(x->connection, w->reader);
+    log_set_script(x->name);
+    watch_begin(x->time_left);
+    if (x->refusal == 0)
+        directory_enter(&w->directory, x->name);
+}
+
+/* The time is noted only when it is needed: a look at the clock costs as much as all the
+ * rest. 0 would be no limit at all. */
+void exchange_lay_down(struct exchange *x)
+{
+    if (x->connection != NULL) {
+        int64_t left = watch_time_left();
+        x->time_left = left < 0 ? 0 : left == 0 ? 1 : left;
+        connection_lay_down(x->connection);
+    }
+    watch_end();
+    log_set_script(NULL);
+    x->worker = NULL;
+}
+
+/* -- Serving -- */
+
+static void log_failure(const struct request *r, int status, const char *message)
+{
+    if (request_is_gone(r))
+        log_debug("the client went away: %s", message);
+    else if (status == 403)
+        log_warning("%d: %s", status, message);
+    else if (status < 500)
+        log_info("%d: %s", status, message);
+    else
+        log_lines(LOG_LEVEL_ERROR, message);
+}
+
+static void fail(struct exchange *x, int status, const char *message)
+{
+    log_failure(&x->request, status, message);
+    bool show = x->config->show_errors && status >= 500;
+    request_fail(&x->request, status, show ? message : NULL);
+}
+
+/* Such a request says nothing of how the state is. */
+static bool is_clients_fault(const struct request *r)
+{
+    return request_is_gone(r) || request_body_failed(r) || request_body_too_large(r);
+}
+
+static bool run_script(struct exchange *x, struct script_error *error)
+{
+    const struct request *r = &x->request;
+    struct script *s =
+        pool_checkout(x->service->pool, request_param(r, PARAM_SCRIPT_FILENAME),
+                      request_param(r, PARAM_DOCUMENT_ROOT), x->config, error);
+    x->script = s;
+    if (s == NULL)
+        return false;
+    set_name(x, state_path(s)); /* finalizers may log after the request is gone */
+    bool ok = script_serve(s, &x->call, error);
+    if (!is_clients_fault(r))
+        state_note_outcome(s, !ok);
+    return ok;
+}
+
+void exchange_run(struct exchange *x)
+{
+    if (x->refusal != 0) {
+        fail(x, x->refusal, x->why);
+        return;
+    }
+    struct script_error error = {0};
+    bool ok = run_script(x, &error);
+    if (request_body_too_large(&x->request))
+        fail(x, 413, "the body is larger than MaxPostSize");
+    else if (!ok)
+        fail(x, error.status, error.message == NULL ? "out of memory" : error.message);
+    state_error_clear(&error);
+}
+
+void exchange_finish(struct exchange *x)
+{
+    request_finish(&x->request);
+    if (x->script == NULL)
+        set_name(x, NULL); /* it is the request's memory */
+    request_release(&x->request, x->service->connections);
+    x->connection = NULL;
+}
+
+void exchange_check_in(struct exchange *x)
+{
+    struct script *s = x->script;
+    if (s == NULL)
+        return;
+    x->script = NULL;
+    script_collect(s);
+    pool_checkin(x->service->pool, s, state_is_usable(s));
+}

@@ -1,0 +1,16 @@
+/* What all workers share, and what the heartbeat looks at. */
+#ifndef LUAFCGID2_DAEMON_SERVICE_H
+#define LUAFCGID2_DAEMON_SERVICE_H
+
+#include "fastcgi/connection.h"
+#include "pool.h"
+#include "store/session.h"
+
+/* Made by the main thread; immutable, and there as long as any thread that uses it. */
+struct service {
+    struct connections *connections;
+    struct pool *pool;
+    struct session_store *sessions;
+};
+
+#endif
