@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,10 +39,13 @@ static void *run(void *arg)
 {
     struct member *m = arg;
     struct crew *c = m->crew;
+    struct memory_thread memory;
     set_name(c);
+    memory_join(&memory);
     errno = 0;
     bool began = c->work(m->id);
     int error = errno;
+    memory_leave(&memory);
     free(m);
     if (!began)
         miss(c, error);

@@ -5,8 +5,21 @@
 #ifndef LUAFCGID2_BASE_MEMORY_H
 #define LUAFCGID2_BASE_MEMORY_H
 
+#include "base/list.h"
+
+/* A thread that allocates. */
+struct memory_thread {
+    struct link link;
+    void *block; /* in the arena of the thread; NULL: there was no memory for it */
+};
+
 /* Once, before there are other threads. */
 void memory_init(void);
+
+/* By each thread that runs Lua, at its start and at its end: where it took its memory
+ * from is given back, too. `t` stays where it is in between. */
+void memory_join(struct memory_thread *t);
+void memory_leave(struct memory_thread *t);
 
 /* Gives back all that is free, now. Takes some milliseconds when it is much. Any thread.
  */
