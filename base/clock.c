@@ -19,6 +19,11 @@ int64_t clock_nanoseconds(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t clock_milliseconds(void)
+{
+    return clock_nanoseconds() / 1000000;
+}
+
 struct timespec clock_after(int64_t milliseconds)
 {
     struct timespec t;

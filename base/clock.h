@@ -10,8 +10,8 @@
  */
 uint32_t clock_ticks(void);
 
-/* Nanoseconds. */
 int64_t clock_nanoseconds(void);
+int64_t clock_milliseconds(void);
 
 /* The moment `milliseconds` from now, for pthread_cond_timedwait. */
 struct timespec clock_after(int64_t milliseconds);

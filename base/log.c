@@ -1,28 +1,19 @@
-/* Log lines. log_write runs on any thread; opening and reopening on the main thread only.
+/* Log lines. Any thread writes them; opening and reopening are for the main thread only.
  *
- * A line is built on the writer's stack and goes to base/logfile.h, which writes it to a
- * descriptor that is open for appending. That descriptor, once made, keeps its number for
- * the life of the process: a rotation puts another file under it with dup3, which the
- * kernel does at one stroke, so a thread that has just read the number writes to the old
- * file or to the new one, never to a closed or foreign one. `threshold` is
- * atomic, `worker_id` and `script_path` belong to their thread, the rest to the main
- * thread. */
+ * A line is built on the writer's stack and handed to base/logfile.h, which owns the file
+ * and writes it. There are no locks here: `threshold` is atomic, `worker_id` and
+ * `script_path` belong to their thread, and `file` is set once, by the main thread,
+ * before there are others. */
 #include "base/log.h"
 
 #include "base/logfile.h"
-#include "base/path.h"
-#include "base/reserve.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,11 +24,7 @@ static const char CUT[] = "...[cut]";
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 static atomic_int threshold = LOG_LEVEL_INFO;
-static struct logfile *sink; /* the main thread's, set before there are others */
-
-static char *log_path;    /* absolute; "" or NULL: standard error */
-static int log_file = -1; /* our own descriptor, once there was a file */
-static bool in_file;      /* lines go there */
+static struct logfile *file;
 
 static _Thread_local int worker_id;
 static _Thread_local const char *script_path;
@@ -215,8 +202,8 @@ static void write_line(enum log_level level, const char *text, size_t len)
     line_begin(&line, level);
     line_escape(&line, text, len, LINE_MAX_BYTES - 1);
     line_add(&line, "\n", 1);
-    if (sink != NULL)
-        logfile_write(sink, line.text, line.len);
+    if (file != NULL)
+        logfile_write(file, line.text, line.len);
     else
         write_unopened(line.text, line.len);
 }
@@ -291,72 +278,6 @@ void log_lines(enum log_level level, const char *text)
 
 /* -- Opening: main thread only -- */
 
-/* O_NONBLOCK only for the opening: a FIFO without a reader must not stop the start. */
-static int open_file(const char *path)
-{
-    int fd = reserve_open(
-        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-    if (fd < 0)
-        return -1;
-    int flags = fcntl(fd, F_GETFL);
-    if (flags >= 0)
-        fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-    if (fd > STDERR_FILENO)
-        return fd;
-    int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return higher;
-}
-
-/* Puts the file behind `fd` under log_file's number. */
-static bool replace_file(int fd)
-{
-    int result;
-    do
-        result = dup3(fd, log_file, O_CLOEXEC);
-    while (result < 0 && (errno == EINTR || errno == EBUSY));
-    return result >= 0;
-}
-
-static bool use_file(const char *path)
-{
-    int fd = open_file(path);
-    if (fd < 0)
-        return false;
-    if (log_file < 0) {
-        log_file = fd;
-    } else {
-        bool done = replace_file(fd);
-        int saved = errno;
-        reserve_close(fd);
-        errno = saved;
-        if (!done)
-            return false;
-    }
-    in_file = true;
-    logfile_use(sink, log_file);
-    return true;
-}
-
-/* Threads that still hold the number of our own descriptor reach standard error through
- * it; and the file, rotated perhaps, is let go. */
-static void use_standard_error(void)
-{
-    in_file = false;
-    logfile_use(sink, STDERR_FILENO);
-    if (log_file >= 0)
-        replace_file(STDERR_FILENO);
-}
-
-/* A later reopening must find the file wherever the daemon stands then. */
-static char *absolute(const char *path)
-{
-    char *full = path[0] == '\0' ? NULL : path_absolute(path);
-    return full != NULL ? full : strdup(path);
-}
-
 /* Said whatever LogLevel is: whoever looks for the log must learn where it went. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
@@ -368,57 +289,43 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 
 bool log_start(void)
 {
-    return sink != NULL && logfile_start(sink);
+    return file != NULL && logfile_start(file);
 }
 
 void log_flush(int64_t timeout)
 {
-    if (sink != NULL)
-        logfile_flush(sink, timeout);
+    if (file != NULL)
+        logfile_flush(file, timeout);
 }
 
 bool log_open(const char *path, enum log_level level)
 {
     int saved = errno;
-    if (sink == NULL && (sink = logfile_create(say_lost)) == NULL)
+    if (file == NULL && (file = logfile_create(say_lost)) == NULL)
         return false; /* lines go to standard error */
     atomic_store_explicit(&threshold, (int)level, memory_order_relaxed);
-    char *full = absolute(path != NULL ? path : "");
-    free(log_path);
-    log_path = full;
-    bool to_file = full != NULL && full[0] != '\0';
-    bool done = to_file && use_file(full);
-    if (!done) {
-        int why = full == NULL ? ENOMEM : errno;
-        use_standard_error();
-        if (to_file || full == NULL)
-            say("the log file %s cannot be opened (%s): logging to standard error", path,
-                strerror(why));
-    }
+    bool done = logfile_open(file, path != NULL ? path : "");
+    if (!done)
+        say("the log file %s cannot be opened (%s): logging to standard error", path,
+            strerror(errno));
     errno = saved;
-    return done || (full != NULL && !to_file);
+    return done;
 }
 
 bool log_reopen(void)
 {
-    if (log_path == NULL || log_path[0] == '\0')
-        return true;
     int saved = errno;
-    bool done = use_file(log_path);
+    bool done = file == NULL || logfile_reopen(file);
     if (!done)
         say("the log file %s cannot be reopened (%s): logging goes on where it was",
-            log_path, strerror(errno));
+            logfile_path(file), strerror(errno));
     errno = saved;
     return done;
 }
 
 void log_chown(unsigned uid, unsigned gid)
 {
-    struct stat st;
-    if (!in_file)
-        return;
-    if (fstat(log_file, &st) == 0 && S_ISREG(st.st_mode) &&
-        fchown(log_file, uid, gid) != 0)
-        log_warning("the log file %s cannot be given to uid %u: %s", log_path, uid,
-                    strerror(errno));
+    if (file != NULL && !logfile_chown(file, uid, gid))
+        log_warning("the log file %s cannot be given to uid %u: %s", logfile_path(file),
+                    uid, strerror(errno));
 }

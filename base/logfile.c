@@ -1,14 +1,21 @@
-/* The writing of one log.
+/* One log: its file and the writing.
  *
- * Any thread writes; the log's own thread writes what is queued, and may block there. One
- * at a time does: who has set `writing`, which `lock` guards together with the queue. The
- * lock is a leaf, and held for no longer than a copy takes. `torn` belongs to who writes.
- */
+ * The main thread opens the file. Its descriptor, once made, keeps its number for the
+ * life of the process: a rotation puts another file under the number with dup3, which the
+ * kernel does in one step. So a thread that has just read the number writes to the old
+ * file or to the new one, never to a closed or foreign one.
+ *
+ * Any thread writes. The log's own thread writes what is queued, and may block there. One
+ * thread writes at a time: the one that has set `writing`, which `lock` guards together
+ * with the queue. The lock is a leaf, and held for no longer than a copy takes. */
 #include "base/logfile.h"
 
 #include "base/clock.h"
+#include "base/path.h"
+#include "base/reserve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -23,9 +30,12 @@ enum { QUEUE_BYTES = 256 * 1024, SLOW_TIME = 100 /* ms that a write may take */ 
 
 struct logfile {
     size_t (*say_lost)(char *line, uint64_t count); /* immutable */
-    atomic_int fd;
-    atomic_int kind;  /* S_IFMT of the file */
-    atomic_bool torn; /* the last line is there in part */
+    char *path;       /* main thread; absolute; "": standard error */
+    int own;          /* main thread; the descriptor made for files; -1: none yet */
+    bool in_file;     /* main thread; lines go to `own` */
+    atomic_int fd;    /* where lines go */
+    atomic_int kind;  /* S_IFMT of the file behind `fd` */
+    atomic_bool torn; /* the last line is there in part; set by the thread that writes */
     pthread_mutex_t lock;
     pthread_cond_t queued, turn; /* something is in the queue; a write is over */
     bool threaded, writing;      /* lock */
@@ -36,24 +46,9 @@ struct logfile {
     char batch[QUEUE_BYTES]; /* what the log's thread writes; its own */
 };
 
-struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
-{
-    struct logfile *f = calloc(1, sizeof *f);
-    if (f == NULL)
-        return NULL;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_mutex_init(&f->lock, NULL);
-    pthread_cond_init(&f->queued, NULL);
-    pthread_cond_init(&f->turn, &attributes);
-    pthread_condattr_destroy(&attributes);
-    f->say_lost = say_lost;
-    logfile_use(f, STDERR_FILENO);
-    return f;
-}
+/* -- Opening: main thread only -- */
 
-void logfile_use(struct logfile *f, int fd)
+static void use(struct logfile *f, int fd)
 {
     struct stat st;
     int kind = fstat(fd, &st) == 0 ? (int)(st.st_mode & S_IFMT) : 0;
@@ -62,7 +57,127 @@ void logfile_use(struct logfile *f, int fd)
     atomic_store(&f->fd, fd);
 }
 
-/* -- By who writes -- */
+struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
+{
+    struct logfile *f = calloc(1, sizeof *f);
+    if (f == NULL || (f->path = strdup("")) == NULL) {
+        free(f);
+        return NULL;
+    }
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->queued, NULL);
+    pthread_cond_init(&f->turn, &attributes);
+    pthread_condattr_destroy(&attributes);
+    f->say_lost = say_lost;
+    f->own = -1;
+    use(f, STDERR_FILENO);
+    return f;
+}
+
+/* O_NONBLOCK only for the opening: a FIFO without a reader must not stop the start. */
+static int open_file(const char *path)
+{
+    int fd = reserve_open(
+        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0)
+        return -1;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0)
+        fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    if (fd > STDERR_FILENO)
+        return fd;
+    int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return higher;
+}
+
+/* Puts the file behind `fd` under the number of our own descriptor. */
+static bool replace_file(struct logfile *f, int fd)
+{
+    int result;
+    do
+        result = dup3(fd, f->own, O_CLOEXEC);
+    while (result < 0 && (errno == EINTR || errno == EBUSY));
+    return result >= 0;
+}
+
+static bool use_path(struct logfile *f)
+{
+    int fd = open_file(f->path);
+    if (fd < 0)
+        return false;
+    if (f->own < 0) {
+        f->own = fd;
+    } else {
+        bool done = replace_file(f, fd);
+        int saved = errno;
+        reserve_close(fd);
+        errno = saved;
+        if (!done)
+            return false;
+    }
+    f->in_file = true;
+    use(f, f->own);
+    return true;
+}
+
+/* A thread that still holds the number of our own descriptor reaches standard error
+ * through it; and the file, which may have been rotated, is closed. */
+static void use_standard_error(struct logfile *f)
+{
+    f->in_file = false;
+    use(f, STDERR_FILENO);
+    if (f->own >= 0)
+        replace_file(f, STDERR_FILENO);
+}
+
+/* logfile_reopen must find the file wherever the daemon's directory is then. */
+static bool set_path(struct logfile *f, const char *path)
+{
+    char *full = path[0] == '\0' ? NULL : path_absolute(path);
+    if (full == NULL && (full = strdup(path)) == NULL) {
+        errno = ENOMEM;
+        return false;
+    }
+    free(f->path);
+    f->path = full;
+    return true;
+}
+
+bool logfile_open(struct logfile *f, const char *path)
+{
+    bool known = set_path(f, path);
+    if (known && path[0] != '\0' && use_path(f))
+        return true;
+    int saved = errno;
+    use_standard_error(f);
+    errno = saved;
+    return known && path[0] == '\0';
+}
+
+bool logfile_reopen(struct logfile *f)
+{
+    return f->path[0] == '\0' || use_path(f);
+}
+
+const char *logfile_path(const struct logfile *f)
+{
+    return f->path;
+}
+
+bool logfile_chown(struct logfile *f, unsigned uid, unsigned gid)
+{
+    struct stat st;
+    return !f->in_file || fstat(f->own, &st) != 0 || !S_ISREG(st.st_mode) ||
+           fchown(f->own, uid, gid) == 0;
+}
+
+/* -- Writing: by the thread that has set `writing` -- */
 
 /* As write(2). Without `wait` only as much as is taken at once: a pipe that is ready
  * takes PIPE_BUF bytes, pipe(7). */
@@ -89,7 +204,8 @@ static size_t write_all(struct logfile *f, const char *data, size_t len, bool wa
         ssize_t n = write_part(f, data + done, len - done, wait);
         if (n > 0) {
             done += (size_t)n;
-        } else if (n < 0 && wait && errno == EAGAIN) { /* somebody else made it so */
+        } else if (n < 0 && wait &&
+                   errno == EAGAIN) { /* another process set O_NONBLOCK */
             struct pollfd p = {.fd = atomic_load(&f->fd), .events = POLLOUT};
             poll(&p, 1, SLOW_TIME);
         } else if (n == 0 || errno != EINTR) {
@@ -99,7 +215,7 @@ static size_t write_all(struct logfile *f, const char *data, size_t len, bool wa
     return done;
 }
 
-/* A disk that was full in the middle of a line: the next one begins a line of its own. */
+/* If the disk was full in the middle of a line, the next text begins a new line. */
 static void mend_line(struct logfile *f, bool wait)
 {
     if (atomic_load(&f->torn) && write_all(f, "\n", 1, wait) == 1)
@@ -117,7 +233,7 @@ static size_t count_lines(const char *data, size_t len)
     return count;
 }
 
-/* How many lines of these cannot be written. */
+/* How many of these lines could not be written. */
 static size_t write_or_lose(struct logfile *f, const char *data, size_t len)
 {
     mend_line(f, true);
@@ -127,7 +243,7 @@ static size_t write_or_lose(struct logfile *f, const char *data, size_t len)
     return count_lines(data + done, len - done);
 }
 
-/* -- The queue: by the holder of the lock -- */
+/* -- The queue -- */
 
 static void enqueue_locked(struct logfile *f, const char *data, size_t len)
 {
@@ -141,8 +257,8 @@ static void enqueue_locked(struct logfile *f, const char *data, size_t len)
         pthread_cond_signal(&f->queued);
 }
 
-/* The rest of a line comes before what others have queued meanwhile. Without room for it
- * that line stays torn. */
+/* The rest of a line goes before what other threads have queued meanwhile. Without room
+ * for it the line stays torn. */
 static void put_first_locked(struct logfile *f, const char *data, size_t len)
 {
     if (len > sizeof f->queue - f->len) {
@@ -158,7 +274,7 @@ static void put_first_locked(struct logfile *f, const char *data, size_t len)
 static void end_writing_locked(struct logfile *f, int64_t began)
 {
     f->writing = false;
-    f->slow = f->threaded && clock_nanoseconds() / 1000000 - began > SLOW_TIME;
+    f->slow = f->threaded && clock_milliseconds() - began > SLOW_TIME;
     if (f->len > 0 || f->lost > 0)
         pthread_cond_signal(&f->queued);
     pthread_cond_broadcast(&f->turn);
@@ -166,10 +282,10 @@ static void end_writing_locked(struct logfile *f, int64_t began)
 
 /* -- What every thread calls -- */
 
-/* By who has set `writing`. */
+/* The caller has set `writing`. */
 static void write_now(struct logfile *f, const char *line, size_t len, bool wait)
 {
-    int64_t began = clock_nanoseconds() / 1000000;
+    int64_t began = clock_milliseconds();
     mend_line(f, wait);
     size_t done = write_all(f, line, len, wait);
     bool full = done < len && (errno == EAGAIN || errno == EWOULDBLOCK);
@@ -185,9 +301,9 @@ static void write_now(struct logfile *f, const char *line, size_t len, bool wait
     pthread_mutex_unlock(&f->lock);
 }
 
-/* Waits for its turn, so that who has logged finds the line there, and nothing is lost in
- * a burst. But the first to wait for too long is the last to wait, until lines are
- * written quickly again. false: it is not its turn. */
+/* Waits for its turn, so that a thread that has logged finds its line in the file, and
+ * nothing is lost in a burst. After one thread has waited too long no thread waits, until
+ * lines are written quickly again. false: it is not its turn. */
 static bool take_turn_locked(struct logfile *f)
 {
     if ((f->writing || f->len > 0) && !f->slow) {
@@ -235,11 +351,11 @@ static size_t take_batch_locked(struct logfile *f)
     return len;
 }
 
-/* Says how many are lost once a line can be written again. */
+/* Once lines can be written again, the log says how many were lost. */
 static void write_batch(struct logfile *f, size_t len, uint64_t lost)
 {
     char line[LOGFILE_LINE_MAX];
-    int64_t began = clock_nanoseconds() / 1000000;
+    int64_t began = clock_milliseconds();
     size_t failed = write_or_lose(f, f->batch, len);
     if (failed == 0 && lost > 0) {
         failed = write_or_lose(f, line, f->say_lost(line, lost));
@@ -252,8 +368,7 @@ static void write_batch(struct logfile *f, size_t len, uint64_t lost)
     pthread_mutex_unlock(&f->lock);
 }
 
-/* A line that cannot be written is tried again when the next one comes, or a second
- * later. */
+/* While lines are lost the thread tries again every tenth of a second to say so. */
 static void *run(void *arg)
 {
     struct logfile *f = arg;

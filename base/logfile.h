@@ -1,12 +1,15 @@
-/* The writing of one log: whole lines, in their order, by many threads, none of which
- * waits for a reader that stalls.
+/* One log: its file, the rotation, and the writing of whole lines in their order by many
+ * threads, none of which waits for a reader that stalls.
  *
- * A thread writes its line itself, in its turn, so that who has logged finds the line
- * there. What a pipe, terminal or socket does not take now goes through a queue of 256
- * KiB to a thread of the log's own, and so does everything once a write has taken a tenth
- * of a second: a disk that hangs holds up one thread, and the others for that long, once.
- * A line that does not fit the queue, or cannot be written, is lost, counted, and spoken
- * of when lines are written again. */
+ * The file is opened for appending, so another program may cut it (copytruncate) or
+ * rename it at any time; logfile_reopen then goes on in a new file of the same path.
+ *
+ * A thread writes its line itself, in its turn: when logfile_write returns, the line is
+ * in the file. What a pipe, terminal or socket does not take at once goes through a queue
+ * of 256 KiB to a thread of the log. So does every line once a write has taken a tenth of
+ * a second: a disk that hangs holds up one thread, and the others for that long, once. A
+ * line that does not fit the queue, or cannot be written, is lost and counted; the log
+ * says so when lines are written again. */
 #ifndef LUAFCGID2_BASE_LOGFILE_H
 #define LUAFCGID2_BASE_LOGFILE_H
 
@@ -18,22 +21,39 @@ enum { LOGFILE_LINE_MAX = 8192 };
 
 struct logfile;
 
-/* `say_lost` writes into `line`, of LOGFILE_LINE_MAX bytes, the line that tells of
- * `count` lost ones, and returns its length. NULL: out of memory. */
+/* A log that goes to standard error. `say_lost` writes into `line`, of LOGFILE_LINE_MAX
+ * bytes, the line that tells of `count` lost ones, and returns its length. It lasts until
+ * the process ends. NULL: out of memory. */
 struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count));
 
-/* From now on lines go to `fd`, which stays the caller's. Any file may be put under that
- * number later; call this again then. */
-void logfile_use(struct logfile *f, int fd);
+/* -- The file. Main thread only; other threads may write meanwhile -- */
 
-/* Starts the log's own thread; before that every line is written at once, however long
- * that takes. false: errno. */
+/* Lines go to the file at `path` from now on, which is made with mode 0640 if need be; ""
+ * means standard error. A relative path counts from the process's directory. false with
+ * errno: it cannot be opened, and lines go to standard error. */
+bool logfile_open(struct logfile *f, const char *path);
+
+/* Opens the same path again, after a rotation. false with errno: it cannot be opened, and
+ * lines go where they went before. */
+bool logfile_reopen(struct logfile *f);
+
+/* Absolute; "" for standard error. Borrowed until the next logfile_open. */
+const char *logfile_path(const struct logfile *f);
+
+/* Gives the file, if it is a regular one, to a user and a group. false: errno. */
+bool logfile_chown(struct logfile *f, unsigned uid, unsigned gid);
+
+/* Starts the log's own thread, once, after a fork. Before that every line is written at
+ * once, however long that takes. false: errno. */
 bool logfile_start(struct logfile *f);
 
-/* One line of at most LOGFILE_LINE_MAX bytes, its newline included. Any thread. */
+/* -- Lines. Any thread -- */
+
+/* One line of at most LOGFILE_LINE_MAX bytes, its newline included. */
 void logfile_write(struct logfile *f, const char *line, size_t len);
 
-/* Waits until what is queued is written, for `timeout` milliseconds at most. */
+/* Waits until what is queued is written, for at most `timeout` milliseconds. false: it is
+ * not. */
 bool logfile_flush(struct logfile *f, int64_t timeout);
 
 #endif

@@ -21,12 +21,12 @@ enum io_status io_wait(int fd, short events, int64_t timeout)
 {
     struct pollfd p = {.fd = fd, .events = events};
     int64_t left = timeout < 0 ? -1 : timeout > INT_MAX ? INT_MAX : timeout;
-    int64_t until = clock_nanoseconds() / 1000000 + left;
+    int64_t until = clock_milliseconds() + left;
     int n;
     watch_pause();
     while ((n = left == 0 ? 0 : poll(&p, 1, (int)left)) < 0 && errno == EINTR) {
         if (left > 0) {
-            int64_t now = clock_nanoseconds() / 1000000;
+            int64_t now = clock_milliseconds();
             left = now < until ? until - now : 0;
         }
     }

@@ -103,9 +103,9 @@ static void collect_garbage(lua_State *L)
 
 static bool wait_for_room(void)
 {
-    int64_t until = clock_nanoseconds() / 1000000 + PATIENCE;
+    int64_t until = clock_milliseconds() + PATIENCE;
     while (!reserve_spares()) {
-        if (clock_nanoseconds() / 1000000 >= until)
+        if (clock_milliseconds() >= until)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }
