@@ -107,7 +107,7 @@ static bool hold_version(struct search *w)
 static bool pin(struct search *w)
 {
     struct stock *s = w->stock;
-    struct entry *spare = entry_create(&s->lock, &w->key);
+    struct entry *spare = entry_create(&w->key);
     if (spare == NULL) {
         failure_no_memory(w->error);
         return false;

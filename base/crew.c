@@ -104,11 +104,7 @@ static bool start_needed(struct crew *c)
 
 bool crew_start(struct crew *c, int count, int most_stuck)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&c->changed);
     c->wanted = count;
     c->most_stuck = most_stuck;
     for (int i = 0; i < count; i++)

@@ -64,13 +64,9 @@ struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
         free(f);
         return NULL;
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->queued, NULL);
-    pthread_cond_init(&f->turn, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&f->turn);
     f->say_lost = say_lost;
     f->own = -1;
     use(f, STDERR_FILENO);

@@ -7,6 +7,7 @@
 #include "base/watch.h"
 
 #include "base/clock.h"
+#include "base/deadline.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -48,7 +49,7 @@ static bool overdue(const struct watch *w, uint32_t now, int64_t grace)
     if (!atomic_load_explicit(&w->timed, memory_order_acquire))
         return false;
     unsigned deadline = atomic_load_explicit(&w->deadline, memory_order_relaxed);
-    return (int32_t)(now - deadline) >= 0 && (int64_t)(uint32_t)(now - deadline) >= grace;
+    return -(int64_t)deadline_left(deadline, now) >= grace;
 }
 
 static void on_signal(int number)
@@ -121,7 +122,7 @@ void watch_begin(int64_t timeout)
     if (own == NULL || timeout <= 0)
         return;
     atomic_store_explicit(&own->named, false, memory_order_relaxed);
-    set_deadline(own, clock_ticks() + (uint32_t)timeout);
+    set_deadline(own, deadline_after(clock_ticks(), timeout));
 }
 
 void watch_end(void)
@@ -162,7 +163,7 @@ int64_t watch_time_left(void)
     if (own == NULL || !atomic_load_explicit(&own->timed, memory_order_relaxed))
         return -1;
     unsigned deadline = atomic_load_explicit(&own->deadline, memory_order_relaxed);
-    int32_t left = (int32_t)(deadline - clock_ticks());
+    int32_t left = deadline_left(deadline, clock_ticks());
     return left > 0 ? left : 0;
 }
 

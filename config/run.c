@@ -5,6 +5,7 @@
 #include "config/run.h"
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/reserve.h"
 #include "config/report.h"
 
@@ -54,7 +55,7 @@ static void look_at_clock(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
     struct loader *l = loader_of(L);
-    if ((int32_t)(clock_ticks() - l->deadline) < 0)
+    if (!deadline_is_over(l->deadline, clock_ticks()))
         return;
     l->late = true;
     lua_sethook(L, look_at_clock, LUA_MASKCOUNT, 1);
@@ -66,7 +67,7 @@ static void look_at_clock(lua_State *L, lua_Debug *ar)
 
 lua_State *run_newstate(struct loader *l)
 {
-    l->deadline = clock_ticks() + CONFIG_LOAD_TIME;
+    l->deadline = deadline_after(clock_ticks(), CONFIG_LOAD_TIME);
     lua_State *L = lua_newstate(allocate, l);
     if (L != NULL)
         lua_sethook(L, look_at_clock, LUA_MASKCOUNT, LOOK_EVERY);
@@ -130,7 +131,7 @@ void run_open_libraries(lua_State *L)
 static int await_input(const struct loader *l, int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    int32_t left = (int32_t)(l->deadline - clock_ticks());
+    int32_t left = deadline_left(l->deadline, clock_ticks());
     return left > 0 && poll(&p, 1, left) > 0 ? 0 : ETIMEDOUT;
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/heartbeat.h"
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/orphan.h"
@@ -45,9 +46,9 @@ struct chore {
 
 static bool is_due(struct chore *c, uint32_t now, int64_t period)
 {
-    if ((int32_t)(now - c->due) < 0)
+    if (!deadline_is_over(c->due, now))
         return false;
-    c->due = now + (uint32_t)period;
+    c->due = deadline_after(now, period);
     return true;
 }
 
@@ -151,11 +152,7 @@ static void *beat(void *arg)
 
 bool heartbeat_start(const struct service *shared)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&changed);
     service = shared;
     int error = pthread_create(&thread, NULL, beat, NULL);
     if (error != 0)

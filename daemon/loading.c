@@ -6,6 +6,7 @@
 #include "daemon/loading.h"
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "lua/limit.h"
 
 #include <pthread.h>
@@ -17,7 +18,7 @@ struct loading {
     pthread_t thread;      /* main thread's, if `started` */
     bool started;          /* main thread's */
     char *file;            /* immutable; NULL: defaults */
-    uint32_t began;        /* immutable; on clock_ticks */
+    uint32_t deadline;     /* immutable; on clock_ticks */
     pthread_cond_t over;   /* of `done` */
     bool done, given_up;   /* lock */
     struct config *config; /* the thread's until `done` */
@@ -76,12 +77,8 @@ struct loading *loading_begin(const char *file)
         free(l);
         return NULL;
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->over, &attributes);
-    pthread_condattr_destroy(&attributes);
-    l->began = clock_ticks();
+    clock_init_condition(&l->over);
+    l->deadline = deadline_after(clock_ticks(), LOADING_TIME);
     if (!start_thread(l))
         run(l);
     return l;
@@ -89,7 +86,7 @@ struct loading *loading_begin(const char *file)
 
 bool loading_wait(struct loading *l, int64_t timeout)
 {
-    int64_t left = LOADING_TIME - (int64_t)(uint32_t)(clock_ticks() - l->began);
+    int64_t left = deadline_left(l->deadline, clock_ticks());
     struct timespec until = clock_after(left < timeout ? left > 0 ? left : 0 : timeout);
     int error = 0;
     pthread_mutex_lock(&lock);

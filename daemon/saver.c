@@ -71,11 +71,7 @@ static bool work(int id)
 
 bool saver_start(struct session_store *sessions)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&changed);
     store = sessions;
     return crew_start(&crew, 1, 0);
 }

@@ -67,11 +67,7 @@ static bool work(int id)
 
 bool sweeper_start(struct pool *p, int most_stuck)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&changed);
     pool = p;
     return crew_start(&crew, 1, most_stuck);
 }

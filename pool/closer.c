@@ -92,11 +92,7 @@ static bool work(int id)
 
 bool closers_start(int workers)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&changed);
     most = workers + 1;
     last = &first;
     return crew_start(&crew, 1, workers);

@@ -3,6 +3,8 @@
  * not in the table belongs to the thread that made it or took it out. */
 #include "pool/entry.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,10 +19,10 @@ static void set_key(struct entry *e, const struct entry_key *key)
     e->key.root = root;
 }
 
-struct entry *entry_create(const struct lock *lock, const struct entry_key *key)
+struct entry *entry_create(const struct entry_key *key)
 {
     struct entry *e = calloc(1, sizeof *e + key->path_len + key->root_len + 2);
-    if (e == NULL || !lock_init_condition(lock, &e->returned)) {
+    if (e == NULL || !clock_init_condition(&e->returned)) {
         free(e);
         return NULL;
     }

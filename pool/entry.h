@@ -45,7 +45,7 @@ struct entry {
 };
 
 /* Without pins, places or version. NULL: out of memory. */
-struct entry *entry_create(const struct lock *lock, const struct entry_key *key);
+struct entry *entry_create(const struct entry_key *key);
 
 /* No lock held: it lets go of the version. Nothing may know the entry any more. */
 void entry_free(struct entry *e);

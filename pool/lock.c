@@ -8,35 +8,14 @@
 
 static _Thread_local bool holding;
 
-static bool init_attributes(pthread_condattr_t *attributes)
-{
-    if (pthread_condattr_init(attributes) != 0)
-        return false;
-    if (pthread_condattr_setclock(attributes, CLOCK_MONOTONIC) == 0)
-        return true;
-    pthread_condattr_destroy(attributes);
-    return false;
-}
-
 bool lock_init(struct lock *l)
 {
-    if (!init_attributes(&l->monotonic))
-        return false;
-    if (pthread_mutex_init(&l->mutex, NULL) == 0)
-        return true;
-    pthread_condattr_destroy(&l->monotonic);
-    return false;
+    return pthread_mutex_init(&l->mutex, NULL) == 0;
 }
 
 void lock_destroy(struct lock *l)
 {
     pthread_mutex_destroy(&l->mutex);
-    pthread_condattr_destroy(&l->monotonic);
-}
-
-bool lock_init_condition(const struct lock *l, pthread_cond_t *condition)
-{
-    return pthread_cond_init(condition, &l->monotonic) == 0;
 }
 
 void lock_acquire(struct lock *l)

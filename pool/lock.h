@@ -1,7 +1,7 @@
-/* The pool's one lock: a mutex, and conditions of the monotonic clock to wait for under
- * it. It is held for a few pointer operations at a time; files are read, and Lua is
- * compiled, run and closed, with no lock held. Debug builds assert that a thread that
- * holds it does not take it again. */
+/* The pool's one lock: a mutex, under which threads wait for conditions that were made by
+ * clock_init_condition. It is held for a few pointer operations at a time; files are
+ * read, and Lua is compiled, run and closed, with no lock held. Debug builds assert that
+ * a thread that holds it does not take it again. */
 #ifndef LUAFCGID2_POOL_LOCK_H
 #define LUAFCGID2_POOL_LOCK_H
 
@@ -11,15 +11,11 @@
 
 struct lock {
     pthread_mutex_t mutex;
-    pthread_condattr_t monotonic; /* immutable */
 };
 
 /* false: not possible, and there is nothing to destroy. */
 bool lock_init(struct lock *l);
 void lock_destroy(struct lock *l);
-
-/* A condition to wait for with lock_wait_locked; pthread_cond_destroy ends it. */
-bool lock_init_condition(const struct lock *l, pthread_cond_t *condition);
 
 void lock_acquire(struct lock *l);
 void lock_release(struct lock *l);

@@ -4,6 +4,7 @@
  * its loader looks at the rest. */
 #include "pool/version.h"
 
+#include "base/clock.h"
 #include "pool/failure.h"
 
 #include <stdatomic.h>
@@ -18,10 +19,10 @@ struct version {
     struct config *config;     /* what it was compiled with; counted */
 };
 
-static struct version *version_create(const struct lock *lock, struct config *config)
+static struct version *version_create(struct config *config)
 {
     struct version *v = calloc(1, sizeof *v);
-    if (v == NULL || !lock_init_condition(lock, &v->loaded)) {
+    if (v == NULL || !clock_init_condition(&v->loaded)) {
         free(v);
         return NULL;
     }
@@ -67,7 +68,7 @@ struct script_code *version_code(const struct version *v)
 static struct version *join(struct version **place, struct lock *lock,
                             struct config *config, bool *ours, bool *waited)
 {
-    struct version *spare = version_create(lock, config);
+    struct version *spare = version_create(config);
     if (spare == NULL)
         return NULL;
     lock_acquire(lock);

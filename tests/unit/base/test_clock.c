@@ -2,6 +2,7 @@
  * puts wherever it wants. */
 #include "base/clock.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -75,6 +76,32 @@ static void nanoseconds_of_a_hundred_years(void **state)
     assert_true(clock_nanoseconds() == INT64_C(3155760000000000007));
 }
 
+static void milliseconds_are_cut_and_do_not_wrap(void **state)
+{
+    (void)state;
+    put((time_t)3155760000, 7999999);
+    assert_true(clock_milliseconds() == INT64_C(3155760000007));
+}
+
+/* A wall clock that is set does not matter: the condition ends by this clock. */
+static void a_condition_is_waited_for_by_this_clock(void **state)
+{
+    (void)state;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t condition;
+    assert_true(clock_init_condition(&condition));
+    int64_t first = clock_milliseconds();
+    struct timespec until = clock_after(20);
+    int error = 0;
+    pthread_mutex_lock(&lock);
+    while (error == 0)
+        error = pthread_cond_timedwait(&condition, &lock, &until);
+    pthread_mutex_unlock(&lock);
+    assert_int_equal(error, ETIMEDOUT);
+    assert_in_range(clock_milliseconds() - first, 19, 30000);
+    pthread_cond_destroy(&condition);
+}
+
 static void a_moment_ahead_carries_into_seconds(void **state)
 {
     (void)state;
@@ -117,6 +144,8 @@ int main(void)
         cmocka_unit_test_teardown(ticks_are_milliseconds, unfake),
         cmocka_unit_test_teardown(ticks_wrap, unfake),
         cmocka_unit_test_teardown(nanoseconds_of_a_hundred_years, unfake),
+        cmocka_unit_test_teardown(milliseconds_are_cut_and_do_not_wrap, unfake),
+        cmocka_unit_test(a_condition_is_waited_for_by_this_clock),
         cmocka_unit_test_teardown(a_moment_ahead_carries_into_seconds, unfake),
         cmocka_unit_test(the_real_one_goes_forward),
     };

@@ -21,12 +21,10 @@ static void ids_are_the_smallest_free(void **unused)
         give(s[i]);
 }
 
-static struct lock lock;
-
 static struct entry *new_entry(void)
 {
     struct entry_key key = {"/srv/www/0.lua", "/srv/www", 14, 8, 1};
-    struct entry *e = entry_create(&lock, &key);
+    struct entry *e = entry_create(&key);
     assert_non_null(e);
     return e;
 }
@@ -36,7 +34,7 @@ static void a_new_entry_copies_its_key_and_has_nothing(void **unused)
     (void)unused;
     char path[] = "/srv/www/7.lua", root[] = "/srv/www";
     struct entry_key key = {path, root, strlen(path), strlen(root), 99};
-    struct entry *e = entry_create(&lock, &key);
+    struct entry *e = entry_create(&key);
     assert_non_null(e);
     memset(path, 'x', strlen(path));
     memset(root, 'x', strlen(root));

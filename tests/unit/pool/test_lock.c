@@ -12,7 +12,7 @@ static int create(void **unused)
 {
     (void)unused;
     signalled = waiting = false;
-    return lock_init(&lock) && lock_init_condition(&lock, &condition) ? 0 : -1;
+    return lock_init(&lock) && clock_init_condition(&condition) ? 0 : -1;
 }
 
 static int destroy(void **unused)

@@ -113,7 +113,7 @@ static int create(void **unused)
     if (set_up(NULL) != 0 || !stock_init(&stock))
         return -1;
     struct entry_key key = table_key(&stock.table, path_of(0, path), "/srv/www");
-    entry = entry_create(&stock.lock, &key);
+    entry = entry_create(&key);
     lock_acquire(&stock.lock);
     table_insert_locked(&stock.table, entry);
     table_pin_locked(&stock.table, entry);

@@ -112,7 +112,7 @@ static struct entry *insert(int i, bool compiled)
 {
     char path[32];
     struct entry_key key = table_key(&table, path_of(i, path), "/srv/www");
-    struct entry *e = entry_create(&lock, &key);
+    struct entry *e = entry_create(&key);
     struct script_error error = {0};
     bool loaded = false;
     require(e != NULL);
