@@ -11,8 +11,7 @@
 #include <limits.h>
 #include <lualib.h>
 
-/* In the registry: the metatables of objects with finalizers, as weak keys; the value is
- * `true`, or the finalizer that it must be. */
+/* In the registry: the metatables of objects with finalizers, as weak keys. */
 #define FINALIZERS "luafcgid2.finalizers"
 
 static int all_results(lua_State *L, int status, lua_KContext context)
@@ -198,6 +197,10 @@ static bool has_hidden_metatable(lua_State *L, int index)
 static int visible_getmetatable(lua_State *L)
 {
     luaL_checkany(L, 1);
+    if (luaL_testudata(L, 1, LUA_FILEHANDLE) != NULL) { /* handle_open_library */
+        luaL_getmetafield(L, 1, "__metatable");
+        return 1;
+    }
     if (!has_hidden_metatable(L, 1))
         return guard_original(L);
     lua_pushnil(L);
@@ -240,8 +243,7 @@ static void guard_registered(lua_State *L)
     }
 }
 
-/* A finalizer may have been put into its metatable after setmetatable. That of files is
- * what it was at first. */
+/* A finalizer may have been put into its metatable after setmetatable. */
 static int guard_each_finalizer(lua_State *L)
 {
     guard_registered(L);
@@ -249,14 +251,8 @@ static int guard_each_finalizer(lua_State *L)
         return 0;
     lua_pushnil(L);
     while (lua_next(L, -2)) {
-        if (lua_isfunction(L, -1)) {
-            lua_pushliteral(L, "__gc");
-            lua_insert(L, -2);
-            lua_rawset(L, -3);
-        } else {
-            lua_pop(L, 1);
-            guard_finalizer(L);
-        }
+        lua_pop(L, 1);
+        guard_finalizer(L);
     }
     return 0;
 }
@@ -279,9 +275,6 @@ static void open_finalizers(lua_State *L)
     lua_pushliteral(L, "k");
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
-    luaL_getmetatable(L, LUA_FILEHANDLE);
-    lua_getfield(L, -1, "__gc");
-    lua_rawset(L, -3);
     lua_setfield(L, LUA_REGISTRYINDEX, FINALIZERS);
 }
 

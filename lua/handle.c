@@ -202,7 +202,35 @@ static int read_lines(lua_State *L)
     return results;
 }
 
-void handle_open_library(lua_State *L)
+/* -- Opening -- */
+
+/* Pops the metatable of files, and gives them another that closes them whatever a script
+ * does to the first. That is what scripts see: a method that they add to it works. */
+static void hide_metatable(lua_State *L)
+{
+    static const char *const standard[] = {"stdin", "stdout", "stderr"};
+    static const char *const kept[] = {"__gc", "__name", "__tostring"};
+    lua_createtable(L, 0, 5);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        lua_getfield(L, -2, kept[i]);
+        lua_setfield(L, -2, kept[i]);
+    }
+    lua_insert(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "__index");
+    lua_setfield(L, -2, "__metatable");
+    lua_getglobal(L, LUA_IOLIBNAME);
+    for (size_t i = 0; i < sizeof standard / sizeof *standard; i++) {
+        lua_getfield(L, -1, standard[i]);
+        lua_pushvalue(L, -3);
+        lua_setmetatable(L, -2);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, LUA_FILEHANDLE);
+}
+
+void handle_open_library(lua_State *L, const luaL_Reg *methods)
 {
     static const luaL_Reg functions[] = {
         {"open", open_file},  {"tmpfile", open_file}, {"input", use_file},
@@ -212,4 +240,8 @@ void handle_open_library(lua_State *L)
     for (const luaL_Reg *f = functions; f->name != NULL; f++)
         guard_replace(L, f->name, f->func);
     lua_pop(L, 1);
+    luaL_getmetatable(L, LUA_FILEHANDLE); /* whose __index is itself */
+    for (const luaL_Reg *f = methods; f->name != NULL; f++)
+        guard_replace(L, f->name, f->func);
+    hide_metatable(L);
 }

@@ -457,16 +457,14 @@ void library_open(lua_State *L)
         {LUA_IOLIBNAME, "write", io_write},
         {LUA_IOLIBNAME, "popen", io_popen},
     };
+    static const luaL_Reg methods[] = {
+        {"write", file_write}, {"__gc", file_gc}, {NULL, NULL}};
     for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
         lua_getglobal(L, replacements[i].library);
         guard_replace(L, replacements[i].name, replacements[i].function);
         lua_pop(L, 1);
     }
-    handle_open_library(L);
-    luaL_getmetatable(L, LUA_FILEHANDLE); /* whose __index is itself */
-    guard_replace(L, "write", file_write);
-    guard_replace(L, "__gc", file_gc);
-    lua_pop(L, 1);
+    handle_open_library(L, methods);
     guard_open(L);
     open_random(L);
 }

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harm import LIMIT, children, descriptors, unharmed
+from harm import LIMIT, children, descriptors, threads, unharmed
 from servers import PATIENCE, SANITIZER, read, wait_until
 
 DAEMON = {"LuaMaxStates": 4, "RequestTimeout": 60}
@@ -100,6 +100,47 @@ def test_handles_that_are_in_use_stay_open(solo):
     assert [solo.get(page).text for _ in range(3)] == ["50", "100", "150"]
     solo.site.write(page, "function main() return 'closed' end")
     wait_until(lambda: solo.get(page).text == "closed", "the new script")
+
+
+UNCLOSING = {
+    "no __gc": "getmetatable(io.stdout).__gc = nil",
+    "no __gc, by debug": "debug.getmetatable(io.stdout).__gc = nil",
+    "no __gc, by __index": "io.stdout.__index.__gc = nil",
+    "another __gc": "getmetatable(io.stdout).__gc = function() while true do end end",
+    "a cleared metatable": "local m = debug.getmetatable(io.stdout) for k in pairs(m) do "
+                           "if k:sub(1, 2) == '__' then m[k] = nil end end",
+    "no __gc when others are at work":
+        "setmetatable({}, {__gc = function() getmetatable(io.stdout).__gc = nil "
+        "debug.getmetatable(io.stdout).__gc = nil end})",
+    "no __gc when the state is closed":
+        "last = {} function leave() setmetatable(last, {__gc = function() "
+        "getmetatable(io.stdout).__gc = nil debug.getmetatable(io.stdout).__gc = nil end}) end",
+}
+
+
+@pytest.mark.parametrize("change", UNCLOSING.values(), ids=UNCLOSING)
+@EACH
+def test_files_are_closed_whatever_a_script_does_to_their_metatable(solo, code, change):
+    """While its state lives, and when that is closed; none of it ends a request."""
+    threads(solo)
+    before = descriptors(solo)
+    page = forgetful(solo, "kept[#kept + 1] = io.open('data.txt') "
+                     "local s = (function() %s end)() if leave then leave() end return s" % code)
+    solo.site.write(page, "%s kept = {} %s" % (change, read(solo.site.path(page))))
+    for _ in range(3):
+        assert solo.get(page).text == "data"
+    solo.site.write(page, "function main() return 'new' end")
+    wait_until(lambda: solo.get(page).text == "new", "the new script")
+    wait_until(lambda: descriptors(solo) == before, "all to be closed")
+    wait_until(lambda: not children(solo), "the children to be reaped")
+
+
+def test_scripts_may_add_methods_to_files(solo):
+    assert solo.value("(function() getmetatable(io.stdout).twice = function(f, x) return x .. x "
+                      "end return io.open('/dev/null'):twice('a') end)()") == "aa"
+    assert solo.value("getmetatable(io.stdout) == debug.getmetatable(io.tmpfile())") == "true"
+    assert solo.value("getmetatable(io.stdout).__name .. tostring(getmetatable(io.stdout).__index"
+                      " == getmetatable(io.stdout))") == "FILE*true"
 
 
 def test_methods_of_counted_files_do_as_ever(solo):

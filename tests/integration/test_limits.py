@@ -22,7 +22,7 @@ HELD = pytest.mark.not_under("thread", reason="the signal never comes")
 def rows(table):
     """Parameters and names of tests from rows of a name and code."""
     return [pytest.param(*row[1:], id=row[0], marks=[HELD] if re.search(
-        "sethook|given|__gc of files|__gc's error", "".join(row)) else []) for row in table]
+        "sethook|given|__gc's error", "".join(row)) else []) for row in table]
 
 
 def check_beaten(daemon, page, query="bad"):
@@ -147,10 +147,6 @@ RUNNING = [
     ("__gc given by another __gc", "local m = {__gc = true} setmetatable({}, m) "
      "setmetatable({}, {__gc = function() m.__gc = function() while true do end end end}) "
      "collectgarbage()", ""),
-    ("__gc of files", "io.open('/dev/null'):close() getmetatable(io.stdout).__gc = function() "
-                      "while true do end end collectgarbage()", ""),
-    ("__gc of files by __index", "io.open('/dev/null'):close() io.stdout.__index.__gc = function() "
-                                 "while true do end end collectgarbage()", ""),
     ("__gc in a coroutine, given later", "local m = {__gc = true} setmetatable({}, m) "
      "m.__gc = function() while true do end end coroutine.wrap(collectgarbage)()", ""),
     ("allocations", "local t while true do t = {t and nil} end", ""),
