@@ -160,10 +160,7 @@ static int with_command(lua_State *L)
 
 void directory_open(lua_State *L)
 {
-    static const struct {
-        const char *library, *name;
-        lua_CFunction function;
-    } replacements[] = {
+    static const struct guard_row rows[] = {
         {LUA_IOLIBNAME, "open", with_name},
         {LUA_IOLIBNAME, "lines", with_name},
         {LUA_IOLIBNAME, "input", with_name},
@@ -174,12 +171,8 @@ void directory_open(lua_State *L)
         {LUA_OSLIBNAME, "rename", with_two_names},
         {LUA_LOADLIBNAME, "loadlib", with_library},
         {LUA_LOADLIBNAME, "searchpath", search_path},
+        {0},
     };
-    if (!atomic_load(&shared))
-        return;
-    for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
-        lua_getglobal(L, replacements[i].library);
-        guard_replace(L, replacements[i].name, replacements[i].function);
-        lua_pop(L, 1);
-    }
+    if (atomic_load(&shared))
+        guard_replace_all(L, rows);
 }

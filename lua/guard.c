@@ -14,7 +14,7 @@
 /* In the registry: the metatables of objects with finalizers, as weak keys. */
 #define FINALIZERS "luafcgid2.finalizers"
 
-static int all_results(lua_State *L, int status, lua_KContext context)
+int guard_all_results(lua_State *L, int status, lua_KContext context)
 {
     (void)status;
     (void)context;
@@ -31,7 +31,7 @@ int guard_original(lua_State *L)
     lua_pop(L, 1);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
-    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, all_results);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, guard_all_results);
     return lua_gettop(L);
 }
 
@@ -197,7 +197,7 @@ static bool has_hidden_metatable(lua_State *L, int index)
 static int visible_getmetatable(lua_State *L)
 {
     luaL_checkany(L, 1);
-    if (luaL_testudata(L, 1, LUA_FILEHANDLE) != NULL) { /* handle_open_library */
+    if (luaL_testudata(L, 1, LUA_FILEHANDLE) != NULL) { /* handle_open */
         luaL_getmetafield(L, 1, "__metatable");
         return 1;
     }
@@ -400,8 +400,6 @@ static int package_loadlib(lua_State *L)
 
 /* -- Opening -- */
 
-/* Replaces field `name` of the table on top by `function`, whose first upvalue is what
- * was there. */
 void guard_replace(lua_State *L, const char *name, lua_CFunction function)
 {
     lua_getfield(L, -1, name);
@@ -409,12 +407,18 @@ void guard_replace(lua_State *L, const char *name, lua_CFunction function)
     lua_setfield(L, -2, name);
 }
 
+void guard_replace_all(lua_State *L, const struct guard_row *rows)
+{
+    for (const struct guard_row *row = rows; row->library != NULL; row++) {
+        lua_getglobal(L, row->library);
+        guard_replace(L, row->name, row->function);
+        lua_pop(L, 1);
+    }
+}
+
 void guard_open(lua_State *L)
 {
-    static const struct {
-        const char *library, *name;
-        lua_CFunction function;
-    } replacements[] = {
+    static const struct guard_row rows[] = {
         {"_G", "pcall", base_pcall},
         {"_G", "xpcall", base_xpcall},
         {"_G", "setmetatable", guarded_setmetatable},
@@ -432,12 +436,9 @@ void guard_open(lua_State *L)
         {LUA_DBLIBNAME, "setlocal", debug_setlocal},
         {LUA_DBLIBNAME, "getuservalue", debug_getuservalue},
         {LUA_DBLIBNAME, "setuservalue", debug_setuservalue},
+        {0},
     };
-    for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
-        lua_getglobal(L, replacements[i].library);
-        guard_replace(L, replacements[i].name, replacements[i].function);
-        lua_pop(L, 1);
-    }
+    guard_replace_all(L, rows);
     lua_getglobal(L, LUA_DBLIBNAME);
     lua_pushnil(L);
     lua_setfield(L, -2,

@@ -204,8 +204,8 @@ static int read_lines(lua_State *L)
 
 /* -- Opening -- */
 
-/* Pops the metatable of files, and gives them another that closes them whatever a script
- * does to the first. That is what scripts see: a method that they add to it works. */
+/* Pops the metatable of files, and gives files another, which closes them whatever a
+ * script does. Scripts see the first one, and a method that they add to it works. */
 static void hide_metatable(lua_State *L)
 {
     static const char *const standard[] = {"stdin", "stdout", "stderr"};
@@ -230,18 +230,14 @@ static void hide_metatable(lua_State *L)
     lua_setfield(L, LUA_REGISTRYINDEX, LUA_FILEHANDLE);
 }
 
-void handle_open_library(lua_State *L, const luaL_Reg *methods)
+void handle_open(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"open", open_file},  {"tmpfile", open_file}, {"input", use_file},
-        {"output", use_file}, {"lines", read_lines},  {NULL, NULL},
+    static const struct guard_row rows[] = {
+        {LUA_IOLIBNAME, "open", open_file},   {LUA_IOLIBNAME, "tmpfile", open_file},
+        {LUA_IOLIBNAME, "input", use_file},   {LUA_IOLIBNAME, "output", use_file},
+        {LUA_IOLIBNAME, "lines", read_lines}, {0},
     };
-    lua_getglobal(L, LUA_IOLIBNAME);
-    for (const luaL_Reg *f = functions; f->name != NULL; f++)
-        guard_replace(L, f->name, f->func);
-    lua_pop(L, 1);
-    luaL_getmetatable(L, LUA_FILEHANDLE); /* whose __index is itself */
-    for (const luaL_Reg *f = methods; f->name != NULL; f++)
-        guard_replace(L, f->name, f->func);
+    guard_replace_all(L, rows);
+    luaL_getmetatable(L, LUA_FILEHANDLE);
     hide_metatable(L);
 }

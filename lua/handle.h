@@ -8,7 +8,6 @@
 #ifndef LUAFCGID2_LUA_HANDLE_H
 #define LUAFCGID2_LUA_HANDLE_H
 
-#include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
 
@@ -18,10 +17,11 @@ struct handles {
     int children, children_kept; /* of these, those with a child */
 };
 
-/* Replaces the functions of io that open files, and these methods of files, in L, a state
- * of lua/script.c in which the libraries are open. From then on no script can change how
- * a file is closed (__gc). Raises Lua errors; leaves the stack as it found it. */
-void handle_open_library(lua_State *L, const luaL_Reg *methods);
+/* Replaces the functions of io that open files, in L, a state of lua/script.c in which
+ * the libraries are open and the methods of files are replaced. From then on no script
+ * can change how a file is closed (__gc). Raises Lua errors; leaves the stack as it found
+ * it. */
+void handle_open(lua_State *L);
 
 /* To be called before something is opened for a script: collects if there are many, and
  * makes room where there is none, which may take a moment. false, with errno: no more is

@@ -1,10 +1,10 @@
 /* The standard library as scripts get it.
  *
- * What belongs to the whole process is given to each state alone, or taken away: os.exit
- * ends the request, random numbers are a state's own, standard output is the log,
- * children start clean. What could outlive a limit is fenced (lua/guard.h). What reads
- * Lua reads source only, and is remembered, so that an edited file renews the states made
- * from it. */
+ * Where a function of Lua's library works on the whole process, scripts get one that
+ * works on their own state, or does nothing: os.exit ends the request, standard output is
+ * the log (lua/output.h), random numbers are a state's own (lua/random.h), children start
+ * with nothing of the daemon's (lua/child.h). What loads Lua loads source only
+ * (lua/load.h). What could outlive a limit is guarded (lua/guard.h). */
 #ifndef LUAFCGID2_LUA_LIBRARY_H
 #define LUAFCGID2_LUA_LIBRARY_H
 
