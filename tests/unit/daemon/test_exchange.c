@@ -1,0 +1,494 @@
+/* Exchanges: one is served, changes threads in the middle, and leaves nothing behind in
+ * the thread that lays it down. */
+#include "daemon/exchange.h"
+
+#include "base/clock.h"
+#include "base/watch.h"
+#include "tests/unit/daemon_fixture.h"
+
+/* What a worker has. Each test's thread is one, and starts others. */
+struct hand {
+    struct exchange_worker own;
+    struct exchanges kept;
+};
+
+static struct hand hand;
+
+static void begin_hand(struct hand *h, int id)
+{
+    *h = (struct hand){.own = {.id = id}};
+    log_set_worker(id);
+    directory_make_own(&h->own.directory);
+    h->own.reader = connection_reader_create(service.connections);
+    assert_non_null(h->own.reader);
+    assert_true(exchanges_open(&h->kept, &service));
+    assert_true(watch_create(WATCH_WORKER, id));
+}
+
+static void end_hand(struct hand *h)
+{
+    watch_destroy();
+    exchanges_close(&h->kept);
+    connection_reader_destroy(h->own.reader);
+    directory_release(&h->own.directory);
+}
+
+static int open_all(void **state)
+{
+    open_service(state);
+    begin_hand(&hand, 1);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    end_hand(&hand);
+    assert_int_equal(chdir("/"), 0); /* the one that it is in goes */
+    return close_service(state);
+}
+
+/* -- Steps -- */
+
+static struct exchange *open_next(struct hand *h)
+{
+    struct connection *c = connection_wait(service.connections, h->own.reader);
+    assert_non_null(c);
+    return exchange_open(&h->kept, c);
+}
+
+static void finish_it(struct hand *h, struct exchange *x)
+{
+    exchange_finish(x);
+    exchange_check_in(x);
+    exchange_lay_down(x);
+    exchange_close(x, &h->kept);
+}
+
+static void serve_next(struct hand *h)
+{
+    struct exchange *x = open_next(h);
+    assert_non_null(x);
+    exchange_take_up(x, &h->own);
+    exchange_run(x);
+    finish_it(h, x);
+}
+
+/* Sends and empties it. */
+static void send_off(int fd, struct message *m)
+{
+    send_all(fd, m->data, m->len);
+    m->len = 0;
+}
+
+static void expect_body(int fd, const char *body)
+{
+    struct response r = {0};
+    read_response(fd, &r);
+    assert_body(&r, body);
+    drop(&r.out);
+}
+
+static struct exchange *open_request(int fd, const char *script)
+{
+    send_request(fd, true, script);
+    struct exchange *x = open_next(&hand);
+    assert_non_null(x);
+    return x;
+}
+
+/* -- Tests -- */
+
+static void requests_are_served_one_after_the_other(void **state)
+{
+    (void)state;
+    const char *script = write_file(
+        "a.lua", "n = 0 function main() n = n + 1 Send(n, ' ', Info.Thread) end");
+    int fd = connect_client();
+    send_request(fd, true, script);
+    serve_next(&hand);
+    expect_body(fd, "\r\n\r\n1 1");
+    send_request(fd, true, script);
+    serve_next(&hand);
+    expect_body(fd, "\r\n\r\n2 1");
+    assert_int_equal(pool_states(service.pool), 1);
+    close(fd);
+}
+
+static void a_refused_request_gets_its_page_and_no_script(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    send_request(fd, true, write_file("a.txt", "not for Lua"));
+    serve_next(&hand);
+    struct response r = {0};
+    read_response(fd, &r);
+    assert_true(r.ended);
+    assert_memory_equal(r.out.data, "Status: 404", 11);
+    assert_int_equal(pool_states(service.pool), 0);
+    drop(&r.out);
+    close(fd);
+}
+
+static void a_script_that_fails_makes_a_page(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    send_request(fd, true, write_file("a.lua", "function main() error('broken') end"));
+    serve_next(&hand);
+    struct response r = {0};
+    read_response(fd, &r);
+    assert_true(r.ended);
+    assert_memory_equal(r.out.data, "Status: 500", 11);
+    assert_int_equal(count_logged("a.lua:1: broken"), 1);
+    drop(&r.out);
+    close(fd);
+}
+
+static void lines_name_the_script_only_while_it_is_taken_up(void **state)
+{
+    (void)state;
+    const char *script = write_file(
+        "named.lua", "setmetatable({}, {__gc = function() print('collected') end})"
+                     "function main() for i = 1, 1e5 do local t = {} end end");
+    int fd = connect_client();
+    struct exchange *x = open_request(fd, script);
+    log_info("before");
+    exchange_take_up(x, &hand.own);
+    log_info("during");
+    exchange_lay_down(x);
+    log_info("between");
+    exchange_take_up(x, &hand.own);
+    exchange_run(x);
+    exchange_finish(x);
+    log_info("finished");
+    exchange_check_in(x);
+    exchange_lay_down(x);
+    exchange_close(x, &hand.kept);
+    log_info("after");
+    assert_int_equal(count_logged("worker 1: before"), 1);
+    assert_int_equal(count_logged("named.lua: during"), 1);
+    assert_int_equal(count_logged("worker 1: between"), 1);
+    assert_int_equal(count_logged("named.lua: finished"), 1);
+    assert_int_equal(count_logged("worker 1: after"), 1);
+    close(fd);
+}
+
+static void the_time_stands_still_while_it_is_laid_down(void **state)
+{
+    (void)state;
+    struct config *c = new_config();
+    c->request_timeout = 60000;
+    config_publish(c);
+    int fd = connect_client();
+    struct exchange *x = open_request(fd, write_file("a.lua", "function main() end"));
+    assert_int_equal(watch_time_left(), -1);
+    exchange_take_up(x, &hand.own);
+    uint32_t used = clock_ticks();
+    int64_t before = watch_time_left();
+    exchange_lay_down(x);
+    used = clock_ticks() - used;
+    assert_int_equal(watch_time_left(), -1);
+    poll(NULL, 0, 200);
+    uint32_t again = clock_ticks();
+    exchange_take_up(x, &hand.own);
+    int64_t after = watch_time_left();
+    used += clock_ticks() - again;
+    assert_in_range(before, 1, 60000);
+    assert_in_range(before - after + 2, 0, used + 4);
+    exchange_run(x);
+    finish_it(&hand, x);
+    assert_int_equal(watch_time_left(), -1);
+    expect_body(fd, "\r\n\r\n");
+    close(fd);
+}
+
+static void without_a_time_limit_there_is_none_later(void **state)
+{
+    (void)state;
+    struct config *c = new_config();
+    c->request_timeout = 0;
+    config_publish(c);
+    int fd = connect_client();
+    struct exchange *x = open_request(fd, write_file("a.lua", "function main() end"));
+    for (int i = 0; i < 2; i++) {
+        exchange_take_up(x, &hand.own);
+        assert_int_equal(watch_time_left(), -1);
+        exchange_lay_down(x);
+    }
+    exchange_take_up(x, &hand.own);
+    exchange_run(x);
+    finish_it(&hand, x);
+    close(fd);
+}
+
+static void the_thread_enters_the_directory_of_what_it_takes_up(void **state)
+{
+    (void)state;
+    char here[128], other[96], path[128];
+    const char *script = write_file("a.lua", "function main() end");
+    snprintf(other, sizeof other, "%s/other", directory);
+    assert_int_equal(mkdir(other, 0700), 0);
+    snprintf(path, sizeof path, "%s", write_file("other/b.lua", "function main() end"));
+    if (!hand.own.directory.own)
+        skip();
+    int fds[2] = {connect_client(), connect_client()};
+    struct exchange *a = open_request(fds[0], script);
+    struct exchange *b = open_request(fds[1], path);
+    for (int i = 0; i < 2; i++) {
+        exchange_take_up(a, &hand.own);
+        assert_string_equal(getcwd(here, sizeof here), directory);
+        exchange_lay_down(a);
+        exchange_take_up(b, &hand.own);
+        assert_string_equal(getcwd(here, sizeof here), other);
+        exchange_lay_down(b);
+    }
+    for (int i = 0; i < 2; i++) {
+        exchange_take_up(i == 0 ? a : b, &hand.own);
+        exchange_run(i == 0 ? a : b);
+        finish_it(&hand, i == 0 ? a : b);
+        close(fds[i]);
+    }
+}
+
+/* -- Another thread -- */
+
+struct other {
+    struct exchange *x;
+    bool run;      /* else the script has run already */
+    unsigned more; /* requests that it serves then */
+};
+
+static void *go_on(void *arg)
+{
+    struct other *o = arg;
+    struct hand h;
+    begin_hand(&h, 2);
+    exchange_take_up(o->x, &h.own);
+    if (o->run)
+        exchange_run(o->x);
+    finish_it(&h, o->x);
+    for (unsigned i = 0; i < o->more; i++)
+        serve_next(&h);
+    end_hand(&h);
+    return NULL;
+}
+
+static void go_on_elsewhere(struct other *o)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, go_on, o), 0);
+    pthread_join(thread, NULL);
+}
+
+/* The head and a part of the body are in one thread's memory when it turns to another
+ * request. */
+static void another_thread_goes_on_with_the_body(void **state)
+{
+    (void)state;
+    const char *script = write_file("a.lua", "function main()"
+                                             " Send(Info.Thread, ' ', Receive()) end");
+    struct message m = {0};
+    int fd = connect_client(), other_fd = connect_client();
+    put_head(&m, 1, true, script, 0);
+    put_record(&m, RECORD_STDIN, 1, "first ", 6, 3);
+    put(&m, "\1\5\0", 3); /* the header of the next is not whole */
+    send_off(fd, &m);
+    struct exchange *x = open_next(&hand);
+    exchange_take_up(x, &hand.own);
+    exchange_lay_down(x);
+    send_request(other_fd, true, script);
+    serve_next(&hand);
+    expect_body(other_fd, "\r\n\r\n1 ");
+    put_record(&m, RECORD_STDIN, 1, "second", 6, 0);
+    memmove(m.data, m.data + 3, m.len -= 3);
+    put_record(&m, RECORD_STDIN, 1, "", 0, 0);
+    put_head(&m, 1, true, script, 0); /* of the next request */
+    put_body(&m, 1, (const uint8_t *)"third", 5, 5);
+    send_off(fd, &m);
+    go_on_elsewhere(&(struct other){.x = x, .run = true, .more = 1});
+    expect_body(fd, "\r\n\r\n2 first second");
+    expect_body(fd, "\r\n\r\n2 third");
+    drop(&m);
+    close(fd);
+    close(other_fd);
+}
+
+/* All of the body and the next request are in one thread's memory. */
+static void another_thread_sends_the_response(void **state)
+{
+    (void)state;
+    const char *script = write_file("a.lua", "function main()"
+                                             " Send(Info.Thread, ' ', Receive()) end");
+    struct message m = {0};
+    int fd = connect_client();
+    for (int i = 0; i < 2; i++) {
+        put_head(&m, 1, true, script, 0);
+        put_body(&m, 1, (const uint8_t *)"body", 4, 4);
+    }
+    send_off(fd, &m);
+    struct exchange *x = open_next(&hand);
+    exchange_take_up(x, &hand.own);
+    exchange_run(x);
+    exchange_lay_down(x);
+    go_on_elsewhere(&(struct other){.x = x, .more = 1});
+    expect_body(fd, "\r\n\r\n1 body");
+    expect_body(fd, "\r\n\r\n2 body");
+    drop(&m);
+    close(fd);
+}
+
+/* A kind of crowd: each thread lays down what it took, and takes up what others laid
+ * down. */
+static struct {
+    pthread_mutex_t lock;
+    struct exchange *waiting[4];
+} crowd = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct exchange *swap(int place, struct exchange *x)
+{
+    pthread_mutex_lock(&crowd.lock);
+    struct exchange *other = crowd.waiting[place];
+    crowd.waiting[place] = x;
+    pthread_mutex_unlock(&crowd.lock);
+    return other;
+}
+
+enum { CROWD = 3, EACH = 60 };
+
+static void *swap_and_serve(void *arg)
+{
+    struct hand h;
+    begin_hand(&h, *(int *)arg);
+    for (int i = 0; i < EACH; i++) {
+        struct exchange *x = open_next(&h);
+        exchange_take_up(x, &h.own);
+        exchange_lay_down(x);
+        x = swap(i % 4, x);
+        if (x == NULL)
+            continue;
+        exchange_take_up(x, &h.own);
+        exchange_run(x);
+        finish_it(&h, x);
+    }
+    end_hand(&h);
+    return NULL;
+}
+
+static void many_change_hands(void **state)
+{
+    (void)state;
+    enum { CLIENTS = CROWD * EACH };
+    const char *script = write_file("a.lua", "function main() Send(Receive()) end");
+    int fds[CLIENTS], ids[CROWD] = {2, 3, 4};
+    pthread_t threads[CROWD];
+    struct message m = {0};
+    for (int i = 0; i < CLIENTS; i++) {
+        char body[32];
+        snprintf(body, sizeof body, "number %d", i);
+        fds[i] = connect_client();
+        put_head(&m, 1, false, script, 0);
+        put_body(&m, 1, (const uint8_t *)body, strlen(body), 3);
+        send_off(fds[i], &m);
+    }
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, swap_and_serve, &ids[i]), 0);
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < 4; i++) {
+        struct exchange *x = swap(i, NULL);
+        exchange_take_up(x, &hand.own);
+        exchange_run(x);
+        finish_it(&hand, x);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        char body[32];
+        snprintf(body, sizeof body, "\r\n\r\nnumber %d", i);
+        expect_body(fds[i], body);
+        close(fds[i]);
+    }
+    drop(&m);
+}
+
+/* -- Memory -- */
+
+static void the_memory_of_one_serves_the_next(void **state)
+{
+    (void)state;
+    const char *script = write_file("a.lua", "function main() end");
+    int fd = connect_client();
+    const struct exchange *first = hand.kept.first;
+    for (int i = 0; i < 3; i++) {
+        struct exchange *x = open_request(fd, script);
+        assert_ptr_equal(x, first);
+        exchange_take_up(x, &hand.own);
+        exchange_run(x);
+        finish_it(&hand, x);
+        expect_body(fd, "\r\n\r\n");
+    }
+    assert_int_equal(hand.kept.count, 1);
+    close(fd);
+}
+
+static void of_many_at_once_a_few_are_kept(void **state)
+{
+    (void)state;
+    enum { MANY = 8 };
+    const char *script = write_file("a.lua", "function main() end");
+    int fds[MANY];
+    struct exchange *x[MANY];
+    for (int i = 0; i < MANY; i++)
+        x[i] = open_request(fds[i] = connect_client(), script);
+    for (int i = 0; i < MANY; i++) {
+        exchange_take_up(x[i], &hand.own);
+        exchange_run(x[i]);
+        finish_it(&hand, x[i]);
+        close(fds[i]);
+    }
+    assert_in_range(hand.kept.count, 1, 2);
+}
+
+static void a_new_configuration_is_for_the_next_request(void **state)
+{
+    (void)state;
+    int fds[2] = {connect_client(), connect_client()};
+    const char *script = write_file("a.lua", "function main() Send('page') end");
+    struct exchange *x = open_request(fds[0], script);
+    struct config *c = new_config();
+    free(c->default_http_status);
+    c->default_http_status = strdup("202 Accepted");
+    config_publish(c);
+    exchange_take_up(x, &hand.own);
+    exchange_run(x);
+    finish_it(&hand, x);
+    send_request(fds[1], true, script);
+    serve_next(&hand);
+    for (int i = 0; i < 2; i++) {
+        struct response r = {0};
+        read_response(fds[i], &r);
+        assert_memory_equal(r.out.data, i == 0 ? "Status: 200" : "Status: 202", 11);
+        drop(&r.out);
+        close(fds[i]);
+    }
+}
+
+#define WITH_ALL(name) cmocka_unit_test_setup_teardown(name, open_all, close_all)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_ALL(requests_are_served_one_after_the_other),
+        WITH_ALL(a_refused_request_gets_its_page_and_no_script),
+        WITH_ALL(a_script_that_fails_makes_a_page),
+        WITH_ALL(lines_name_the_script_only_while_it_is_taken_up),
+        WITH_ALL(the_time_stands_still_while_it_is_laid_down),
+        WITH_ALL(without_a_time_limit_there_is_none_later),
+        WITH_ALL(the_thread_enters_the_directory_of_what_it_takes_up),
+        WITH_ALL(another_thread_goes_on_with_the_body),
+        WITH_ALL(another_thread_sends_the_response),
+        WITH_ALL(many_change_hands),
+        WITH_ALL(the_memory_of_one_serves_the_next),
+        WITH_ALL(of_many_at_once_a_few_are_kept),
+        WITH_ALL(a_new_configuration_is_for_the_next_request),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
