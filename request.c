@@ -200,6 +200,16 @@ static int64_t body_patience(const struct request *r)
     return read > 0 && read < left ? read : left;
 }
 
+/* Whether the body is over before all of CONTENT_LENGTH came. A web server may hold it
+ * back as a whole: for a page in the place of another (error_page), a subrequest. */
+static bool is_cut(const struct request *r)
+{
+    const char *method = r->params.values[PARAM_REQUEST_METHOD];
+    bool held_back =
+        r->received == 0 && (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0);
+    return request_body_left(r) > 0 && !held_back;
+}
+
 size_t request_read(struct request *r, void *data, size_t size)
 {
     if (r->body_ended || r->body_failed || r->body_too_large || size == 0)
@@ -214,10 +224,11 @@ size_t request_read(struct request *r, void *data, size_t size)
         break;
     case IO_END:
         r->body_ended = true;
+        r->body_failed = is_cut(r);
         return 0;
     case IO_TIMEOUT:
         log_warning("the request's body came too slowly (ReadTimeout)");
-        r->body_failed = r->aborted = true;
+        r->body_failed = true;
         return 0;
     case IO_ABORTED:
         r->body_failed = r->gone = r->aborted = true;

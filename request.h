@@ -79,7 +79,8 @@ size_t request_read(struct request *r, void *data, size_t size);
 /* Bytes of the body that are still to come; -1: unknown. */
 int64_t request_body_left(const struct request *r);
 
-bool request_body_failed(const struct request *r);    /* it did not arrive whole */
+/* Whether it did not arrive whole: it stopped, or ended before CONTENT_LENGTH. */
+bool request_body_failed(const struct request *r);
 bool request_body_too_large(const struct request *r); /* larger than MaxPostSize */
 
 /* -- Response -- */

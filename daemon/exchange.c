@@ -196,9 +196,10 @@ static void fail(struct exchange *x, int status, const char *message)
 }
 
 /* Such a request says nothing of how the state is. */
-static bool is_clients_fault(const struct request *r)
+static bool is_clients_fault(const struct request *r, const struct script_error *error)
 {
-    return request_is_gone(r) || request_body_failed(r) || request_body_too_large(r);
+    return request_is_gone(r) || request_body_failed(r) || request_body_too_large(r) ||
+           (error->status >= 400 && error->status < 500);
 }
 
 static bool run_script(struct exchange *x, struct script_error *error)
@@ -212,7 +213,7 @@ static bool run_script(struct exchange *x, struct script_error *error)
         return false;
     set_name(x, state_path(s)); /* finalizers may log after the request is gone */
     bool ok = script_serve(s, &x->call, error);
-    if (!is_clients_fault(r))
+    if (!is_clients_fault(r, error))
         state_note_outcome(s, !ok);
     return ok;
 }

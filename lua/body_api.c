@@ -3,6 +3,7 @@
 #include "lua/body_api.h"
 
 #include "lua/call.h"
+#include "lua/refusal.h"
 
 #include <lauxlib.h>
 #include <stdint.h>
@@ -29,7 +30,7 @@ static void push_body(lua_State *L, struct request *r, size_t max)
     if (request_body_too_large(r))
         luaL_error(L, "the body is larger than MaxPostSize");
     if (request_body_failed(r))
-        luaL_error(L, "the body did not arrive whole");
+        refusal_raise(L, 400, "the body did not arrive whole");
 }
 
 /* Whether the argument asks for all that is left: "a" or "*a", as for io.read, or none.

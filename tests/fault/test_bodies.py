@@ -210,6 +210,60 @@ def test_body_that_stops_costs_no_worker_once_the_answer_is_out(daemon):
         assert time.monotonic() - began > 1.5
 
 
+# -- cut --
+
+def check_refused(response):
+    assert (response.status, response.ended) == (400, True), response
+    assert "400 Bad Request" in response.text
+
+
+CUT_READERS = {
+    "Receive": "return Receive()",
+    "Receive, in parts": "local n = 0 repeat local s = Receive(3) n = n + #s until s == '' return n",
+    "con:gets": "return con:gets()",
+}
+
+
+@pytest.mark.parametrize("code", CUT_READERS.values(), ids=CUT_READERS)
+@pytest.mark.parametrize("came", [0, 5, 99])
+def test_body_shorter_than_its_length_is_refused(solo, code, came):
+    """As often as it comes: the state lives on, and so does the connection."""
+    page = peers.page(solo.site, "read.lua", "n = 0 function main(env, con) n = n + 1 "
+                      "if Env.QUERY_STRING == 'count' then return n end %s end" % code)
+    with solo.connect() as c:
+        for _ in range(4):
+            c.begin(solo.site.params(page, "POST", CONTENT_LENGTH=100), keep=True)
+            check_refused(c.body(b"x" * came).end().response())
+        c.begin(solo.site.params(page, query="count"), keep=True).end()
+        assert c.response().text == "5"
+    assert solo.log()[solo.mark:].count("400: the body did not arrive whole") == 4
+
+
+def test_script_may_answer_to_a_cut_body_itself(web):
+    page = peers.page(web.site, "read.lua", "function main() local ok, why = pcall(Receive) "
+                      "return tostring(ok) .. why end")
+    with web.connect() as c:
+        c.begin(web.site.params(page, "POST", CONTENT_LENGTH=100)).body(b"x")
+        response = c.end().response()
+    assert (response.status, response.text) == (200, "falsethe body did not arrive whole")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_body_that_the_web_server_holds_back_is_none(web, method):
+    """As for error_page: the length is that of the request before."""
+    page = peers.page(web.site, "read.lua", "function main() RespStatus(200 + #Receive()) end")
+    with web.connect() as c:
+        c.begin(web.site.params(page, method, CONTENT_LENGTH=100)).end()
+        assert c.response().status == 200
+
+
+def test_body_longer_than_its_length_is_taken(web):
+    page = peers.page(web.site, "read.lua", ECHO)
+    with web.connect() as c:
+        c.begin(web.site.params(page, "POST", CONTENT_LENGTH=3)).body(b"longer").end()
+        assert c.response().text == "longer"
+
+
 # -- slow --
 
 def test_body_slower_than_read_timeout(daemon):
@@ -217,10 +271,11 @@ def test_body_slower_than_read_timeout(daemon):
     with d.connect() as c:
         began = time.monotonic()
         c.send(head(params(d, "", "echo.lua", ECHO), keep=True) + record(STDIN, b"part"))
-        peers.read_to_end(c)
+        response = c.response()
         assert time.monotonic() - began > 0.45
+        check_refused(response)
     d.wait_log(r"the request's body came too slowly \(ReadTimeout\)", "warning")
-    d.expect_error("the body did not arrive whole")
+    d.wait_log("400: the body did not arrive whole", "info")
 
 
 def test_body_of_a_byte_a_millisecond(daemon):

@@ -233,6 +233,7 @@ function main()
     if how == "break" then connection = nil end
     if how == "load" then connection = {} return "loaded" end
     if how == "body" then Receive() Receive() end
+    if how == "form" then lf.parse(("a&"):rep(1001)) end
     if how == "404" then RespStatus(404) return "no such thing" end
     assert(connection, "the connection is gone")
     served = (served or 0) + 1
@@ -285,6 +286,8 @@ def test_requests_that_clients_break_off_are_no_failures(daemon):
         assert d.post(page, [b"x" * 100], query="body").status == 413
         with d.open(page, "POST", query="body") as c:
             c.body("x")
+        assert d.post(page, [b"x"], query="body", CONTENT_LENGTH=9).status == 400
+        assert d.get(page, "form").status == 400
     assert d.get(page).text == "served 2"
 
 
