@@ -554,6 +554,7 @@ def test_daemonize_goes_to_the_background(scratch, site, name):
     assert not [line for line in d.lines() if line.level == "error"]
 
 
+@pytest.mark.not_under("address", "thread", reason="a library is loaded before the sanitizer's")
 def test_daemonize_leaves_the_pid_of_the_daemon_before_the_starter_ends(scratch, site):
     """Slow disks and busy machines: the process in the background comes late to PidFile."""
     directory = scratch()
