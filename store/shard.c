@@ -97,7 +97,7 @@ struct session *shard_remove_locked(struct shard *shard, const struct session_id
  * and would never come to it again. */
 void shard_touch_locked(struct shard *shard, struct session *s, int64_t now)
 {
-    s->used = now;
+    s->lease.used = now;
     shard->touched = true;
     if (s->by_use.next == &shard->by_use)
         return;

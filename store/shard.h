@@ -1,4 +1,4 @@
-/* A shard of the store of sessions, for store/session.c and store/store.c only. The
+/* A shard of the sessions in this process, for store/local.c and store/save.c only. The
  * caller of a function whose name ends in _locked holds the shard's lock, or there is no
  * other thread. */
 #ifndef LUAFCGID2_STORE_SHARD_H
@@ -7,25 +7,18 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "store/id.h"
+#include "store/lease.h"
 #include "store/realm.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Hashes of what a client says of itself: of one size whatever is sent, and neither
- * memory nor SessionFile say who the visitors were. */
-struct session_identity {
-    uint64_t address, user_agent, language;
-};
-
 struct session {
     struct session_id id;
     struct hash_link by_id;
-    struct link by_use;    /* free to use while no shard has the session */
-    int64_t created, used; /* monotonic milliseconds */
-    int64_t cookie;        /* when the client was last given its cookie */
-    struct session_identity identity;
+    struct link by_use; /* free to use while no shard has the session */
+    struct lease lease;
     unsigned saved; /* the round of the last save that has it */
     struct realms data;
 };

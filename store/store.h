@@ -1,34 +1,15 @@
-/* The store of sessions: its life, its bounds and SessionFile. The first part is for the
- * daemon; scripts come by store/session.h, which uses the second.
+/* The store of sessions, as the daemon sees it: its life, its bounds, and SessionFile.
+ * Scripts come by store/session.h.
  *
- * Any function may be called from any thread unless it says otherwise. Locks are internal
- * leaves, and none is held while a file is read or written. */
+ * Any function may be called from any thread unless it says otherwise. */
 #ifndef LUAFCGID2_STORE_STORE_H
 #define LUAFCGID2_STORE_STORE_H
 
-#include "base/siphash.h"
 #include "config.h"
-#include "store/shard.h"
-#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 
-#define SESSION_SHARDS 16
-
-struct session_store {
-    struct shard shards[SESSION_SHARDS];
-    unsigned char secret[SIPHASH_SECRET_SIZE]; /* of identities; immutable */
-    atomic_size_t count; /* sessions in all shards, and those on their way into one */
-    /* Of session_regenerate: how many sessions ever left a shard for another one, and how
-     * many are between two just now. A save sees by them what may have gone past it. */
-    atomic_uint moves, moving;
-
-    /* Of the thread that saves. */
-    atomic_flag saving;
-    unsigned round; /* number of the last save; never 0 */
-    int64_t saved_at, save_took;
-    bool save_failed;
-};
-
-/* -- For the daemon -- */
+struct session_store;
 
 /* Reads SessionFile when it is set: one that is damaged is renamed FILE.damaged and
  * logged. NULL with errno: out of memory or entropy. Before the threads start, and as the
@@ -45,31 +26,12 @@ void store_sweep(struct session_store *s, const struct config *config);
  * thread at a time (daemon/saver.h). false is logged. */
 bool store_save(struct session_store *s, const struct config *config);
 
-/* About once a second: store_save when it is due. A change of data is written
- * within 10 s and a mere use within 5 minutes, but at most 1 % of the time is spent on
- * writing (an SD card may be slow). */
+/* About once a second: store_save when it is due. A change of data is written within 10 s
+ * and a mere use within 5 minutes, but at most 1 % of the time is spent on writing (an SD
+ * card may be slow). */
 void store_autosave(struct session_store *s, const struct config *config);
 
-/* How many there are, expired ones that were not swept yet counted. */
+/* How many sessions there are. Expired ones count until they are swept. */
 size_t store_count(const struct session_store *s);
-
-/* For tests: other clocks, in milliseconds; NULL for the system's. Before the threads. */
-void store_set_clocks(int64_t (*monotonic)(void), int64_t (*wall)(void));
-
-/* -- Inside store/ -- */
-
-/* The shard that has the session, if there is one. */
-struct shard *store_shard(struct session_store *s, const struct session_id *id);
-
-/* Counts a session that is about to be inserted, and evicts others for it. */
-void store_make_room(struct session_store *s, const struct config *config);
-
-/* Frees a session that was removed for good. NULL is allowed. No lock held. */
-void store_discard(struct session_store *s, struct session *session);
-
-bool store_is_expired(const struct session *s, const struct config *config, int64_t now);
-
-/* Milliseconds that never go back. */
-int64_t store_now(void);
 
 #endif

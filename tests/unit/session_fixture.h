@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "store/moment.h"
 #include "store/session.h"
 #include "store/store.h"
 
@@ -59,7 +60,7 @@ static inline int set_up(void **state)
     };
     monotonic = 5000;
     wall = (int64_t)1700000000 * 1000;
-    store_set_clocks(fake_monotonic, fake_wall);
+    moment_set_clocks(fake_monotonic, fake_wall);
     snprintf(directory, sizeof directory, "/tmp/session.XXXXXX");
     assert_non_null(mkdtemp(directory));
     snprintf(log_path, sizeof log_path, "%s/log", directory);
@@ -74,7 +75,7 @@ static inline int tear_down(void **state)
 {
     (void)state;
     store_destroy(store);
-    store_set_clocks(NULL, NULL);
+    moment_set_clocks(NULL, NULL);
     assert_true(log_open("/dev/null", LOG_LEVEL_INFO));
     static const char *const names[] = {"", ".new", ".damaged", ".other"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

@@ -439,9 +439,9 @@ static void save_while(void (*others)(void), int from)
         make(MORE);
         times_asked = 0;
         meddle = others;
-        store_set_clocks(meddling_monotonic, fake_wall);
+        moment_set_clocks(meddling_monotonic, fake_wall);
         save();
-        store_set_clocks(fake_monotonic, fake_wall);
+        moment_set_clocks(fake_monotonic, fake_wall);
         memset(copies, 0, sizeof copies);
         assert_true(file_read(file_path, &head, count_copy, NULL));
         for (int i = from; i < made; i++)
@@ -480,7 +480,7 @@ static void a_quiet_save_looks_at_each_session_once(void **state)
     assert_true(times_asked < MANY / 16 + 2 * 16 + 10);
     regenerate_some();
     times_asked = 0;
-    store_set_clocks(meddling_monotonic, fake_wall);
+    moment_set_clocks(meddling_monotonic, fake_wall);
     save();
     assert_true(times_asked < MANY / 16 + 2 * 16 + 10);
 }
@@ -669,9 +669,9 @@ static void a_slow_disk_is_written_to_more_rarely(void **state)
 {
     (void)state;
     struct one s = start();
-    store_set_clocks(slow_monotonic, fake_wall);
+    moment_set_clocks(slow_monotonic, fake_wall);
     save();
-    store_set_clocks(fake_monotonic, fake_wall);
+    moment_set_clocks(fake_monotonic, fake_wall);
     assert_true(written());
     assert_true(set(&s, "r", "k", "v"));
     assert_false(autosaves(100 * 500 - 1));

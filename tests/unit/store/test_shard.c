@@ -154,12 +154,12 @@ static void the_list_is_by_last_use(void **state)
     assert_string_equal(list(), "0 1 2 3 4");
     shard_touch_locked(&shard, &sessions[0], 100);
     assert_string_equal(list(), "1 2 3 4 0");
-    assert_int_equal(sessions[0].used, 100);
+    assert_int_equal(sessions[0].lease.used, 100);
     shard_touch_locked(&shard, &sessions[3], 101);
     assert_string_equal(list(), "1 2 4 0 3");
     shard_touch_locked(&shard, &sessions[3], 102);
     assert_string_equal(list(), "1 2 4 0 3");
-    assert_int_equal(sessions[3].used, 102);
+    assert_int_equal(sessions[3].lease.used, 102);
     take(1);
     take(3);
     take(4);
