@@ -138,7 +138,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
 
 POOL_TESTS = $(filter $(BUILD)/unit/test_pool $(BUILD)/unit/pool/%,$(UNIT))
 
-$(POOL_TESTS): $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/pool.o $(BUILD)/lua/source.o \
+$(POOL_TESTS): $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/pool.o \
+                                $(addprefix $(BUILD)/lua/,source.o fingerprint.o confine.o) \
                                 $(filter $(BUILD)/pool/% $(BUILD)/base/%,$(OBJECTS))
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \

@@ -56,7 +56,8 @@ copy_source "$work/source"
 
 # Those that neither execute themselves, which qemu can't, nor need minutes in it.
 units="http/test_header daemon/test_notify daemon/test_pidfile store/test_realm \
-    fastcgi/test_record test_request store/test_session base/test_sha256 lua/test_source \
+    fastcgi/test_record test_request store/test_session base/test_sha256 \
+    lua/test_source lua/test_fingerprint lua/test_confine \
     base/test_value"
 core="test_scripts test_response test_lf test_modules test_webservers test_heartbeat \
     test_large_files"
