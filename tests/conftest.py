@@ -73,8 +73,8 @@ def start(node, directory, site, options):
     return daemon
 
 
-@pytest.fixture(scope="module")
-def module_scratch():
+def directories():
+    """A factory of directories, which are removed at the end."""
     made = []
 
     def make():
@@ -84,19 +84,16 @@ def module_scratch():
     yield make
     for directory in made:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def module_scratch():
+    yield from directories()
 
 
 @pytest.fixture
 def scratch():
-    made = []
-
-    def make():
-        made.append(tempfile.mkdtemp(prefix="lf2-"))
-        os.chmod(made[-1], 0o755)
-        return made[-1]
-    yield make
-    for directory in made:
-        shutil.rmtree(directory, ignore_errors=True)
+    yield from directories()
 
 
 @pytest.fixture

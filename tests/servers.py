@@ -14,9 +14,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 
 import fastcgi
+import waiting
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BINARY = os.path.abspath(os.environ.get("LUAFCGID2", os.path.join(ROOT, "luafcgid2")))
@@ -52,14 +52,17 @@ PATIENCE = 40 if SANITIZER else 15  # seconds for anything that should happen so
 
 
 def wait_until(condition, what, timeout=PATIENCE):
-    """Calls `condition` until it gives something true, and returns that."""
-    deadline = time.monotonic() + timeout
-    while True:
-        got = condition()
-        if got:
-            return got
-        assert time.monotonic() < deadline, "waited %d s for %s" % (timeout, what)
-        time.sleep(0.005)
+    """That of waiting.py, with the patience of these tests."""
+    return waiting.wait_until(condition, what, timeout)
+
+
+def compile_module(path, source):
+    """Makes a C module for Lua. Returns its path."""
+    flags = subprocess.run(["pkg-config", "--cflags", "lua5.3"], capture_output=True, text=True,
+                           check=True).stdout.split()
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-x", "c", *flags, "-",
+                    "-o", path], input=source.encode(), check=True)
+    return path
 
 
 def free_port(host="127.0.0.1"):

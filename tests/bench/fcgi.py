@@ -1,21 +1,7 @@
-"""A raw FastCGI client for what wrk and nginx cannot do: half a request, many scripts, an
-exact number of requests over one kept connection."""
+"""What wrk and nginx cannot do: half a request, many scripts, an exact number of requests
+over one kept connection. The records are those of tests/fastcgi.py."""
 
-import socket
-import struct
-
-BEGIN_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = 1, 3, 4, 5, 6, 7
-
-
-def record(kind, content=b""):
-    return struct.pack("!BBHHBx", 1, kind, 1, len(content), 0) + content
-
-
-def pair(name, value):
-    name, value = name.encode(), value.encode()
-    lengths = b"".join(bytes([n]) if n < 128 else struct.pack("!I", n | 1 << 31)
-                       for n in (len(name), len(value)))
-    return lengths + name + value
+from fastcgi import STDIN, Connection, head, record
 
 
 def parameters(site, script):
@@ -33,56 +19,27 @@ def parameters(site, script):
 
 
 def request(params, keep):
-    content = b"".join(pair(name, value) for name, value in params.items())
-    return (record(BEGIN_REQUEST, struct.pack("!HB5x", 1, 1 if keep else 0))
-            + record(PARAMS, content) + record(PARAMS) + record(STDIN))
+    """All bytes of a request without a body."""
+    return head(params, keep) + record(STDIN)
 
 
-def connect(path, timeout=10):
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(timeout)
-    s.connect(path)
-    return s
-
-
-class Reader:
-    """Reads responses from one connection, each up to its FCGI_END_REQUEST."""
-
-    def __init__(self, sock):
-        self.sock, self.data = sock, b""
-
-    def _take(self, size):
-        while len(self.data) < size:
-            more = self.sock.recv(65536)
-            if not more:
-                raise ConnectionError("closed before the end of the response")
-            self.data += more
-        taken, self.data = self.data[:size], self.data[size:]
-        return taken
-
-    def response(self):
-        out = b""
-        while True:
-            _, kind, _, length, padding = struct.unpack("!BBHHBx", self._take(8))
-            content = self._take(length + padding)[:length]
-            if kind == END_REQUEST:
-                return out
-            if kind == STDOUT:
-                out += content
+def response(connection):
+    """The next response, head and body."""
+    got = connection.response()
+    if not got.ended:
+        raise ConnectionError("closed before the end of the response")
+    return got.raw
 
 
 def ask(path, message):
     """One request on a connection of its own; the response, head and body."""
-    with connect(path) as s:
-        s.sendall(message)
-        return Reader(s).response()
+    with Connection(path) as c:
+        return response(c.send(message))
 
 
 def ask_often(path, message, count):
-    """`count` requests, one after the other, on one kept connection."""
-    with connect(path, 60) as s:
-        reader = Reader(s)
+    """`count` requests, one after the other, on one kept connection; the last response."""
+    with Connection(path, 60) as c:
         for _ in range(count):
-            s.sendall(message)
-            response = reader.response()
-    return response
+            last = response(c.send(message))
+    return last

@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # tests/
+
 import fcgi
 import rows as rowlist
 import servers
@@ -214,11 +216,10 @@ def make_many(park):
 
 def load_scripts(server, site, count):
     """Asks for scripts 1 to count - 1; script 0 is the one that is measured."""
-    with fcgi.connect(server.address, 60) as s:
-        reader = fcgi.Reader(s)
+    with fcgi.Connection(server.address, 60) as c:
         for i in range(1, count):
-            s.sendall(fcgi.request(fcgi.parameters(site, f"/many/{i}.lua"), True))
-            response = reader.response()
+            c.send(fcgi.request(fcgi.parameters(site, f"/many/{i}.lua"), True))
+            response = fcgi.response(c)
             if not response.endswith(b"hello world"):
                 raise Failure(f"script {i}: {response[:300]!r}")
 
@@ -265,10 +266,9 @@ def bad_peers(address, message):
     """Half heads, silent connections, idle kept connections."""
     peers = []
     for _ in range(BAD_PEERS):
-        half, silent, kept = (fcgi.connect(address) for _ in range(3))
-        half.sendall(message[:len(message) // 2])
-        kept.sendall(message)
-        fcgi.Reader(kept).response()
+        half, silent, kept = (fcgi.Connection(address) for _ in range(3))
+        half.send(message[:len(message) // 2])
+        fcgi.response(kept.send(message))
         peers += [half, silent, kept]
     return peers
 

@@ -11,20 +11,14 @@ import socket
 import subprocess
 import time
 
+from waiting import wait_until
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCHEDULER_CLOCK = 2  # of a process: user and system time, to the nanosecond
 
 
 class Failure(Exception):
     """Something the user should read, without a traceback."""
-
-
-def wait_for(condition, what, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Failure(f"{what}: not so after {seconds} s")
-        time.sleep(0.02)
 
 
 def program(*patterns):
@@ -59,8 +53,8 @@ class Server:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=env, start_new_session=True)
         try:
-            wait_for(self._ready, f"{name} listens")
-        except Failure as e:
+            wait_until(self._ready, f"{name} to listen", 15)
+        except (AssertionError, Failure) as e:
             self.stop()
             raise Failure(f"{e}\n{self.tail()}") from None
 

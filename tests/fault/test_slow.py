@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-import fastcgi
 import peers
 from fastcgi import STDIN, head, record
 from peers import params

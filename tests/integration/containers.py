@@ -1,7 +1,6 @@
 """What a container engine does to the daemon, for the tests."""
 
 import ctypes
-import os
 import platform
 import struct
 

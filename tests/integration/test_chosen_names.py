@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harm import check_page, unharmed
-from servers import SANITIZER, lua
+from servers import SANITIZER
 
 DAEMON = {"WorkerThreads": 1, "MaxPostSize": 8 << 20, "RequestTimeout": 60}
 QUICKLY = 20 if SANITIZER else 1  # seconds

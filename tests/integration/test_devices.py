@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-import servers
 from harm import LIMIT, at_the_limit, check_page, threads
 from servers import HASTY, HURRY, PATIENCE, wait_until
 

@@ -3,12 +3,11 @@ debug cannot break what Lua and C functions rely on."""
 
 import os
 import shutil
-import subprocess
 
 import pytest
 
 from harm import check_page, counting, unharmed
-from servers import wait_until
+from servers import compile_module, wait_until
 
 DAEMON = {"RequestTimeout": 20, "Watchdog": 0}
 
@@ -173,12 +172,7 @@ end
 
 @pytest.fixture(scope="module")
 def originals(module_scratch):
-    directory = module_scratch()
-    flags = subprocess.run(["pkg-config", "--cflags", "lua5.3"], capture_output=True, text=True,
-                           check=True).stdout.split()
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-x", "c", *flags, "-",
-                    "-o", directory + "/originals.so"], input=ORIGINALS.encode(), check=True)
-    return directory + "/originals.so"
+    return compile_module(module_scratch() + "/originals.so", ORIGINALS)
 
 
 @pytest.mark.parametrize("code", POSITIONS.values(), ids=POSITIONS)

@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import subprocess
 
 import pytest
 
-from servers import PATIENCE, lua, wait_until
+from servers import PATIENCE, compile_module, lua, wait_until
 
 DAEMON = {"WorkerThreads": 4}
 
@@ -102,12 +101,7 @@ int luaopen_cmod(lua_State *L)
 
 @pytest.fixture(scope="module")
 def c_module(module_scratch):
-    directory = module_scratch()
-    flags = subprocess.run(["pkg-config", "--cflags", "lua5.3"], capture_output=True, text=True,
-                           check=True).stdout.split()
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-x", "c", *flags, "-",
-                    "-o", directory + "/cmod.so"], input=C_MODULE.encode(), check=True)
-    return directory + "/cmod.so"
+    return compile_module(module_scratch() + "/cmod.so", C_MODULE)
 
 
 @pytest.mark.parametrize("place, name", [

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from harm import LIMIT, at_the_limit, check_page, children, counting, threads, unharmed
-from servers import PATIENCE, lua, read, wait_until
+from servers import lua, read, wait_until
 
 # Waits in C for a file, whatever signals come.
 MODULE = r"""

@@ -25,19 +25,9 @@ def server(request, module_scratch):
     for name in os.listdir(SITE):
         shutil.copy(os.path.join(SITE, name), site.root)
     daemon = servers.Daemon(module_scratch(), site, ListenMode="0666")
-    if web.tcp:
-        daemon.address = ("127.0.0.1", servers.free_port())
-        daemon.write_config(Listen="%s:%d" % daemon.address)
     daemon.any_errors = True  # error.lua's
-    daemon.start()
-    try:
-        running = web(module_scratch(), daemon).start()
-        try:
-            yield running
-        finally:
-            running.stop()
-    finally:
-        daemon.stop()
+    with webservers.in_front(web, module_scratch(), daemon) as running:
+        yield running
 
 
 def test_created(server):

@@ -88,19 +88,9 @@ def front(request, module_scratch):
         site.write(name + ".lua", "n = 0\n" + source % "")
         site.write(name + "-length.lua", source % LENGTH)
     daemon = servers.Daemon(module_scratch(), site, ListenMode="0666", RequestTimeout=0.3)
-    if form.tcp:
-        daemon.address = ("127.0.0.1", servers.free_port())
-        daemon.write_config(Listen="%s:%d" % daemon.address)
     daemon.any_errors = True
-    daemon.start()
-    try:
-        running = form(module_scratch(), daemon).start()
-        try:
-            yield running
-        finally:
-            running.stop()
-    finally:
-        daemon.stop()
+    with webservers.in_front(form, module_scratch(), daemon) as running:
+        yield running
 
 
 def is_told(front, path, version):

@@ -1,6 +1,7 @@
 """Web servers of Debian in front of the daemon, each with the configuration that etc/ has
 for it; only the paths and the port in that are changed, which must be found there."""
 
+import contextlib
 import http.client
 import os
 import pwd
@@ -32,6 +33,23 @@ def program(name):
     found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
     assert found, "%s is not installed" % name
     return found
+
+
+@contextlib.contextmanager
+def in_front(kind, directory, daemon):
+    """Starts the daemon and a web server of that kind, for as long as it is needed."""
+    if kind.tcp:
+        daemon.address = ("127.0.0.1", servers.free_port())
+        daemon.write_config(Listen="%s:%d" % daemon.address)
+    daemon.start()
+    try:
+        running = kind(directory, daemon).start()
+        try:
+            yield running
+        finally:
+            running.stop()
+    finally:
+        daemon.stop()
 
 
 class WebServer:

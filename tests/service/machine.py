@@ -12,24 +12,16 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.dirname(HERE))
+
+from waiting import wait_until
+
 SOURCE = "/usr/src/luafcgid2"  # in the tree
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def wait_until(condition, what, timeout=20):
-    """Calls `condition` until it gives something true, and returns that."""
-    deadline = time.monotonic() + timeout
-    while True:
-        got = condition()
-        if got:
-            return got
-        assert time.monotonic() < deadline, "waited %d s for %s" % (timeout, what)
-        time.sleep(0.02)
 
 
 def make(tree, targets):
