@@ -236,7 +236,8 @@ bool slots_are_ending(struct connections *set)
 bool slot_has_request(struct connection *c)
 {
     char byte;
-    bool found = slot_kind_of(c) == KIND_IDLE &&
+    enum slot_kind kind = slot_kind_of(c);
+    bool found = (kind == KIND_IDLE || kind == KIND_HEAD) &&
                  recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
     c->again = c->again || found;
     return found;

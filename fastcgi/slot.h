@@ -179,9 +179,9 @@ void slot_close_if_stopping(struct connections *set, struct connection *c);
 /* Whether kept connections are not kept any more: a while after a stop. */
 bool slots_are_ending(struct connections *set);
 
-/* By the owner, before it closes an idle connection: whether a request has come after
- * all. Then `c` must be looked at: a close would throw the request away, and the web
- * server could not know whether it was served. */
+/* By the owner, before it closes a connection that waits for a request: whether one, or
+ * more of one, has come after all. Then `c` must be looked at: a close would throw the
+ * request away, and the web server could not know whether it was served. */
 bool slot_has_request(struct connection *c);
 
 /* By the owner, who gives `c` up: it goes to the end of the list from which any worker

@@ -10,7 +10,7 @@ import pytest
 import peers
 from fastcgi import PARAMS, begin, pairs, record
 from peers import Idling, Peer, healthy, limit_descriptors
-from servers import PATIENCE, SANITIZER, free_port
+from servers import PATIENCE, SANITIZER, free_port, wait_until
 
 DAEMON = {"WorkerThreads": 4}
 
@@ -209,6 +209,29 @@ def test_served_connections_are_never_closed_for_room(daemon):
             assert c.response(before=b"\r\n\r\n").text == "held"
         peers.check(waiting.response(), "waited")
     close_all(held)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["newcomers", "kept"])
+def test_request_that_has_come_is_served_though_room_is_wanted(daemon, kept):
+    """The only worker is busy when it comes, and others wait to be accepted by then."""
+    d = daemon(WorkerThreads=1, MaxConnections=4)
+    quiet = [d.connect() for _ in range(3)]
+    if kept:
+        for c in quiet:
+            peers.serve(c, d, "before")
+    wait_until(lambda: peers.connections(d) == 3, "the connections to be accepted")
+    held = hold(d)
+    time.sleep(0.3)  # a head has so long to come until its connection may be closed
+    others = [d.connect().send(peers.whole(d, "other", keep=False)) for _ in range(12)]
+    for c in quiet:
+        c.send(peers.whole(d, "in time"))
+    held.end()
+    assert held.response(before=b"\r\n\r\n").text == "held"
+    for c in quiet:
+        peers.check(c.response(), "in time")
+    for c in others:
+        peers.check(c.response(), "other")
+    close_all([held] + quiet + others)
 
 
 # -- descriptors --
