@@ -1,7 +1,8 @@
 /* Stands in for a bad card, a file server that does not answer, and a machine without
  * room for another thread: while there is a file of that name in $FAULTS, fsync(2)
  * ("fsync") and stat(2) of paths with "hanging" in them ("stat") do not return, and no
- * thread can be made ("pthread_create"). */
+ * thread ("pthread_create") or process ("fork") can be made; "fork once" goes with the
+ * first fork(2) that it fails. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +15,17 @@
 #include <time.h>
 #include <unistd.h>
 
+static const char *path_of(const char *fault, char path[4096])
+{
+    const char *directory = getenv("FAULTS");
+    snprintf(path, 4096, "%s/%s", directory == NULL ? "/nonexistent" : directory, fault);
+    return path;
+}
+
 static int wanted(const char *fault)
 {
     char path[4096];
-    const char *directory = getenv("FAULTS");
-    snprintf(path, sizeof path, "%s/%s", directory == NULL ? "/nonexistent" : directory,
-             fault);
-    return access(path, F_OK) == 0;
+    return access(path_of(fault, path), F_OK) == 0;
 }
 
 static void hang(const char *fault)
@@ -59,4 +64,15 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
     return wanted("pthread_create") ? EAGAIN : real(thread, attributes, run, arg);
+}
+
+pid_t fork(void)
+{
+    pid_t (*real)(void);
+    char path[4096];
+    *(void **)&real = dlsym(RTLD_NEXT, "fork");
+    if (!wanted("fork") && unlink(path_of("fork once", path)) != 0)
+        return real();
+    errno = EAGAIN;
+    return -1;
 }

@@ -142,3 +142,40 @@ def test_a_replacement_that_cannot_be_started_is_tried_again(faults, daemon):
     stuck.close()
     d.process.kill()
     d.expected_status = d.wait()
+
+
+# -- no room for another process --
+
+STARTS = {
+    "io.popen": "local p, why = io.popen('echo started') return p and p:read() or why",
+    "os.execute": "local ok, why = os.execute('exit 0') return ok and 'started' or why",
+}
+STARTING = pytest.mark.parametrize("code", STARTS.values(), ids=STARTS)
+
+
+@STARTING
+def test_a_fork_that_failed_is_tried_again(faults, daemon, code):
+    """Once the script's garbage was collected, and an idle state was closed: each may
+    have held a child."""
+    d = daemon(WorkerThreads=1)
+    held = d.script("kept = io.open('/dev/null') last = setmetatable({}, {__gc = function() "
+                    "print('evicted') end}) function main() return 'held' end")
+    assert d.get(held).text == "held"
+    page = d.script("function main() setmetatable({}, {__gc = function() print('collected') end}) "
+                    "%s end" % code)
+    faults.on("fork once")
+    assert d.get(page).text == "started"
+    assert "collected" in d.log()
+    d.wait_log("evicted")
+    assert os.listdir(faults.directory) == []
+
+
+@STARTING
+def test_a_fork_that_fails_again_is_told_to_the_script(faults, daemon, code):
+    d = daemon(WorkerThreads=1)
+    page = d.script("function main() %s end" % code)
+    assert d.get(page).text == "started"
+    faults.on("fork")
+    assert d.get(page).text.endswith("Resource temporarily unavailable")
+    faults.off("fork")
+    assert d.get(page).text == "started"
