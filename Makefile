@@ -127,9 +127,9 @@ $(BUILD)/hasty/%.o: %.c Makefile
 
 # A unit test is linked with all of the daemon but main. Those of the pool bring a script
 # room of their own (tests/unit/pool_fixture.h), so lua/ is left out but for the sources.
-# test_session and test_hash bring an allocator that fails.
+# test_local and test_hash bring an allocator that fails.
 UNIT_LDFLAGS_base/test_hash = -Wl,--wrap=calloc
-UNIT_LDFLAGS_store/test_session = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+UNIT_LDFLAGS_store/test_local = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
 	@mkdir -p $(@D)
