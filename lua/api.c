@@ -52,7 +52,7 @@ static int get_raw_global(lua_State *L, const char *name)
     return type;
 }
 
-/* Looked up for each request: a script may replace its entry point. */
+/* Looks the entry point up for each request, as a script may replace it. */
 static void push_entry_point(lua_State *L, const struct config *config)
 {
     const char *name = config->entrypoint;
@@ -69,7 +69,8 @@ static void push_entry_point(lua_State *L, const struct config *config)
     luaL_error(L, "the script has no entry point '%s' (Entrypoint)", name);
 }
 
-/* Pushes what the entry point on top takes of (Env, con). Returns how many. */
+/* Pushes those of the arguments Env and con that the entry point on top takes. Returns
+ * how many. */
 static int push_arguments(lua_State *L, struct env *env)
 {
     lua_Debug ar = {.nparams = 2};
@@ -85,7 +86,7 @@ static int push_arguments(lua_State *L, struct env *env)
     return count;
 }
 
-/* A script can call this too, by debug.getinfo. */
+/* A script can call this function as well: debug.getinfo gives it. */
 static int serve(lua_State *L)
 {
     struct call *call = call_of(L);
@@ -93,7 +94,7 @@ static int serve(lua_State *L)
     env_begin(L, env, call->request, call->worker);
     push_entry_point(L, request_config(call->request));
     lua_call(L, push_arguments(L, env), 1);
-    if (lua_isstring(L, -1) && !request_has_sent(call->request)) /* or a number */
+    if (lua_isstring(L, -1) && !request_has_sent(call->request)) /* a number, too */
         response_api_send(L, -1);
     return 0;
 }

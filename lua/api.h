@@ -1,7 +1,5 @@
-/* What scripts see: `con`, the global functions and values, `Session`.
- *
- * luafcgid2-lua(3) is the reference. Everything here runs inside a state, in the thread
- * of the worker that has it checked out. */
+/* What scripts see of the daemon. luafcgid2-lua(3) is its reference, lua/facility.h says
+ * how it is made. Runs in the thread that owns the state. */
 #ifndef LUAFCGID2_LUA_API_H
 #define LUAFCGID2_LUA_API_H
 
@@ -16,8 +14,9 @@ struct env; /* lua/env.h */
 /* Registers all of it in a new state, and returns what the state keeps of it. Raises. */
 struct env *api_open(lua_State *L, const struct config *config);
 
-/* Serves a request: sets Env and its kin, calls the entry point, and makes the
- * string that it returns the body if it has sent none. false: `error` is filled. */
+/* Serves a request: sets the variables of lua/env.h and calls the entry point. If that
+ * has sent nothing, the string that it returns becomes the body. Returns false with
+ * `error` filled when it fails. */
 bool api_serve(struct script *s, struct call *call, struct script_error *error);
 
 #endif

@@ -1,7 +1,5 @@
-/* The request that a state serves at present.
- *
- * A state keeps a pointer to it, and a number that no later request of the state has.
- * Runs in the thread that has the state checked out; no lock. */
+/* The request that a state serves at present. A state keeps a pointer to it, and a number
+ * that tells it from other requests. Runs in the thread that owns the state; no lock. */
 #include "lua/call.h"
 
 #include "lua/state.h"
@@ -13,7 +11,7 @@ void call_begin(struct script *s, struct call *call)
 {
     s->call = call;
     if (++s->serial == 0)
-        s->serial = 1; /* 0 is no request */
+        s->serial = 1; /* 0 means no request */
 }
 
 void call_end(struct script *s)

@@ -11,19 +11,19 @@ struct lua_State;
 struct pool;
 struct script;
 
-/* What a request knows of its session; zeroed at its start. */
+/* What is known of a request's session; zeroed when the request begins. */
 struct session_call {
-    bool looked_up; /* the request's cookies were tried */
+    bool looked_up; /* the request's cookies have been tried */
     bool present;   /* `id` is its session */
     struct session_id id;
 };
 
-/* One request being served; borrowed by the state from call_begin to call_end. */
+/* One request that is being served. The state borrows it from call_begin to call_end. */
 struct call {
     struct request *request;
     int worker; /* Info.Thread */
     struct session_store *sessions;
-    struct pool *pool; /* for ThreadData, through: */
+    struct pool *pool; /* for ThreadData, which calls: */
     void (*visit_scripts)(struct pool *pool,
                           void (*visit)(const char *path, int states, void *arg),
                           void *arg);
@@ -33,11 +33,11 @@ struct call {
 void call_begin(struct script *s, struct call *call);
 void call_end(struct script *s);
 
-/* The request that `L` serves; raises an error when there is none. */
+/* Returns the request that `L` serves; raises an error when there is none. */
 struct call *call_of(struct lua_State *L);
 
-/* The number of the state's present request, which tells an old `con` from the present
- * one; 0 between requests. */
+/* Returns the number of the present request, which tells its `con` from an old one; 0
+ * between requests. */
 unsigned call_serial(struct lua_State *L);
 
 #endif

@@ -1,4 +1,4 @@
-/* Compiling Lua's source under the limits of its state, in the thread that owns it. */
+/* Compiling Lua source under the limits of a state. Runs in the thread that owns it. */
 #include "lua/chunk.h"
 
 #include "lua/limit.h"
@@ -6,12 +6,13 @@
 #include <lauxlib.h>
 #include <string.h>
 
-/* On a PC the dearest of pieces takes some tenths of a second: a name looked for in 200
- * functions within each other, strings made to collide in Lua's table of them. Only a
- * label that 32,000 gotos wait for, the most there may be, takes 2 s. */
+/* Bytes between two looks at the limit. The slowest piece takes some tenths of a second
+ * on a PC: names that are looked for in 200 nested functions, or strings that are chosen
+ * to have the same hash. One kind takes 2 s: a label that 32,000 gotos wait for, which is
+ * as many as there may be. */
 #define PIECE_BYTES 4096
 
-enum { READER = 1, PART = 5 }; /* indices, as chunk_load_parts says */
+enum { READER = 1, PART = 5 }; /* stack indices, as chunk_load_parts says */
 
 struct text {
     const char *rest;

@@ -1,7 +1,7 @@
-/* Compiling Lua's source under the limits of its state.
+/* Compiling Lua source under the limits of its state.
  *
- * Lua's parser calls no hook. It gets its text in small pieces, and before each the limit
- * is looked at: what takes long is in the pieces, not in one of them. Source only: no
+ * Lua's parser calls no hook, so no hook can end it. It gets its text in small pieces
+ * instead, and the limit is checked before each. No piece alone takes long. No
  * bytecode is loaded. */
 #ifndef LUAFCGID2_LUA_CHUNK_H
 #define LUAFCGID2_LUA_CHUNK_H
@@ -9,13 +9,13 @@
 #include <lua.h>
 #include <stddef.h>
 
-/* As lua_load: pushes the compiled function, or a message, and returns its status. A
- * `mode` without 't' refuses all. */
+/* Pushes the compiled function or a message, and returns the status, as lua_load does. A
+ * `mode` without 't' refuses everything. */
 int chunk_load(lua_State *L, const char *text, size_t len, const char *name,
                const char *mode);
 
-/* The same of what the function at index 1 returns when it is called, again and again,
- * until it returns nil or "". Uses index 5 for what it returned last. */
+/* The same for a text in parts: the function at index 1 is called until it returns nil or
+ * "". Index 5 is used for the part that it returned last. */
 int chunk_load_parts(lua_State *L, const char *name, const char *mode);
 
 #endif

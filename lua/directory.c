@@ -37,7 +37,7 @@ void directory_make_own(struct directory *d)
                     strerror(error));
 }
 
-/* Whether the thread is in that directory, and the path still leads to it. */
+/* Whether the thread is in that directory and the path still leads there. */
 static bool is_in(const struct directory *d, const char *path, size_t len)
 {
     if (d->at.source == NULL || !source_is_current(&d->at))
@@ -46,10 +46,10 @@ static bool is_in(const struct directory *d, const char *path, size_t len)
     return strncmp(here, path, len) == 0 && here[len] == '\0';
 }
 
-/* Changing to a directory is a walk through the file system, so it is done only when it
- * is another one, by its path or by what that path leads to. No script is left in the
- * directory of the one before it: a state may be closed after its directory was removed.
- */
+/* To change the directory takes a walk through the file system, so it is done only when
+ * the path is another, or leads to another directory. When that fails the thread goes to
+ * "/": no script runs in the directory of the one before it. It does fail when a state is
+ * closed after its directory was removed. */
 void directory_enter(struct directory *d, const char *script)
 {
     const char *slash = strrchr(script, '/');
@@ -72,7 +72,7 @@ void directory_release(struct directory *d)
 
 /* -- Names of files -- */
 
-/* The argument becomes absolute if it is a relative name. Others are left to the
+/* Makes the argument absolute if it is a relative name; leaves any other to the
  * function. */
 static void resolve(lua_State *L, int arg)
 {
@@ -99,7 +99,8 @@ static int with_two_names(lua_State *L)
     return guard_original(L);
 }
 
-/* A library without a slash is looked for where the system keeps them. */
+/* For package.loadlib. A name without a slash is looked for where the system keeps
+ * libraries. */
 static int with_library(lua_State *L)
 {
     const char *name = lua_tostring(L, 1);
@@ -108,8 +109,9 @@ static int with_library(lua_State *L)
     return guard_original(L);
 }
 
-/* package.searchpath(name, templates, [separator, replacement]) as a whole: in a template
- * the directory's own name would mean something if there were a ';' or '?' in it. */
+/* package.searchpath(name, templates, [separator, replacement]), written anew: to make
+ * the templates absolute would not do, as the directory's name may have a ';' or '?' in
+ * it. */
 static int search_path(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1), *rest = luaL_checkstring(L, 2);
@@ -147,7 +149,7 @@ static void push_quoted(lua_State *L, const char *text)
 
 static int with_command(lua_State *L)
 {
-    if (!lua_isstring(L, 1)) /* os.execute() asks whether there is a shell */
+    if (!lua_isstring(L, 1)) /* os.execute() asks if there is a shell */
         return guard_original(L);
     lua_pushliteral(L, "cd -- ");
     push_quoted(L, state_dir(state_of(L)));

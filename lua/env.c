@@ -1,11 +1,11 @@
-/* Env and its kin, made when they are asked for.
+/* Env, Cookies, LocalConfig and Info, made when a script asks for them.
  *
- * They are plain tables and ordinary globals. Until a script looks for one it is not
- * there, and the metatable of the table of globals makes it then. Scripts do not see that
- * metatable: when one sets its own (modules that forbid undeclared globals do), all the
- * variables are made before, and from then on for each request before it runs.
+ * They are plain tables in ordinary globals. Until a script looks for one it does not
+ * exist; then the metatable of the table of globals makes it. Scripts do not see that
+ * metatable. When a script sets its own (modules that forbid undeclared globals do),
+ * all the variables are made first, and from then on before each request.
  *
- * Runs inside a state, in the thread of the worker that has it checked out. */
+ * Runs in the thread that owns the state. */
 #include "lua/env.h"
 
 #include "base/value.h"
@@ -16,17 +16,17 @@
 #include <lauxlib.h>
 #include <string.h>
 
-/* Strings of the latest requests' parameters are kept: most are the same every time, and
- * a string that is there already costs a comparison. */
+/* Parameters whose strings are kept from one request to the next. Most are the same every
+ * time, and then a comparison takes the place of a new string. */
 #define CACHED_PARAMS 48
-#define CACHED_BYTES  512 /* longer values are not kept */
+#define CACHED_BYTES  512 /* of a value; longer ones are not kept */
 
-/* Browsers keep some 200 for a site. A client that sends more can choose names that Lua's
- * hash makes the same, and each costs a walk along all the others. */
+/* Browsers keep some 200 for a site. A client could choose very many names that have the
+ * same hash in Lua: then adding one costs a walk along all the others. */
 #define COOKIES_MAX 1000
 
 struct cached_param {
-    const char *name, *value; /* Lua's strings, anchored in the table `cache` */
+    const char *name, *value; /* Lua's strings; the table `cache` holds them */
     size_t name_len, value_len;
 };
 
@@ -34,17 +34,17 @@ enum variable { ENV, COOKIES, LOCAL_CONFIG, INFO, VARIABLES };
 
 struct env {
     const struct request *request;  /* NULL between requests */
-    bool made[VARIABLES];           /* for this request */
-    int cache, info, config, watch; /* registry: the strings, Info, Config,
-                                             the metatable */
+    bool made[VARIABLES];           /* exists for this request */
+    int cache, info, config, watch; /* in the registry: cached strings, Info, Config,
+                                       and the metatable of globals */
     int worker, worker_in_info;
     struct cached_param params[CACHED_PARAMS];
 };
 
 /* -- Env -- */
 
-/* Pushes name and value of parameter `i`, from the cache table at `cache` if they are
- * what they were last time. */
+/* Pushes name and value of parameter `i`. They come from the table at index `cache` if
+ * they are the same as last time. */
 static void push_param(lua_State *L, struct env *g, int cache, const struct param *p,
                        size_t i)
 {
@@ -94,7 +94,7 @@ static void make_env(lua_State *L, struct env *g)
 
 /* -- The others -- */
 
-/* Of two cookies of a name the first, which is the more specific one, counts. */
+/* The first of two cookies with the same name counts: it is the more specific one. */
 static void make_cookies(lua_State *L, struct env *g)
 {
     const char *header = request_param(g->request, PARAM_HTTP_COOKIE);
@@ -121,7 +121,7 @@ static void make_local_config(lua_State *L, struct env *g)
     lua_remove(L, -2);
 }
 
-/* One table for the life of the state: it says of the state what hardly ever changes. */
+/* One table serves all requests of the state: what it says hardly ever changes. */
 static void make_info(lua_State *L, struct env *g)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->info);
@@ -136,7 +136,7 @@ static void make_info(lua_State *L, struct env *g)
 
 static const struct {
     const char *name;
-    void (*make)(lua_State *L, struct env *g); /* pushes its value */
+    void (*make)(lua_State *L, struct env *g); /* pushes the value */
 } variables[VARIABLES] = {
     [ENV] = {"Env", make_env},
     [COOKIES] = {"Cookies", make_cookies},
@@ -146,7 +146,8 @@ static const struct {
 
 /* -- On demand -- */
 
-/* Makes a variable and leaves it on the stack. Raw: a script may guard its globals. */
+/* Makes a variable and pushes its value. Uses raw access, as a script may guard its
+ * globals. */
 static void set(lua_State *L, struct env *g, enum variable v)
 {
     lua_pushglobaltable(L);
@@ -159,7 +160,7 @@ static void set(lua_State *L, struct env *g, enum variable v)
     lua_pop(L, 1);
 }
 
-/* Pushes the value of a variable; nil when it is not there. */
+/* Pushes the value of a variable, or nil. Returns its type. */
 static int get(lua_State *L, enum variable v)
 {
     lua_pushglobaltable(L);
@@ -169,7 +170,7 @@ static int get(lua_State *L, enum variable v)
     return type;
 }
 
-/* Makes what was not yet asked for; what the script gave a value of its own keeps it. */
+/* Makes the variables that nobody asked for yet, except those that the script has set. */
 static void set_missing(lua_State *L, struct env *g)
 {
     for (enum variable v = 0; v < VARIABLES && g->request != NULL; v++) {
@@ -205,7 +206,8 @@ static int find(lua_State *L)
     return 0;
 }
 
-/* __pairs: what is not there yet is to be seen, too. Second upvalue: next. */
+/* __pairs: makes all variables first, so that they are seen. Its second upvalue is
+ * next. */
 static int each(lua_State *L)
 {
     set_missing(L, upvalue(L));
@@ -215,7 +217,7 @@ static int each(lua_State *L)
     return 3;
 }
 
-/* Before a script's own metatable takes the place of this one. */
+/* Called before a script's own metatable takes the place of this one (lua/guard.h). */
 static int reveal(lua_State *L)
 {
     set_missing(L, upvalue(L));

@@ -1,7 +1,7 @@
-/* What keeps a script under its limits, whatever it calls: coroutines, error handlers and
- * finalizers are run so that a limit can end them, and what getmetatable, setmetatable
- * and debug could break is fenced. These functions run in the thread that owns the state;
- * what they keep is in its registry or in upvalues. */
+/* Keeps a script under its limits, whatever it calls. Coroutines, error handlers and
+ * finalizers run so that a limit can end them. getmetatable, setmetatable and debug
+ * cannot break what the limits rely on. These functions run in the thread that owns the
+ * state; what they keep is in its registry or in upvalues. */
 #include "lua/guard.h"
 
 #include "lua/limit.h"
@@ -21,9 +21,9 @@ int guard_all_results(lua_State *L, int status, lua_KContext context)
     return lua_gettop(L);
 }
 
-/* Lua's own function is not called by Lua: it must be none that a script could get hold
- * of, as any that is called can be, by debug and from a hook. It has no upvalues. What
- * has is a replacement in its turn. */
+/* A script can get hold of any function that Lua calls, by debug and from a hook. So the
+ * library's own function is called from C: that works as it has no upvalues. A function
+ * with upvalues is another replacement, and Lua calls it. */
 int guard_original(lua_State *L)
 {
     if (lua_getupvalue(L, lua_upvalueindex(1), 1) == NULL)
@@ -37,8 +37,8 @@ int guard_original(lua_State *L)
 
 /* -- Coroutines: limits must reach the one that runs -- */
 
-/* Runs `co`, which has `count` arguments on its stack. False: it ended by an error, whose
- * value is on top of L. Raises that of a broken limit. */
+/* Runs `co` with the `count` arguments on its stack. When it ends by an error, returns
+ * false with the error value on top of L. Raises the error of a broken limit. */
 static bool run(lua_State *L, lua_State *co, int count)
 {
     int status = limit_resume(limit_of(L), co, L, count);
@@ -49,8 +49,8 @@ static bool run(lua_State *L, lua_State *co, int count)
     return false;
 }
 
-/* Resumes `co` with `count` values from the top of L. The number of values it gave, now
- * on top of L, or -1 and an error value. */
+/* Resumes `co` with `count` values from the top of L. Returns how many values it gave,
+ * which are then on top of L; or -1 with an error value on top of L. */
 static int resume(lua_State *L, lua_State *co, int count)
 {
     if ((lua_status(co) == LUA_OK && lua_gettop(co) == 0) || limit_has_ended(co)) {
@@ -110,8 +110,8 @@ static int coroutine_wrap(lua_State *L)
 
 /* -- Handlers and finalizers: Lua calls them with hooks off -- */
 
-/* The handler of an error that a broken limit raised would run inside the hook, where no
- * hook can end it. */
+/* Does not call the handler for the error of a broken limit: it would run inside the
+ * hook, where no hook could end it. */
 static int guarded_handler(lua_State *L)
 {
     if (limit_broken(limit_of(L)) != LIMIT_NONE)
@@ -122,8 +122,9 @@ static int guarded_handler(lua_State *L)
     return 1;
 }
 
-/* Nothing catches the error of a broken limit. The hook would raise the next one, but not
- * where Lua had turned hooks off before: it does so again once an error is caught. */
+/* Does not let a script catch the error of a broken limit. The hook raises the next one,
+ * but not where Lua had turned hooks off: after it has caught an error it turns them off
+ * again. */
 static int base_pcall(lua_State *L)
 {
     int count = guard_original(L);
@@ -140,13 +141,13 @@ static int base_xpcall(lua_State *L)
     return base_pcall(L);
 }
 
-/* Hooks are off in the coroutine that runs a finalizer or a hook, but not in one of the
- * function's own. */
+/* Calls a finalizer or a hook in a coroutine of its own. Lua has turned hooks off in the
+ * coroutine that calls it, so no limit could end it there. */
 static int guarded_call(lua_State *L)
 {
     struct limit *limit = limit_of(L);
     if (limit->closing && limit_broken(limit) != LIMIT_NONE)
-        return 0; /* the time of all finalizers together is over */
+        return 0; /* all finalizers together have had their time */
     int count = lua_gettop(L);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
@@ -156,7 +157,7 @@ static int guarded_call(lua_State *L)
     return run(L, co, count) ? 0 : lua_error(L);
 }
 
-/* Whether the metatable on top has a finalizer, which is guarded. */
+/* Guards the finalizer of the metatable on top. Returns whether it has one. */
 static bool guard_finalizer(lua_State *L)
 {
     lua_pushliteral(L, "__gc");
@@ -197,7 +198,8 @@ static bool has_hidden_metatable(lua_State *L, int index)
 static int visible_getmetatable(lua_State *L)
 {
     luaL_checkany(L, 1);
-    if (luaL_testudata(L, 1, LUA_FILEHANDLE) != NULL) { /* handle_open */
+    /* lua/handle.c keeps in __metatable what scripts are to see. */
+    if (luaL_testudata(L, 1, LUA_FILEHANDLE) != NULL) {
         luaL_getmetafield(L, 1, "__metatable");
         return 1;
     }
@@ -226,7 +228,8 @@ static int guarded_setmetatable(lua_State *L)
     return guard_original(L);
 }
 
-/* The metatables that C functions have registered. They keep finalizers in C. */
+/* Guards the metatables that C functions have registered. Finalizers in C stay as they
+ * are. */
 static void guard_registered(lua_State *L)
 {
     lua_pushnil(L);
@@ -243,7 +246,7 @@ static void guard_registered(lua_State *L)
     }
 }
 
-/* A finalizer may have been put into its metatable after setmetatable. */
+/* A script may have put a finalizer into its metatable after it called setmetatable. */
 static int guard_each_finalizer(lua_State *L)
 {
     guard_registered(L);
@@ -294,7 +297,7 @@ static int debug_sethook(lua_State *L)
 
 /* -- What debug could break: the C functions' own variables, and what a userdata is -- */
 
-/* Among them are the functions that were replaced. */
+/* Hides the upvalues of C functions: among them are the functions that were replaced. */
 static int debug_getupvalue(lua_State *L)
 {
     return lua_iscfunction(L, 1) ? 0 : guard_original(L);
@@ -306,8 +309,8 @@ static int debug_setupvalue(lua_State *L)
     return guard_original(L);
 }
 
-/* For debug.getlocal and setlocal: finds the frame that is meant. Its coroutine, or NULL
- * when there is none or it is a C function's. */
+/* For debug.getlocal and setlocal: finds the frame that their arguments name. Returns its
+ * coroutine, or NULL when the frame is a C function's. */
 static lua_State *frame_of_lua(lua_State *L, lua_Debug *ar)
 {
     int arg = lua_isthread(L, 1) ? 2 : 1;
@@ -326,8 +329,8 @@ static int debug_getlocal(lua_State *L)
     return !of_function && frame_of_lua(L, &ar) == NULL ? 0 : guard_original(L);
 }
 
-/* What has no name of its own is Lua's: it relies on what is there. Additional arguments
- * are the script's. */
+/* Lua relies on the values of variables that have no name of their own, such as the state
+ * of a loop. Additional arguments, with a negative number, are the script's. */
 static bool is_settable(lua_State *of, const lua_Debug *ar, int n)
 {
     const char *name = lua_getlocal(of, ar, n);
@@ -351,22 +354,22 @@ static int debug_setlocal(lua_State *L)
     return guard_original(L);
 }
 
-/* It would read commands from standard input, which is empty. */
+/* Does nothing. Lua's own would read commands from standard input, which is empty. */
 static int debug_debug(lua_State *L)
 {
     (void)L;
     return 0;
 }
 
-/* Light ones, too: debug.upvalueid makes them, and C functions would take one with their
- * own metatable for what it points to. */
+/* Refuses light userdata, too: debug.upvalueid makes them, and with the metatable of an
+ * object a C function would take one for that object. */
 static int debug_setmetatable(lua_State *L)
 {
     luaL_argcheck(L, !lua_isuserdata(L, 1), 1, "a userdata stays what it is");
     return guarded_setmetatable(L);
 }
 
-/* C functions keep in it what they rely on. */
+/* Hides user values: C functions keep in them what they rely on. */
 static int debug_getuservalue(lua_State *L)
 {
     lua_pushnil(L);
@@ -378,7 +381,8 @@ static int debug_setuservalue(lua_State *L)
     return luaL_argerror(L, 1, "a userdata stays what it is");
 }
 
-/* The libraries' own functions could be had once more from the file they are in. */
+/* Refuses to open Lua's own libraries again: that would give a script the functions that
+ * were replaced. */
 static int package_loadlib(lua_State *L)
 {
     static const lua_CFunction openers[] = {

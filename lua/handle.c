@@ -1,5 +1,6 @@
-/* Handles of scripts: counted when they are opened and closed. Runs in the thread that
- * owns the state, whose struct handles it is. `all` counts those of every state. */
+/* Handles of scripts: they are counted when they are opened and closed. Runs in the
+ * thread that owns the state, and with it struct handles. `all` counts the handles of
+ * every state. */
 #include "lua/handle.h"
 
 #include "base/clock.h"
@@ -17,14 +18,11 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    FORGOTTEN_MAX =
-        32,         /* handles that a state may have left open before it is looked at */
-    PATIENCE = 200, /* ms for evicted states to be closed, in another thread perhaps */
-};
+#define FORGOTTEN_MAX 32  /* handles of a state before its garbage is collected */
+#define PATIENCE      200 /* ms for other threads to close states */
 
 static atomic_int all;
-static bool (*evict)(void *arg); /* immutable once there are scripts, as is: */
+static bool (*evict)(void *arg); /* immutable once there are scripts, as is evict_arg */
 static void *evict_arg;
 
 void handle_set_eviction(bool (*function)(void *arg), void *arg)
@@ -69,8 +67,9 @@ void handle_collected(struct handles *h)
     h->children_kept = h->children;
 }
 
-/* A child that was forgotten is a zombie when it ends, and cost more than a collection
- * does. Files may pile up a little, unless all states' together are many. */
+/* One forgotten child is enough: when it ends it is a zombie, and to start it took longer
+ * than a collection does. Of files there may be some, unless all states together have
+ * many. */
 bool handle_is_due(const struct handles *h)
 {
     int forgotten = h->open - h->kept;
@@ -89,7 +88,7 @@ static int collect(lua_State *L)
     return 0;
 }
 
-/* What a finalizer raises is nothing to whoever opens a file. */
+/* An error in a finalizer does not stop the function that opens a file. */
 static void collect_garbage(lua_State *L)
 {
     if (!lua_checkstack(L, LUA_MINSTACK))
@@ -112,7 +111,7 @@ static bool wait_for_room(void)
     return true;
 }
 
-/* Whether closing idle states may help: other states have files open. */
+/* Whether closing idle states can help: other states have files open. */
 static bool others_have_some(const struct handles *h)
 {
     return evict != NULL && atomic_load_explicit(&all, memory_order_relaxed) > h->open;
@@ -151,7 +150,7 @@ static int close_file(lua_State *L)
     return luaL_fileresult(L, fclose(stream->f) == 0, NULL);
 }
 
-/* Of a handle that was just opened by its name. */
+/* Counts the handle at `index`, if it is a file that was just opened by its name. */
 static void count_file(lua_State *L, int index)
 {
     luaL_Stream *stream = luaL_testudata(L, index, LUA_FILEHANDLE);
@@ -161,7 +160,7 @@ static void count_file(lua_State *L, int index)
     count(handles_of(L), 1);
 }
 
-/* io.open, io.tmpfile */
+/* For io.open and io.tmpfile. */
 static int open_file(lua_State *L)
 {
     if (!handle_make_room(L))
@@ -180,7 +179,7 @@ static bool names_a_file(lua_State *L)
     return true;
 }
 
-/* io.input, io.output */
+/* For io.input and io.output. */
 static int use_file(lua_State *L)
 {
     bool opened = names_a_file(L);
@@ -190,7 +189,7 @@ static int use_file(lua_State *L)
     return results;
 }
 
-/* The iterator that io.lines returns has its file as its first upvalue. */
+/* For io.lines: the first upvalue of the iterator that it returns is the file. */
 static int read_lines(lua_State *L)
 {
     bool opened = names_a_file(L);

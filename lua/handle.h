@@ -1,20 +1,20 @@
 /* What scripts hold of the system: open files, pipes, children.
  *
- * Lua closes a file that was forgotten when its collector comes by, and the collector
- * goes by memory alone: a thousand open files of a page that is small come first. So they
- * are counted for each state, and its garbage is collected for their sake. Where
- * descriptors or processes run out, so is that of the state that needs one, and idle
- * states are closed. */
+ * Lua closes a forgotten file when it collects garbage, but it collects when memory
+ * grows, not when files do: a small page could leave a thousand files open. So handles
+ * are counted for each state, and its garbage is collected when they are many. When
+ * descriptors or processes run out, the garbage of the state that needs one is
+ * collected, and idle states are closed. */
 #ifndef LUAFCGID2_LUA_HANDLE_H
 #define LUAFCGID2_LUA_HANDLE_H
 
 #include <lua.h>
 #include <stdbool.h>
 
-/* A state's. Zeroed memory is none. Touched by its owner only. */
+/* Those of one state; its owner alone uses them. Zeroed memory means none. */
 struct handles {
-    int open, kept;              /* now; after the last collection, or fewer */
-    int children, children_kept; /* of these, those with a child */
+    int open, kept; /* now; after the last collection, as far as still open */
+    int children, children_kept; /* the same of those that are pipes to a child */
 };
 
 /* Replaces the functions of io that open files, in L, a state of lua/script.c in which
@@ -23,29 +23,31 @@ struct handles {
  * it. */
 void handle_open(lua_State *L);
 
-/* To be called before something is opened for a script: collects if there are many, and
- * makes room where there is none, which may take a moment. false, with errno: no more is
- * to be opened, as what is left is the daemon's. Raises only if the script is to end. */
+/* To be called before something is opened for a script. Collects garbage if handles are
+ * many, and makes room when descriptors run out, which may take PATIENCE (lua/handle.c).
+ * Returns false with errno when nothing more may be opened, as the rest is for the
+ * daemon. Raises only if the script is to end. */
 bool handle_make_room(lua_State *L);
 
-/* After a fork that failed: collects, closes idle states. Raises as above. */
+/* To be called after a failed fork: collects garbage and closes idle states. Raises as
+ * above. */
 void handle_make_processes(lua_State *L);
 
-/* A pipe to a child was opened, or closed. */
+/* Notes that a pipe to a child was opened (`change` 1) or closed (-1). */
 void handle_note_child(lua_State *L, int change);
 
-/* Whether so much was left open that garbage is to be collected: between requests. */
+/* Whether so many handles are open that garbage should be collected. Between requests. */
 bool handle_is_due(const struct handles *h);
 
-/* Garbage was collected. */
+/* Notes that garbage was collected. */
 void handle_collected(struct handles *h);
 
-/* The state is closed: none of its handles is left, whatever their number says, and its
- * children that were left to themselves are killed. */
+/* Notes that the state was closed: none of its handles is open any more, whatever was
+ * counted. Kills the children that went on when their pipes were forgotten. */
 void handle_forget(struct handles *h);
 
-/* Once, before there are scripts: evict(arg) closes some idle states, at once or soon,
- * and returns whether there were any. */
+/* Sets how idle states are closed; once, before there are scripts. evict(arg) closes some
+ * of them, at once or soon, and returns whether there were any. */
 void handle_set_eviction(bool (*evict)(void *arg), void *arg);
 
 #endif

@@ -1,9 +1,10 @@
-/* The switch by which Lua turns hooks off: found by experiment.
+/* The switch by which Lua turns hooks off, found by experiment.
  *
- * A scratch state is looked at byte by byte, where hooks are on and where they are off.
- * What is 1 in the one case and 0 in the other, every time, is the switch if it is the
- * only byte like that, and if a finalizer that sets it is hooked then. The experiment
- * runs in the main thread before there are others; its result is never written again. */
+ * The experiment looks at each byte of a scratch state while hooks are on, and while
+ * they are off. The switch is the byte that is 1 in the one case and 0 in the other,
+ * every time. There must be only one such byte, and a hook must be called in a
+ * finalizer that sets it. The experiment runs in the main thread before there are
+ * others; its result is never written again. */
 #include "lua/hookswitch.h"
 
 #include <lauxlib.h>
@@ -13,12 +14,12 @@
 
 enum { LARGEST = 1024 /* bytes of a lua_State; it has some 200 */ };
 
-static size_t place; /* from the beginning of a lua_State; 0: unknown */
+static size_t place; /* offset in a lua_State; 0: unknown */
 
 struct experiment {
-    const char *block; /* where the coroutine made last lies */
+    const char *block; /* the memory of the latest coroutine */
     size_t size;
-    bool possible[LARGEST]; /* by place in a lua_State */
+    bool possible[LARGEST]; /* by offset in a lua_State */
     bool fired;
 };
 
@@ -29,7 +30,8 @@ static void *allocate(void *data, void *block, size_t old_size, size_t size)
         free(block);
         return NULL;
     }
-    void *p = block == NULL ? calloc(1, size) : realloc(block, size); /* no byte unset */
+    void *p = block == NULL ? calloc(1, size)
+                            : realloc(block, size); /* so that no byte is undefined */
     if (p == NULL && block != NULL && size <= old_size)
         return block; /* shrinking must not fail */
     if (block == NULL && old_size == LUA_TTHREAD) {
@@ -46,7 +48,7 @@ static struct experiment *experiment_of(lua_State *L)
     return e;
 }
 
-/* Rules out the bytes of L that are not `value`. */
+/* Rules out the bytes of L that do not have the value `value`. */
 static void look(lua_State *L, unsigned char value)
 {
     struct experiment *e = experiment_of(L);
@@ -118,7 +120,7 @@ static void finalize(lua_State *L, lua_CFunction finalizer)
     lua_gc(L, LUA_GCCOLLECT, 0);
 }
 
-/* The only place that is left; 0: there is none or more than one. */
+/* Returns the place that is still possible; 0 when there is none, or more than one. */
 static size_t only_place(const struct experiment *e)
 {
     size_t found = 0;
@@ -145,7 +147,7 @@ static int experiment(lua_State *L)
     }
     place = only_place(e);
     finalize(co, try);
-    look(co, 1); /* Lua has turned it back */
+    look(co, 1); /* Lua has restored it */
     lua_pushboolean(L, place != 0 && e->fired && only_place(e) == place);
     return 1;
 }

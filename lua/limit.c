@@ -1,7 +1,7 @@
 /* Limits of Lua states.
  *
- * The allocator and the hook run in the thread that owns the state. What a late thread's
- * signal handler does (base/watch.h) concerns only `current`, its own thread's. */
+ * The allocator and the hook run in the thread that owns the state. The signal handler
+ * of a late thread (base/watch.h) uses only `current`, which is its own thread's. */
 #include "lua/limit.h"
 
 #include "base/buffer.h"
@@ -15,23 +15,25 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Room that a script over its memory limit gets so that its end can be told: the
- * message, the traceback, the unwinding. */
+/* What a script over its memory limit gets in addition, so that it can end: for the
+ * message, the traceback and the unwinding of the stack. */
 #define HEADROOM (64u * 1024)
 
-#define LARGE_BYTES (1024u * 1024) /* of a state whose memory goes back to the system */
+#define LARGE_BYTES                                                                      \
+    (1024u * 1024) /* used by a state whose memory is given back to the system */
 
-/* Instructions of a finalizer between two looks at the clock: a few milliseconds. */
+/* of a finalizer between two looks at the clock: a few milliseconds */
 #define CLOSING_INSTRUCTIONS 500000
 
 #define TRACEBACK_LEVELS 22
 
-static _Thread_local struct limit *volatile current; /* whose Lua this thread runs */
+static _Thread_local struct limit
+    *volatile current; /* of the state that this thread runs */
 
 /* -- The hook -- */
 
-/* What is hooked while no limit is broken: nothing. But ThreadSanitizer holds a signal
- * back until the thread calls a function that it knows. */
+/* While no limit is broken there is no hook. With ThreadSanitizer there is one, as it
+ * delivers a signal only when the thread calls a function that it intercepts. */
 #ifdef __SANITIZE_THREAD__
 static void on_tick(lua_State *L, lua_Debug *ar)
 {
@@ -73,7 +75,7 @@ struct limit *limit_of(lua_State *L)
     return allocator_data;
 }
 
-/* One line of a traceback. */
+/* Writes one line of a traceback. */
 static void note_level(struct buffer *b, const lua_Debug *ar)
 {
     buffer_printf(b, "\n\t%s:", ar->short_src);
@@ -89,9 +91,10 @@ static void note_level(struct buffer *b, const lua_Debug *ar)
         buffer_printf(b, " in function <%s:%d>", ar->short_src, ar->linedefined);
 }
 
-/* Notes what struck and where, once: what the script catches and goes through afterwards
- * is of no interest. Allocates nothing of Lua's, which may have none left, and reads only
- * what is whole even inside the allocator. */
+/* Notes which limit was broken and where. Only the first call counts: later ones may come
+ * from places that the script reaches when it catches the error. Allocates no memory of
+ * Lua's, as there may be none, and reads only what is consistent even inside the
+ * allocator. */
 void limit_note(struct limit *l, lua_State *L)
 {
     if (l->where != NULL || l->kind == LIMIT_EXIT)
@@ -116,8 +119,8 @@ void limit_note(struct limit *l, lua_State *L)
         buffer_free(&b);
 }
 
-/* No finalizer is to run in the time that there is no more. When memory is short Lua
- * collects all the same, without finalizers. */
+/* Stops the collector, so that no finalizer runs when the time is over. When memory is
+ * short Lua still collects, without finalizers. */
 static void stop_collecting(struct limit *l, lua_State *L)
 {
     if (!lua_gc(L, LUA_GCISRUNNING, 0))
@@ -126,15 +129,16 @@ static void stop_collecting(struct limit *l, lua_State *L)
     l->collects = true;
 }
 
-/* At every instruction: raises, or leaves the coroutine for good. There a caught error
- * would not do. Lua goes on after it on the same C stack, so calls of pcall within each
- * other may be nested by the hundred thousand; each error ends one of them, and takes
- * longer the more there are. */
+/* Called at every instruction: raises an error, or leaves a coroutine for good. In a
+ * coroutine an error would not end it in time. Calls of pcall can be nested a hundred
+ * thousand deep there; each error ends one of them only, and takes longer the more there
+ * are. */
 static void on_instruction(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
     struct limit *l = limit_of(L);
-    if (l->kind == LIMIT_NONE) { /* left over from an os.exit in a coroutine */
+    if (l->kind ==
+        LIMIT_NONE) { /* the hook is left over from an os.exit in a coroutine */
         unhook(L);
         return;
     }
@@ -148,11 +152,12 @@ static void on_instruction(lua_State *L, lua_Debug *ar)
     lua_error(L);
 }
 
-/* Not only of the innermost coroutine: one that it was resumed by goes on next. */
+/* Sets the hook in every running coroutine: when the innermost one ends, the one that
+ * resumed it goes on. */
 static void set_hooks(struct limit *l)
 {
     for (struct limit_thread *t = l->running; t != NULL; t = t->below) {
-        if (t->L == NULL) /* closed, up to its end */
+        if (t->L == NULL) /* lua_close has reached its end */
             return;
         lua_sethook(t->L, on_instruction, LUA_MASKCOUNT, 1);
         hookswitch_on(t->L);
@@ -169,7 +174,7 @@ void limit_break(struct limit *l, enum limit_kind kind)
 void limit_mend(struct limit *l)
 {
     l->kind = LIMIT_NONE;
-    unhook(l->main.L); /* off others the hook takes itself */
+    unhook(l->main.L); /* in others the hook removes itself */
     if (l->collects)
         lua_gc(l->main.L, LUA_GCRESTART, 0);
     l->collects = false;
@@ -177,7 +182,7 @@ void limit_mend(struct limit *l)
     l->where = NULL;
 }
 
-/* Finalizers have one time in all, however many they are and whatever they run in. */
+/* All finalizers together have one time limit, in whatever coroutine they run. */
 static void end_late_closing(struct limit *l)
 {
     if (l->kind == LIMIT_NONE && clock_ticks() - l->closing_since >= LIMIT_CLOSING_TIME)
@@ -194,14 +199,14 @@ static void on_closing(lua_State *L, lua_Debug *ar)
     on_instruction(L, ar);
 }
 
-/* The hook yields in the middle of a function, and stays. */
+/* The hook has yielded in the middle of a function, and is still set. */
 bool limit_has_ended(lua_State *co)
 {
     return lua_status(co) == LUA_YIELD && lua_gethook(co) == on_instruction;
 }
 
-/* The order matters: a signal after the push hooks `co` with the others, and one before
- * it is seen in `kind`. */
+/* The order matters: a signal that comes after the push sets the hook of `co` with the
+ * others; one that came before has set `kind`. */
 int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
 {
     struct limit_thread t = {co, l->running};
@@ -211,9 +216,10 @@ int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
         end_late_closing(l);
     if (l->kind != LIMIT_NONE)
         lua_sethook(co, on_instruction, LUA_MASKCOUNT, 1);
-    else if (l->closing) /* one that was made before has no hook yet */
+    else if (l->closing) /* a coroutine that was made before has no hook yet */
         lua_sethook(co, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
-    else if (lua_gethook(co) == on_instruction) /* that of the coroutine that made it */
+    else if (lua_gethook(co) ==
+             on_instruction) /* inherited from the coroutine that made it */
         unhook(co);
     int status = lua_resume(co, from, nargs);
     l->running = t.below;
@@ -244,10 +250,10 @@ static void *deny(struct limit *l, const void *block, size_t size)
     return NULL;
 }
 
-/* Lua collects all garbage when an allocation is denied, then asks for the very same
- * again. The library's string buffers do not: they raise an error, for whose message
- * something else is asked for. The script is at its end when the second try is denied,
- * or when there is none. */
+/* When an allocation is denied, Lua collects all garbage and asks for the same again. The
+ * library's string buffers do not: they raise an error, and ask for memory for its
+ * message. The memory limit is broken when the second try is denied, or when there is
+ * none. */
 static void check_denied(struct limit *l, const void *block, size_t size)
 {
     if (l->denied_at == l->grown && (l->denied_block != block || l->denied_size != size))
@@ -259,8 +265,8 @@ static bool fits(const struct limit *l, size_t more)
     return l->max == 0 || more <= l->max - (l->used < l->max ? l->used : l->max);
 }
 
-/* The last that goes is what the main thread is part of: from here on a signal finds
- * nothing to hook. */
+/* The last block that lua_close frees contains the main thread. From then on a signal
+ * finds no coroutine to hook. */
 static void note_end(struct limit *l, const void *block, size_t size)
 {
     uintptr_t at = (uintptr_t)l->main.L, start = (uintptr_t)block;
@@ -273,7 +279,8 @@ static void note_end(struct limit *l, const void *block, size_t size)
 static void *allocate(void *data, void *block, size_t old_size, size_t size)
 {
     struct limit *l = data;
-    size_t old = block == NULL ? 0 : old_size; /* else it is the kind of a new object */
+    size_t old =
+        block == NULL ? 0 : old_size; /* without a block it is the kind of a new object */
     if (size == 0) {
         if (l->closing)
             note_end(l, block, old);
@@ -302,8 +309,9 @@ static int want_room(lua_State *L)
     return 0;
 }
 
-/* As Lua does when an allocation is denied, and does not fail: without finalizers. So it
- * is made to. Not when little was allocated since the last time: it takes long. */
+/* Collects garbage without finalizers: Lua does that when an allocation is denied, so one
+ * is denied. Does nothing when little was allocated since the last time, as it takes
+ * long. */
 static void collect_garbage(struct limit *l)
 {
     lua_State *L = l->running->L;
@@ -404,8 +412,8 @@ bool limit_init(void)
     return hookswitch_find();
 }
 
-/* A signal that came before `current` was set is lost, but the heartbeat sends another
- * at its next look. */
+/* A signal that comes before `current` is set has no effect, but the heartbeat sends
+ * another one at its next look. */
 void limit_enter(struct limit *l)
 {
     current = l;
@@ -419,9 +427,9 @@ void limit_leave(struct limit *l)
 
 /* -- Closing -- */
 
-/* Closing may happen in any thread, watched or not, so the hook looks at the clock, too;
- * coroutines made from here on inherit it. A full state has a little room for finalizers.
- * The watchdog sees what no hook stops. */
+/* A state may be closed in a thread that nobody watches, so here the hook looks at the
+ * clock. Coroutines that are made from here on inherit it. A state that is full gets a
+ * little room for its finalizers. The watchdog reports what no hook stops. */
 void limit_close(struct limit *l)
 {
     bool large = l->kind == LIMIT_MEMORY || l->used >= LARGE_BYTES;

@@ -1,9 +1,10 @@
-/* How require finds modules, in place of the searchers of Lua's own library. Runs in the
- * thread that owns the state; what it keeps is in upvalues of the searchers.
+/* How require finds modules: searchers that replace those of Lua's own library. Runs
+ * in the thread that owns the state; what it keeps is in upvalues of the searchers.
  *
- * The templates for the document root and the script's directory stand in package.path
- * for scripts to see and to add to. As long as they stand there as one piece, that piece
- * is not read as templates: the files are looked for in these directories themselves. */
+ * package.path contains templates for the document root and the script's directory,
+ * so that scripts see them and can add to them. The searchers recognize this part of
+ * the path as long as it is in one piece. They do not read it as templates then, but
+ * look into the two directories, whose names may contain ';' or '?'. */
 #include "lua/module.h"
 
 #include "lua/state.h"
@@ -21,8 +22,8 @@ enum { PACKAGE = 1, OWN_PATH, OWN_CPATH, LOADLIB, UPVALUES = LOADLIB };
 /* What is searched: Lua modules in package.path, or C modules in package.cpath. */
 struct kind {
     const char *field;
-    int own;   /* upvalue: the piece of the path that stands for our own places */
-    bool both; /* root and directory; else one of them */
+    int own;   /* upvalue: the part of the path for our own places */
+    bool both; /* search the root and the directory; else one of them */
     const char *endings[3];
 };
 
@@ -31,11 +32,11 @@ static const struct kind c_modules = {"cpath", OWN_CPATH, false, {".so"}};
 
 struct search {
     const struct kind *kind;
-    const char *name; /* of the file: dots have become slashes */
-    const char *rest; /* of the path */
+    const char *name; /* of the file: the module's, with slashes for dots */
+    const char *rest; /* of the path, not searched yet */
     const char *own;
     const char *places[3]; /* NULL ends them */
-    int place, ending;     /* next of our own, while `rest` begins with that piece */
+    int place, ending;     /* the next of our own, while `rest` begins with them */
 };
 
 static void list_places(const struct script *s, const struct kind *kind,
@@ -49,7 +50,7 @@ static void list_places(const struct script *s, const struct kind *kind,
     places[count] = NULL;
 }
 
-/* Pushes the path, the file's name and nothing else. */
+/* Pushes two values that the search relies on: the path and the file's name. */
 static struct search begin(lua_State *L, const struct kind *kind, const char *module)
 {
     struct search s = {.kind = kind, .own = lua_tostring(L, lua_upvalueindex(kind->own))};
@@ -69,7 +70,7 @@ static bool begins_with_own(const struct search *s)
            (s->rest[len] == ';' || s->rest[len] == '\0');
 }
 
-/* Pushes the next one of our own; false: that was all of them. */
+/* Pushes the next file name in our own places. Returns false when there is no more. */
 static bool push_own(lua_State *L, struct search *s)
 {
     if (s->places[s->place] == NULL) {
@@ -86,7 +87,8 @@ static bool push_own(lua_State *L, struct search *s)
     return true;
 }
 
-/* Pushes the name of the next file to look for; NULL with nothing pushed: no more. */
+/* Pushes the name of the next file to look for and returns it. At the end it pushes
+ * nothing and returns NULL. */
 static const char *push_next(lua_State *L, struct search *s)
 {
     for (;;) {
@@ -107,7 +109,7 @@ static const char *push_next(lua_State *L, struct search *s)
     }
 }
 
-/* The file name on top is taken off and told of in the message at `message`. */
+/* Pops a file name and appends a line about it to the message at index `message`. */
 static void note_missing(lua_State *L, int message, int error)
 {
     const char *file = lua_tostring(L, -1);
@@ -122,7 +124,7 @@ static void note_missing(lua_State *L, int message, int error)
     lua_pop(L, 1);
 }
 
-/* Whether to look on; what else is wrong with a file that is there ends the search. */
+/* Whether the search goes on after this error. Any other error ends it. */
 static bool is_missing(int error)
 {
     return error == ENOENT || error == ENOTDIR || error == EACCES || error == EISDIR ||
@@ -152,8 +154,8 @@ static int search_lua(lua_State *L)
     return 1;
 }
 
-/* Calls package.loadlib for "luaopen_NAME" of the file whose path is at 2. Leaves the
- * function at 4; or nil, a message and where it failed from there on. */
+/* Calls package.loadlib for "luaopen_NAME" in the file whose path is at index 2. Puts the
+ * function at index 4; or nil, a message and the place of the failure at 4, 5 and 6. */
 static bool load_function(lua_State *L, const char *name, size_t len)
 {
     lua_settop(L, 3);
@@ -166,8 +168,8 @@ static bool load_function(lua_State *L, const char *name, size_t len)
     return !lua_isnil(L, 4);
 }
 
-/* The file's path is at 2. As in Lua's own: a hyphen divides the name, and either part
- * may be the function's. */
+/* The file's path is at index 2. As in Lua's own searcher a hyphen divides the name, and
+ * the function may be named after either part. */
 static int load_c(lua_State *L, const char *module)
 {
     lua_settop(L, 2);
@@ -205,7 +207,7 @@ static int search_c(lua_State *L)
     return 1;
 }
 
-/* The last searcher, asked when none of the others found anything. */
+/* The last searcher, which is called when no other has found anything. */
 static int note_absent(lua_State *L)
 {
     const char *module = luaL_checkstring(L, 1);
@@ -218,7 +220,8 @@ static int note_absent(lua_State *L)
     return 0;
 }
 
-/* Appends to the string on top every template of `path` but those in "./". */
+/* Appends the templates of `path` to the string on top, except those that begin with
+ * "./". */
 static void add_absolute_templates(lua_State *L, const char *path)
 {
     while (*path != '\0') {
@@ -247,7 +250,8 @@ static void push_own_templates(lua_State *L, const struct kind *kind)
     }
 }
 
-/* Sets the path of the table at `package`, and pushes the piece of it that is ours. */
+/* Sets the path in the table at index `package`, and pushes the part for our own
+ * places. */
 static void set_path(lua_State *L, int package, const struct kind *kind)
 {
     push_own_templates(L, kind);
@@ -263,7 +267,7 @@ static void set_path(lua_State *L, int package, const struct kind *kind)
 void module_open(lua_State *L)
 {
     static const struct {
-        int place; /* 1: preload, 4: a C module within another */
+        int place; /* in package.searchers; Lua's own at 1 (preload) and 4 stay */
         lua_CFunction search;
     } searchers[] = {{2, search_lua}, {3, search_c}, {5, note_absent}};
     lua_getglobal(L, LUA_LOADLIBNAME);

@@ -1,8 +1,8 @@
 /* Where require finds modules: package.path, package.cpath and the searchers.
  *
- * The document root and the script's directory are looked into whatever characters their
- * names have; ';' and '?' mean something in package.path. What require looked for in vain
- * is remembered: when such a file appears, the state is renewed. */
+ * The names of the document root and the script's directory may have any characters,
+ * even ';' and '?', which mean something in package.path. Files that require did not
+ * find are remembered: when one appears, the state is renewed. */
 #ifndef LUAFCGID2_LUA_MODULE_H
 #define LUAFCGID2_LUA_MODULE_H
 

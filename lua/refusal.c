@@ -1,6 +1,6 @@
-/* Refusals of what clients send. Runs in the thread that owns the state. What a state
- * keeps is the last one's text and status, in its registry: an error value that is the
- * same text is that refusal. */
+/* Refusals of what clients send. Runs in the thread that owns the state. The registry of
+ * a state holds the text and the status of its last refusal. An error value that equals
+ * the text is that refusal. */
 #include "lua/refusal.h"
 
 #include <lauxlib.h>

@@ -1,19 +1,21 @@
-/* Errors by which a script's library refuses what a client sent: not the script's fault,
- * so the response has a status of its own, the log gets one line, and no traceback.
+/* Errors that refuse what a client sent. They are not the script's fault: the response
+ * has a status that says so, and the log gets one line without a traceback.
  *
- * To the script such an error is a string like any other: pcall catches it, and the
- * script may answer as it likes. Raised again as it is, it is the same error. */
+ * For the script such an error is a string like any other. pcall catches it, and the
+ * script may answer as it likes. When it raises the string again, that is the same
+ * refusal. */
 #ifndef LUAFCGID2_LUA_REFUSAL_H
 #define LUAFCGID2_LUA_REFUSAL_H
 
 #include <lua.h>
 
-/* Raises one: `status` is an HTTP status from 400 on. Returns nothing, but can be written
- * as `return`. `format` is lua_pushfstring's. */
+/* Raises one; `status` is an HTTP status of 400 or more, `format` is lua_pushfstring's.
+ * It does not return, but callers can write `return refusal_raise(...)`. */
 int refusal_raise(lua_State *L, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The status of the error value at `index`; 0: it is no refusal. Raises nothing. */
+/* Returns the status of the error value at `index`, or 0 if it is no refusal. Raises
+ * nothing. */
 int refusal_status(lua_State *L, int index);
 
 #endif

@@ -1,8 +1,9 @@
-/* Scripts: a file compiled, and the states that are made from it, collected and closed.
+/* Scripts: a file is compiled, and states are made from it, collected and closed.
  *
- * A state belongs to the thread that has it checked out; the compiled code is shared by
- * the clones of a script, immutable and counted. No lock is needed here. This file is the
- * top of its folder: it puts the rooms together, lua/state.c is the bottom. */
+ * The thread that has a state checked out owns it. The states of a script share its
+ * compiled code, which is immutable and counted. So no lock is needed here. This file
+ * is at the top of its folder and puts the other files together; lua/state.c is at the
+ * bottom. */
 #include "lua/script.h"
 
 #include "base/buffer.h"
@@ -25,8 +26,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Garbage of a state before it is collected, once its response is out; Lua's own
- * collector starts only at twice that, within a request that makes much of it. */
+/* Garbage that a state may have before it is collected between requests. Lua's own
+ * collector starts at twice that, so it starts only in a request that makes much. */
 #define GARBAGE_BYTES (128 * 1024)
 
 struct script_code {
@@ -34,12 +35,12 @@ struct script_code {
     char *path;
     struct source_ref source;
     struct buffer bytecode;
-    struct script_error error; /* message NULL: it compiled */
+    struct script_error error; /* status 0: it compiled */
 };
 
-/* A state, and what it keeps of rooms that lie above lua/state.c. */
+/* A state, and what is kept with it by files above lua/state.c. */
 struct whole {
-    struct script state; /* first: this is what others see */
+    struct script state; /* first, as others have pointers to it */
     struct handles handles;
     struct script_code *code;
 };
@@ -92,7 +93,8 @@ static int compile(lua_State *L)
     return 0;
 }
 
-/* False with `error` filled when there was no time for it: another time there may be. */
+/* Returns false with `error` filled when there was no time to compile; another request
+ * may have more. */
 static bool compile_text(struct script_code *code, const struct buffer *text,
                          const struct config *config, struct script_error *error)
 {
@@ -171,8 +173,8 @@ bool script_code_is_current(const struct script_code *code)
 
 /* -- Garbage -- */
 
-/* Lua's collector starts anew when the memory in use is `pause` percent of what was left
- * at the end of the last cycle: turn a number of bytes into that. */
+/* Lua's collector starts again when memory has grown to `pause` percent of what was in
+ * use after the last cycle. This turns GARBAGE_BYTES into such a percentage. */
 static int collect(lua_State *L)
 {
     struct script *s = state_of(L);
@@ -210,7 +212,7 @@ void script_collect(struct script *s)
 static int set_up(lua_State *L)
 {
     struct script *s = state_of(L);
-    if (s->env != NULL) /* the script found it by debug.getinfo */
+    if (s->env != NULL) /* the script got this function by debug.getinfo */
         return luaL_error(L, "the state is set up already");
     luaL_openlibs(L);
     library_open(L);
@@ -276,7 +278,7 @@ void script_close(struct script *s)
 {
     if (s->L != NULL) {
         size_t max = s->limit.max;
-        s->limit.max = 0; /* the guards' few bytes must be there */
+        s->limit.max = 0; /* guard_finalizers must have the few bytes it needs */
         guard_finalizers(s->L);
         s->limit.max = max;
         limit_close(&s->limit);

@@ -1,8 +1,9 @@
-/* Session.* and con.session:*: the session store's functions for scripts.
+/* The functions of Session and con.session. They run in the thread that owns the
+ * state.
  *
- * The request's cookie is looked up at the first call that needs it. The store is shared
- * by all workers; values cross between it and Lua as bytes, so that no lock of the store
- * is ever held while Lua runs. */
+ * The request's cookie is looked up at the first call that needs the session. All
+ * workers share the store. It holds values as bytes, and no Lua runs in it, so no lock
+ * of the store is held while Lua runs. */
 #include "lua/session_api.h"
 
 #include "base/log.h"
@@ -17,7 +18,7 @@
 #include <strings.h>
 
 #define COOKIES_TRIED 8
-#define SMALL_VALUE   256 /* bytes; read without asking for memory */
+#define SMALL_VALUE   256 /* bytes; a value that is read without allocating memory */
 
 static bool is_https(const struct request *r)
 {
@@ -43,8 +44,8 @@ static bool send_cookie(struct request *r, const char *key, int64_t life)
     return ok;
 }
 
-/* Tries cookies of the name until one fits: one may have been planted beside the real
- * one. Not for ever, as each costs a hash. */
+/* Tries the cookies of that name until one fits: somebody may have planted one beside the
+ * real one. Their number is bounded, as each costs a hash. */
 static void look_up(struct call *call)
 {
     struct request *r = call->request;
@@ -75,7 +76,7 @@ static void look_up(struct call *call)
     }
 }
 
-/* The request's session, or NULL. */
+/* Returns the request's session, or NULL. */
 static struct session_id *find(struct call *call)
 {
     if (!call->session.looked_up)
@@ -83,7 +84,7 @@ static struct session_id *find(struct call *call)
     return call->session.present ? &call->session.id : NULL;
 }
 
-/* The request's session, made if need be; NULL when it cannot be. */
+/* Returns the request's session. Makes one if there is none; NULL when that fails. */
 static struct session_id *start(struct call *call)
 {
     struct request *r = call->request;
@@ -100,7 +101,7 @@ static struct session_id *start(struct call *call)
     if (!session_create(call->sessions, request_config(r), &client, key,
                         &call->session.id))
         return NULL;
-    /* Without the cookie nobody would ever have its key. */
+    /* Without its cookie the session could never be found again. */
     if (!send_cookie(r, key, session_cookie_life(request_config(r), 0))) {
         session_delete(call->sessions, &call->session.id);
         return NULL;
@@ -109,7 +110,7 @@ static struct session_id *start(struct call *call)
     return &call->session.id;
 }
 
-/* -- The functions: their arguments begin at `first` -- */
+/* -- The functions -- */
 
 static int session_start(lua_State *L, int first)
 {
@@ -125,7 +126,7 @@ static struct bytes check_bytes(lua_State *L, int index)
     return b;
 }
 
-/* No error of Lua's may be raised while `encoded` is held. */
+/* No Lua error may be raised while `encoded` holds memory. */
 static bool set_value(lua_State *L, int index, struct call *call, struct bytes realm,
                       struct bytes name)
 {
@@ -159,7 +160,8 @@ static int session_set_var(lua_State *L, int first)
     return 1;
 }
 
-/* Pushes the encoded value of a variable as a value of Lua. false: it is not there. */
+/* Pushes the value of a variable. Returns false, with nothing pushed, if there is
+ * none. */
 static bool push_value(lua_State *L, struct call *call, const struct session_id *id,
                        struct bytes realm, struct bytes name)
 {

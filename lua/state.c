@@ -1,9 +1,10 @@
-/* One Lua state in use: its limits, the files that went into it, and the calls into it.
+/* One Lua state in use: its limits, the files that went into it, and the calls into
+ * it.
  *
- * A state belongs to the thread that has it checked out of the pool; no lock is needed.
- * All Lua runs in protected calls under the limits (state_pcall). What is made from a
- * file, and with which libraries, is lua/script.c's; it knows everything in this folder,
- * this file knows only limits and sources. */
+ * The thread that has a state checked out of the pool owns it, so no lock is needed.
+ * All Lua runs in protected calls under the limits (state_pcall). This file is at the
+ * bottom of its folder: it uses limits and sources only. lua/script.c is at the top
+ * and makes states with their libraries from files. */
 #include "lua/state.h"
 
 #include "base/log.h"
@@ -17,10 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Files that a state looked for in vain and that it is renewed for when they come. */
+/* Missing files that a state remembers: it is renewed when one of them appears. */
 #define ABSENT_MAX 256
 
-/* Of an error's message, which is kept outside Lua, logged, and perhaps shown. */
+/* of an error's message, which is kept outside Lua, logged, and perhaps shown */
 #define MESSAGE_BYTES (16 * 1024)
 
 /* -- Errors -- */
@@ -38,7 +39,7 @@ void state_set_error(struct script_error *e, int status, const char *message)
     e->message = strdup(message);
 }
 
-/* The text of an error value, whatever it is. May raise: __tostring is the script's. */
+/* Pushes the text of any error value. May raise, as __tostring is the script's. */
 static int describe(lua_State *L)
 {
     int type = lua_type(L, 1);
@@ -53,7 +54,7 @@ static int add_traceback(lua_State *L)
 {
     struct limit *limit = state_limit(state_of(L));
     if (limit_broken(limit) != LIMIT_NONE) {
-        limit_note(limit, L); /* of an error that a library function raised for it */
+        limit_note(limit, L); /* in case a function of the library raised the error */
         return 1;
     }
     if (!lua_isstring(L, 1)) {
@@ -110,7 +111,9 @@ int state_load_text(lua_State *L, const struct buffer *text, const char *name)
     }
     if (len > 0 && data[0] == '#') {
         const char *end = memchr(data, '\n', len);
-        len = end == NULL ? 0 : len - (size_t)(end - data); /* keeps the newline */
+        len =
+            end == NULL ? 0 : len - (size_t)(end - data); /* keeps the newline, so that
+                                                             lines count as in the file */
         data = end == NULL ? "" : end;
     }
     return chunk_load(L, data, len, name, "t");
@@ -181,7 +184,7 @@ void state_note_absent(lua_State *L, const char *name)
     lua_pop(L, 1);
 }
 
-/* What relative names lead to, from the moment that another directory is there. */
+/* Makes a directory a source: the state is renewed when its path leads to another one. */
 static void note_directory(struct script *s, const char *path)
 {
     struct source_ref ref;
@@ -193,7 +196,8 @@ bool state_is_current(struct script *s)
 {
     if (config_generation() != s->generation)
         return false;
-    unsigned epoch = source_epoch(); /* read first: a later change is seen next time */
+    unsigned epoch =
+        source_epoch(); /* read first: what changes after this is seen next time */
     if (epoch == s->epoch)
         return true;
     if (!source_is_current(s->source))
@@ -210,7 +214,7 @@ bool state_is_current(struct script *s)
 static int on_panic(lua_State *L)
 {
     log_error("error outside a protected call: %s", lua_tostring(L, -1));
-    return 0; /* Lua aborts */
+    return 0; /* Lua aborts then */
 }
 
 static bool begin(struct script *s)
@@ -239,7 +243,7 @@ bool state_open(struct script *s, const char *path, const struct source_ref *sou
     s->source = source;
     s->root = strdup(root);
     s->id = id;
-    s->epoch = source_epoch() - 1; /* the first check looks at every source */
+    s->epoch = source_epoch() - 1; /* so that the first check looks at every source */
     if (!begin(s))
         return false;
     note_directory(s, s->dir);

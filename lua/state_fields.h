@@ -1,5 +1,5 @@
-/* The fields of a state, for lua/state.c and those that make one, collect its garbage or
- * serve a request with it (lua/script.c, lua/call.c). All others use lua/state.h. */
+/* The fields of a state. Only lua/state.c, lua/script.c and lua/call.c know them; all
+ * others use lua/state.h. The owner of the state alone uses them. */
 #ifndef LUAFCGID2_LUA_STATE_FIELDS_H
 #define LUAFCGID2_LUA_STATE_FIELDS_H
 
@@ -24,9 +24,10 @@ struct script {
     int id;
     unsigned requests;
     unsigned failures; /* requests that failed, since the last that did not */
-    unsigned epoch;    /* of lua/source.h, when all sources were last seen current */
-    struct source_ref *sources;  /* all that went into the state but the script itself */
-    size_t source_count, absent; /* of them: files that were not there */
+    unsigned epoch; /* of the sources (lua/source.h), when all were last seen current */
+    struct source_ref
+        *sources; /* all that went into the state, except the script itself */
+    size_t source_count, absent; /* `absent`: those of them that are missing files */
     struct buffer output;
     struct env *env;
     void *owner;
