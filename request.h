@@ -1,62 +1,33 @@
-/* One HTTP request: its parameters, its body, its response. No Lua here.
+/* One HTTP request: its parameters, its body, its response. No Lua, no threads.
  *
- * A worker has one struct request and uses it for one request after the other; its memory
- * (buffers, tables) is kept between them. Owned by that worker. */
+ * A request reads and writes through the operations that request_begin is given
+ * (request/peer.h): a web server's connection, or something else. Owned by whoever works
+ * on it. It is used for one request after the other, and keeps its memory between them.
+ */
 #ifndef LUAFCGID2_REQUEST_H
 #define LUAFCGID2_REQUEST_H
 
 #include "base/buffer.h"
 #include "config.h"
-#include "fastcgi/connection.h"
-#include "fastcgi/fcgi.h"
 #include "http/header.h"
 #include "request/params.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct request {
-    struct connection *connection;
-    struct config *config; /* borrowed from the worker, for this request */
-    struct fcgi *fcgi;
+struct peer_operations;
+struct request;
 
-    struct params params;
+struct request *request_create(void);    /* NULL: out of memory */
+void request_destroy(struct request *r); /* NULL is allowed */
 
-    int64_t received; /* bytes of the body read so far */
-    int64_t awaited;  /* milliseconds that it was waited for */
-    bool body_ended, body_failed, body_too_large;
-
-    /* The response */
-    char status[128];
-    bool status_set; /* by the script, or by a page for a failure */
-    struct headers headers;
-    struct headers default_headers; /* of `defaults_of`, as is: */
-    char default_status[128];
-    const struct config *defaults_of;
-    struct buffer head, body;
-    struct buffer session_cookie; /* value of the session's Set-Cookie, which outlives
-                                     resets; empty: none */
-    bool buffering;
-    bool head_sent; /* something went out: status and headers are history */
-    bool body_sent; /* some of the body went out */
-    bool gone;      /* the client went away: nothing more is sent or kept */
-    bool aborted;   /* the response is not complete: the connection must close */
-};
-
-bool request_init(struct request *r); /* once per worker; `r` zeroed. false: no memory */
-void request_free(struct request *r);
-
-/* Reads the head that waits on `c` and sets the response's defaults. false: nothing can
- * be answered; only request_release is left to do. */
-bool request_begin(struct request *r, struct connection *c, struct config *config);
-
-/* -- Parameters -- */
-
-/* The value of one, "" when absent. */
-const char *request_param(const struct request *r, enum param_name name);
-
-/* All of them, `*count`. */
-const struct param *request_params(const struct request *r, size_t *count);
+/* Begins with the next one: reads its parameters, and sets its response to the
+ * configuration's defaults. `context` is for the operations; all four are borrowed until
+ * the next call. Blocks no more than operations->begin. false: nothing can be answered.
+ */
+bool request_begin(struct request *r, const struct peer_operations *operations,
+                   void *context, struct config *config);
 
 /* NULL, or the HTTP status and text with which to refuse a request before any script is
  * looked for: no SCRIPT_FILENAME (500), AllowedExtensions (404), MaxPostSize (413), more
@@ -65,15 +36,25 @@ int request_refuse(const struct request *r, const char **why);
 
 /* -- What is known of it -- */
 
+/* The value of a parameter, "" when absent. */
+const char *request_param(const struct request *r, enum param_name name);
+
+/* All parameters, `*count`. */
+const struct param *request_params(const struct request *r, size_t *count);
+
 const struct config *request_config(const struct request *r);
-bool request_is_gone(const struct request *r); /* the client: nothing is sent any more */
+
+/* The client went away: nothing is sent any more. */
+bool request_is_gone(const struct request *r);
+
+/* The response is not whole: the connection must close. */
+bool request_is_cut(const struct request *r);
 
 /* -- Body -- */
 
-/* Up to `size` bytes of the body; 0 when it is over, failed, or larger than MaxPostSize,
- * as the fields above then say. Blocks for ReadTimeout at most; the request's clock
- * stands still meanwhile. All waits for a body together may take RequestTimeout, and a
- * second for each thousand bytes that have come. */
+/* Up to `size` bytes of the body; 0 when it is over, failed, or too large. Blocks for
+ * ReadTimeout at most; the request's clock stands still meanwhile. All waits for a body
+ * together may take RequestTimeout, and a second for each thousand bytes that came. */
 size_t request_read(struct request *r, void *data, size_t size);
 
 /* Bytes of the body that are still to come; -1: unknown. */
@@ -83,7 +64,7 @@ int64_t request_body_left(const struct request *r);
 bool request_body_failed(const struct request *r);
 bool request_body_too_large(const struct request *r); /* larger than MaxPostSize */
 
-/* -- Response -- */
+/* -- Response: status and headers -- */
 
 /* "200 OK". Until the next function that changes it. */
 const char *request_status(const struct request *r);
@@ -92,29 +73,28 @@ const char *request_status(const struct request *r);
  * nothing changes. */
 bool request_set_status(struct request *r, const char *text, size_t len);
 
+/* As headers_get and headers_write. */
+const char *request_header(const struct request *r, const char *name, size_t *len);
+bool request_write_headers(const struct request *r, struct buffer *out);
+
 /* A header field by whatever name; Status goes to request_set_status. */
 enum headers_result request_set_header(struct request *r, const char *name,
                                        size_t name_len, const char *value,
                                        size_t value_len);
 
-/* The same for every line of a text of lines; stops at the first bad one. */
-enum headers_result request_set_headers(struct request *r, const char *text, size_t len);
-
-/* The same in the place of all headers but the content type, unless that is among them.
- * On failure nothing changes. */
+/* The same for each line of a text of lines, which take the place of all headers but the
+ * content type; that, too, if it is among them. On failure nothing changes. */
 enum headers_result request_replace_headers(struct request *r, const char *text,
                                             size_t len);
-
-/* As headers_get and headers_write. */
-const char *request_header(const struct request *r, const char *name, size_t *len);
-bool request_write_headers(const struct request *r, struct buffer *out);
-
-/* Whether the head went out: status and headers can be changed no more. */
-bool request_head_sent(const struct request *r);
 
 /* The value of the session's Set-Cookie, for the session to write; empty: none. A reset
  * does not touch it. */
 struct buffer *request_session_cookie(struct request *r);
+
+/* Whether the head went out: status and headers can be changed no more. */
+bool request_head_sent(const struct request *r);
+
+/* -- Response: body -- */
 
 bool request_is_buffering(const struct request *r);
 void request_set_buffering(struct request *r, bool buffering);
@@ -125,23 +105,21 @@ struct buffer *request_buffer(struct request *r);
 /* Whether there is something of the body, sent or buffered. */
 bool request_has_sent(const struct request *r);
 
-/* Appends to the body; goes out at once without buffering. false: out of memory. */
+/* Appends to the body. Sends it at once without buffering, and now and then once the head
+ * is out. What sends blocks for WriteTimeout at most. false: out of memory. */
 bool request_send(struct request *r, const void *data, size_t len);
 
-/* Sends the head, once, and all that is buffered. */
+/* Sends the head, once, and all that is buffered. false: out of memory. */
 bool request_flush(struct request *r);
 
-/* Drops the body that is buffered, and with `all` status and headers too. */
+/* Drops the body that is buffered, and with `all` status and headers, too. */
 void request_reset(struct request *r, bool all);
 
 /* Makes the response a page for `status`. `detail` is text for the client, escaped here,
- * or NULL. After the first flush it can only end the response. */
+ * or NULL. After the first flush it can only cut the response off. */
 void request_fail(struct request *r, int status, const char *detail);
 
 /* Sends what is left and ends the response. */
 void request_finish(struct request *r);
-
-/* Gives the connection back, kept when all went well. */
-void request_release(struct request *r, struct connections *set);
 
 #endif

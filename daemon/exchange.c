@@ -12,7 +12,10 @@
 
 #include "base/log.h"
 #include "base/watch.h"
+#include "fastcgi/fcgi.h"
+#include "fastcgi/stream.h"
 #include "request.h"
+#include "request/peer.h"
 
 #include <stdlib.h>
 
@@ -23,7 +26,8 @@ struct exchange {
     struct config *config; /* a reference */
     unsigned config_generation;
     struct connection *connection; /* NULL: released */
-    struct request request;
+    struct fcgi *fcgi;             /* libfcgi's part of the request */
+    struct request *request;
     int refusal;     /* HTTP status without any script, and why; 0: none */
     const char *why; /* a literal */
     struct call call;
@@ -34,28 +38,69 @@ struct exchange {
     struct exchange *next;          /* of those that are kept */
 };
 
+/* -- The connection, as the request's peer -- */
+
+static bool read_params(void *context, char **pairs, size_t *len)
+{
+    struct exchange *x = context;
+    return stream_begin(x->connection, x->fcgi, pairs, len);
+}
+
+static enum io_status read_body(void *context, void *data, size_t size, size_t *got,
+                                int64_t timeout)
+{
+    struct exchange *x = context;
+    return stream_read(x->connection, data, size, got, timeout);
+}
+
+static enum io_status write_response(void *context, struct iovec *parts, int count,
+                                     bool end, int64_t timeout)
+{
+    struct exchange *x = context;
+    return stream_write(x->connection, parts, count, end, timeout);
+}
+
+static const struct peer_operations connection = {
+    .begin = read_params,
+    .read = read_body,
+    .write = write_response,
+};
+
+static void release_connection(struct exchange *x)
+{
+    fcgi_release(x->fcgi);
+    connection_release(x->service->connections, x->connection,
+                       !request_is_cut(x->request));
+    x->connection = NULL;
+}
+
 /* -- Life -- */
+
+static void destroy(struct exchange *x)
+{
+    request_destroy(x->request);
+    fcgi_destroy(x->fcgi);
+    config_unref(x->config);
+    free(x);
+}
 
 static struct exchange *create(const struct service *service)
 {
     struct exchange *x = calloc(1, sizeof *x);
-    if (x == NULL || !request_init(&x->request)) {
-        free(x);
+    if (x == NULL)
+        return NULL;
+    x->request = request_create();
+    x->fcgi = fcgi_create();
+    if (x->request == NULL || x->fcgi == NULL) {
+        destroy(x);
         return NULL;
     }
     x->service = service;
-    x->call.request = &x->request;
+    x->call.request = x->request;
     x->call.sessions = service->sessions;
     x->call.pool = service->pool;
     x->call.visit_scripts = pool_visit;
     return x;
-}
-
-static void destroy(struct exchange *x)
-{
-    request_free(&x->request);
-    config_unref(x->config);
-    free(x);
 }
 
 static void keep(struct exchanges *kept, struct exchange *x)
@@ -98,19 +143,18 @@ static void refresh_config(struct exchange *x)
     config_unref(x->config);
     x->config = config_current();
     x->config_generation = generation;
-    x->request.defaults_of = NULL; /* the new one may lie where the old one did */
 }
 
 /* false: it cannot be answered, and `c` was released. */
 static bool begin(struct exchange *x, struct connection *c)
 {
-    struct request *r = &x->request;
+    struct request *r = x->request;
     refresh_config(x);
-    if (!request_begin(r, c, x->config)) {
-        request_release(r, x->service->connections);
+    x->connection = c;
+    if (!request_begin(r, &connection, x, x->config)) {
+        release_connection(x);
         return false;
     }
-    x->connection = c;
     x->refusal = request_refuse(r, &x->why);
     x->name = request_param(r, PARAM_SCRIPT_FILENAME);
     x->time_left = x->config->request_timeout;
@@ -190,9 +234,9 @@ static void log_failure(const struct request *r, int status, const char *message
 
 static void fail(struct exchange *x, int status, const char *message)
 {
-    log_failure(&x->request, status, message);
+    log_failure(x->request, status, message);
     bool show = x->config->show_errors && status >= 500;
-    request_fail(&x->request, status, show ? message : NULL);
+    request_fail(x->request, status, show ? message : NULL);
 }
 
 /* Such a request says nothing of how the state is. */
@@ -204,7 +248,7 @@ static bool is_clients_fault(const struct request *r, const struct script_error 
 
 static bool run_script(struct exchange *x, struct script_error *error)
 {
-    const struct request *r = &x->request;
+    const struct request *r = x->request;
     struct script *s =
         pool_checkout(x->service->pool, request_param(r, PARAM_SCRIPT_FILENAME),
                       request_param(r, PARAM_DOCUMENT_ROOT), x->config, error);
@@ -226,7 +270,7 @@ void exchange_run(struct exchange *x)
     }
     struct script_error error = {0};
     bool ok = run_script(x, &error);
-    if (request_body_too_large(&x->request))
+    if (request_body_too_large(x->request))
         fail(x, 413, "the body is larger than MaxPostSize");
     else if (!ok)
         fail(x, error.status, error.message == NULL ? "out of memory" : error.message);
@@ -235,11 +279,10 @@ void exchange_run(struct exchange *x)
 
 void exchange_finish(struct exchange *x)
 {
-    request_finish(&x->request);
+    request_finish(x->request);
     if (x->script == NULL)
         set_name(x, NULL); /* it is the request's memory */
-    request_release(&x->request, x->service->connections);
-    x->connection = NULL;
+    release_connection(x);
 }
 
 void exchange_check_in(struct exchange *x)

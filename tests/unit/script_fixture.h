@@ -12,7 +12,7 @@
 #include "request.h"
 #include "store/session.h"
 #include "store/store.h"
-#include "tests/records.h"
+#include "tests/unit/peer_fixture.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -23,8 +23,9 @@
 
 static struct config *config; /* the test's to change */
 static struct session_store *sessions;
-static struct request request;
-static char directory[64]; /* of scripts and the log; resolved */
+static struct request *request;
+static struct fake_peer peer; /* of the request */
+static char directory[64];    /* of scripts and the log; resolved */
 
 static inline void group_set_up(void)
 {
@@ -43,8 +44,8 @@ static inline int set_up(void **state)
     assert_non_null(config);
     sessions = store_create(config);
     assert_non_null(sessions);
-    request = (struct request){.config = config};
-    assert_true(request_init(&request));
+    request = request_create();
+    assert_non_null(request);
     return 0;
 }
 
@@ -52,7 +53,8 @@ static inline int tear_down(void **state)
 {
     (void)state;
     char command[96];
-    request_free(&request);
+    request_destroy(request);
+    fake_peer_clear(&peer);
     store_destroy(sessions);
     config_unref(config);
     assert_true(log_open("/dev/null", LOG_LEVEL_INFO));
@@ -164,22 +166,11 @@ static inline void assert_raises(struct script *s, const char *text, const char 
 /* -- Requests -- */
 
 /* The parameters of the request, "NAME=value" each, "" at the end; and a response as it
- * is before any script, of which a reset makes it again. */
+ * is before any script. */
 static inline void begin_request(const char *const *params)
 {
-    static struct message pairs; /* not freed: still reachable when the program ends */
-    pairs.len = 0;
-    for (; (*params)[0] != '\0'; params++)
-        put_parameter(&pairs, *params);
-    put(&pairs, "", 1); /* the room that params_parse wants */
-    assert_true(params_parse(&request.params, (char *)pairs.data, pairs.len - 1));
-    assert_true(request_set_status(&request, "200 OK", 6));
-    headers_reset(&request.headers, NULL);
-    assert_int_equal(headers_set(&request.headers, "Content-Type", 12, "text/html", 9),
-                     HEADERS_OK);
-    buffer_clear(&request.body, 0);
-    request.session_cookie.len = 0;
-    request.buffering = true;
+    fake_peer_set(&peer, params);
+    assert_true(request_begin(request, &fake_peer_operations, &peer, config));
 }
 
 /* What the script's entry point answers to the request that was begun, until the next
@@ -187,12 +178,13 @@ static inline void begin_request(const char *const *params)
 static inline const char *answer(struct script *s, struct script_error *error)
 {
     static char body[8192];
-    struct call call = {.request = &request, .worker = 3, .sessions = sessions};
+    struct call call = {.request = request, .worker = 3, .sessions = sessions};
     if (!api_serve(s, &call, error))
         return NULL;
-    assert_true(request.body.len < sizeof body);
-    memcpy(body, request.body.len > 0 ? request.body.data : "", request.body.len);
-    body[request.body.len] = '\0';
+    const struct buffer *sent = request_buffer(request);
+    assert_true(sent->len < sizeof body);
+    memcpy(body, sent->len > 0 ? sent->data : "", sent->len);
+    body[sent->len] = '\0';
     return body;
 }
 

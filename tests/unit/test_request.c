@@ -1,98 +1,147 @@
-/* What is said of a request before any script runs, and its status. */
+/* A request as a whole, from a peer that is no web server: what is said of it before any
+ * script runs, and what is left of the one before. */
 #include "request.h"
-
-#include "tests/records.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-static struct request request;
-static struct config config;
+#include "tests/unit/peer_fixture.h"
+
+static struct request *request;
+static struct config *config;
+static struct fake_peer peer;
 
 static int set_up(void **state)
 {
     (void)state;
-    static char lua[] = ".lua";
-    static char *allowed[] = {lua, NULL};
-    static char text[] = "text/html", ok[] = "200 OK", empty[] = "";
-    config = (struct config){.allowed_extensions = allowed,
-                             .max_post_size = 100,
-                             .default_content_type = text,
-                             .default_headers = empty,
-                             .default_http_status = ok};
-    request = (struct request){.config = &config};
-    assert_true(request_init(&request));
-    return 0;
+    config = config_load(NULL, stderr);
+    request = request_create();
+    return config == NULL || request == NULL;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    request_free(&request);
+    request_destroy(request);
+    config_unref(config);
+    fake_peer_clear(&peer);
     return 0;
 }
 
-/* Parses parameters given as strings, NULL at the end. */
-static void parse(const char *first, ...)
+/* Begins with a request of these parameters. */
+#define begin(...) begin_with((const char *const[]){__VA_ARGS__, ""})
+
+static void begin_with(const char *const *params)
 {
-    static struct message pairs; /* used until the next call */
-    va_list args;
-    va_start(args, first);
-    pairs.len = 0;
-    for (const char *s = first; s != NULL; s = va_arg(args, const char *))
-        put_parameter(&pairs, s);
-    va_end(args);
-    put(&pairs, "", 1); /* the room that params_parse wants */
-    assert_true(params_parse(&request.params, (char *)pairs.data, pairs.len - 1));
+    fake_peer_set(&peer, params);
+    assert_true(request_begin(request, &fake_peer_operations, &peer, config));
+}
+
+/* `status` and a part of the reason, or 0. */
+static void assert_refused(int status, const char *part)
+{
+    const char *why = "";
+    assert_int_equal(request_refuse(request, &why), status);
+    assert_non_null(strstr(why, part));
 }
 
 static void requests_are_refused_before_a_script_is_looked_for(void **state)
 {
     (void)state;
-    const char *why = NULL;
-    parse("REQUEST_METHOD=GET", NULL);
-    assert_int_equal(request_refuse(&request, &why), 500);
-    assert_non_null(strstr(why, "fastcgi_param SCRIPT_FILENAME"));
-    parse("SCRIPT_FILENAME=/srv/passwd", NULL);
-    assert_int_equal(request_refuse(&request, &why), 404);
-    parse("SCRIPT_FILENAME=.lua", NULL);
-    assert_int_equal(request_refuse(&request, &why), 404);
-    parse("SCRIPT_FILENAME=/srv/a.lua", "CONTENT_LENGTH=101", NULL);
-    assert_int_equal(request_refuse(&request, &why), 413);
-    parse("SCRIPT_FILENAME=/srv/a.lua", "CONTENT_LENGTH=100", NULL);
-    assert_int_equal(request_refuse(&request, &why), 0);
-    config.max_post_size = 0;
-    parse("SCRIPT_FILENAME=/srv/a.lua", "CONTENT_LENGTH=99999999999999999999", NULL);
-    assert_int_equal(request_refuse(&request, &why), 0);
+    config->max_post_size = 100;
+    begin("REQUEST_METHOD=GET");
+    assert_refused(500, "fastcgi_param SCRIPT_FILENAME");
+    begin("SCRIPT_FILENAME=/srv/passwd");
+    assert_refused(404, "AllowedExtensions");
+    begin("SCRIPT_FILENAME=.lua");
+    assert_refused(404, "AllowedExtensions");
+    begin("SCRIPT_FILENAME=/srv/a.lua", "CONTENT_LENGTH=101");
+    assert_refused(413, "MaxPostSize");
+    begin("SCRIPT_FILENAME=/srv/a.lua", "CONTENT_LENGTH=100");
+    assert_refused(0, "");
+    config->max_post_size = 0;
+    begin("SCRIPT_FILENAME=/srv/a.lua", "CONTENT_LENGTH=99999999999999999999");
+    assert_refused(0, "");
 }
 
-static void a_status_is_three_digits_and_a_reason(void **state)
+/* Begins with a request of so many parameters, FCGI_ROLE among them. */
+static void begin_with_many(int count)
+{
+    fake_peer_set(&peer, (const char *const[]){"SCRIPT_FILENAME=/srv/a.lua", ""});
+    for (int i = 2; i < count; i++)
+        put_parameter(&peer.pairs, "A=1");
+    assert_true(request_begin(request, &fake_peer_operations, &peer, config));
+}
+
+static void more_than_a_thousand_parameters_are_refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *given, *kept;
-    } good[] = {
-        {"404 Not Found", "404 Not Found"},
-        {"404", "404 Not Found"},
-        {"299 All Mine", "299 All Mine"},
-        {"599", "599 Unassigned"},
-    };
-    static const char *const bad[] = {
-        "",           "40",    "404x",         "4040", "abc",    "000 No",
-        "404 a\r\nb", "-12 a", "100 Continue", "199",  "600 No", "999"};
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_true(request_set_status(&request, good[i].given, strlen(good[i].given)));
-        assert_string_equal(request.status, good[i].kept);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(request_set_status(&request, bad[i], strlen(bad[i])));
-    assert_false(request_set_status(&request, "404 a\0b", 7));
-    assert_string_equal(request.status, "599 Unassigned");
+    begin_with_many(1000);
+    assert_refused(0, "");
+    begin_with_many(1001);
+    assert_refused(431, "more than 1000");
+}
+
+static void parameters_cut_short_cannot_be_answered(void **state)
+{
+    (void)state;
+    fake_peer_set(&peer, (const char *const[]){"SCRIPT_FILENAME=/srv/a.lua", ""});
+    peer.pairs.len--;
+    assert_false(request_begin(request, &fake_peer_operations, &peer, config));
+    assert_true(request_is_cut(request));
+    assert_int_equal(peer.writes, 0);
+}
+
+static void nothing_is_left_from_the_request_before(void **state)
+{
+    (void)state;
+    begin("SCRIPT_FILENAME=/srv/a.lua", "HTTP_COOKIE=secret", "CONTENT_LENGTH=9");
+    peer.body = "body";
+    char data[16];
+    assert_int_equal(request_read(request, data, sizeof data), 4);
+    assert_int_equal(request_body_left(request), 5);
+    assert_true(request_set_status(request, "404", 3));
+    assert_int_equal(request_set_header(request, "X-A", 3, "1", 1), HEADERS_OK);
+    assert_true(buffer_puts(request_session_cookie(request), "key"));
+    request_set_buffering(request, false);
+    peer.out_status = IO_ABORTED;
+    assert_true(request_send(request, "text", 4));
+    assert_true(request_is_gone(request) && request_is_cut(request));
+    assert_true(request_has_sent(request) && request_head_sent(request));
+
+    peer.out_status = IO_OK;
+    begin("REQUEST_METHOD=GET");
+    size_t len;
+    assert_string_equal(request_param(request, PARAM_HTTP_COOKIE), "");
+    assert_int_equal(request_body_left(request), -1);
+    assert_string_equal(request_status(request), "200 OK");
+    assert_null(request_header(request, "X-A", &len));
+    assert_int_equal(request_session_cookie(request)->len, 0);
+    assert_true(request_is_buffering(request));
+    assert_false(request_is_gone(request) || request_is_cut(request));
+    assert_false(request_has_sent(request) || request_head_sent(request));
+    request_finish(request);
+    assert_sent(&peer, "Status: 200 OK\r\nContent-Type: text/html\r\n"
+                       "X-Powered-By: luafcgid2\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void a_page_for_a_failure_names_the_script_as_visitors_do(void **state)
+{
+    (void)state;
+    begin("SCRIPT_FILENAME=/srv/a.lua");
+    request_fail(request, 404, NULL);
+    assert_true(buffer_append(request_buffer(request), "", 1));
+    assert_non_null(strstr(request_buffer(request)->data, "<code>/srv/a.lua</code>"));
+    begin("SCRIPT_FILENAME=/srv/a.lua", "SCRIPT_NAME=/a.lua");
+    request_fail(request, 404, NULL);
+    assert_true(buffer_append(request_buffer(request), "", 1));
+    assert_non_null(strstr(request_buffer(request)->data, "<code>/a.lua</code>"));
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -101,7 +150,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(requests_are_refused_before_a_script_is_looked_for),
-        TEST(a_status_is_three_digits_and_a_reason),
+        TEST(more_than_a_thousand_parameters_are_refused),
+        TEST(parameters_cut_short_cannot_be_answered),
+        TEST(nothing_is_left_from_the_request_before),
+        TEST(a_page_for_a_failure_names_the_script_as_visitors_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

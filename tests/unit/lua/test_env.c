@@ -98,7 +98,6 @@ static void a_local_config_is_the_servers(void **state)
     config_unref(config);
     config = config_load(path, stderr);
     assert_non_null(config);
-    request.config = config;
     struct script *s = script("function main() return LocalConfig and LocalConfig.a or "
                               "'none' end");
     assert_string_equal(serve(s, PARAMS), "5");

@@ -38,11 +38,11 @@ static void thread_data_adds_up_the_states_of_a_script(void **state)
     struct script_error error = {0};
     struct script *s = page("local t = ThreadData() Send(t['/a.lua'], t['/b.lua'])");
     struct call call = {
-        .request = &request, .sessions = sessions, .visit_scripts = visit_three};
+        .request = request, .sessions = sessions, .visit_scripts = visit_three};
     begin_request((const char *const[]){"A=1", ""});
     assert_true(api_serve(s, &call, &error));
-    assert_int_equal(request.body.len, 2);
-    assert_memory_equal(request.body.data, "51", 2);
+    assert_int_equal(request_buffer(request)->len, 2);
+    assert_memory_equal(request_buffer(request)->data, "51", 2);
     script_close(s);
 }
 

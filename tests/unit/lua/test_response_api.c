@@ -13,7 +13,7 @@
 static void assert_header(const char *name, const char *value)
 {
     size_t len = 0;
-    const char *found = headers_get(&request.headers, name, &len);
+    const char *found = request_header(request, name, &len);
     if (value == NULL) {
         assert_null(found);
         return;
@@ -60,11 +60,11 @@ static void the_status_is_set_by_text_or_number(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_page(rows[i][0], "");
-        assert_string_equal(request.status, rows[i][1]);
+        assert_string_equal(request_status(request), rows[i][1]);
     }
     assert_page_fails("RespStatus('nonsense')", "HTTP status");
     assert_page_fails("RespStatus('200 O\\nK')", "HTTP status");
-    assert_string_equal(request.status, "200 OK"); /* nothing of it stays */
+    assert_string_equal(request_status(request), "200 OK"); /* nothing of it stays */
 }
 
 static void resetting_drops_the_body_and_as_a_function_the_headers_too(void **state)
@@ -75,7 +75,7 @@ static void resetting_drops_the_body_and_as_a_function_the_headers_too(void **st
     assert_page("Send('gone') Header('X-A', '1') RespStatus(404) Reset() Send('kept')",
                 "kept");
     assert_header("X-A", NULL);
-    assert_string_equal(request.status, "200 OK");
+    assert_string_equal(request_status(request), "200 OK");
 }
 
 static void settings_of_the_request_give_their_value_before(void **state)
@@ -99,7 +99,7 @@ static void what_a_body_may_take_counts_for_the_memory_limit(void **state)
     config->script_memory_limit = 2 << 20;
     assert_page_fails("while true do pcall(Send, ('x'):rep(10000)) end",
                       "memory limit exceeded");
-    assert_true(request.body.cap < 4 << 20);
+    assert_true(request_buffer(request)->cap < 4 << 20);
 }
 
 static void what_con_puts_gets_too_much_it_ignores(void **state)

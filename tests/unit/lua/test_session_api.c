@@ -11,13 +11,18 @@
 #include "store/store.h"
 #include "tests/unit/script_fixture.h"
 
+static bool sent_a_cookie(void)
+{
+    return request_session_cookie(request)->len > 0;
+}
+
 /* What a browser says of itself, and the cookie of the last response, if there was one.
  */
 static const char *visit(struct script *s)
 {
     static char cookie[256] = "HTTP_COOKIE=";
-    if (request.session_cookie.len > 0) {
-        const char *text = request.session_cookie.data;
+    if (sent_a_cookie()) {
+        const char *text = request_session_cookie(request)->data;
         size_t len = strcspn(text, ";");
         snprintf(cookie, sizeof cookie, "HTTP_COOKIE=%.*s", (int)len, text);
     }
@@ -26,12 +31,7 @@ static const char *visit(struct script *s)
 
 static void forget_cookies(void)
 {
-    buffer_clear(&request.session_cookie, 0);
-}
-
-static bool sent_a_cookie(void)
-{
-    return request.session_cookie.len > 0;
+    buffer_clear(request_session_cookie(request), 0);
 }
 
 static void a_variable_is_there_at_the_next_visit(void **state)
@@ -184,10 +184,11 @@ static void the_real_one_among_cookies_of_its_name_is_found(void **state)
                "end Session.SetVar('r', 'n', 1) return 'new' end");
     forget_cookies();
     assert_string_equal(serve(s, "REMOTE_ADDR=192.0.2.1"), "new");
-    int len = (int)strcspn(request.session_cookie.data, ";");
+    const char *sent = request_session_cookie(request)->data;
+    int len = (int)strcspn(sent, ";");
     assert_true(snprintf(cookies, sizeof cookies,
                          "HTTP_COOKIE=XLuaSession=planted; x=1; %.*s", len,
-                         request.session_cookie.data) < (int)sizeof cookies);
+                         sent) < (int)sizeof cookies);
     assert_string_equal(serve(s, "REMOTE_ADDR=192.0.2.1", cookies), "found");
     assert_string_equal(
         serve(s, "REMOTE_ADDR=198.51.100.1", "HTTP_USER_AGENT=Another", cookies),

@@ -1,0 +1,71 @@
+/* The body of a request. Runs in the thread that works on the request; no lock. */
+#include "request/body.h"
+
+#include "base/watch.h"
+
+#include <string.h>
+
+#define SLOWEST 1000 /* bytes a second; see body_read */
+
+/* A web server may keep a body back as a whole when the request becomes another one: for
+ * the page of an error (error_page), a subrequest. Its length is sent all the same. */
+static bool may_be_absent(const struct params *params)
+{
+    const char *method = params->values[PARAM_REQUEST_METHOD];
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
+void body_begin(struct body *b, struct peer *peer, const struct config *config,
+                const struct params *params)
+{
+    *b = (struct body){.peer = peer,
+                       .config = config,
+                       .length = params->content_length,
+                       .may_be_absent = may_be_absent(params)};
+}
+
+int64_t body_left(const struct body *b)
+{
+    if (b->length < 0)
+        return -1;
+    return b->length > b->received ? b->length - b->received : 0;
+}
+
+static bool is_whole(const struct body *b)
+{
+    return body_left(b) <= 0 || (b->may_be_absent && b->received == 0);
+}
+
+/* Milliseconds that the next wait may take; -1: for ever. A client that sends a byte now
+ * and then must not hold a worker for days. One that is slow but steady is served. */
+static int64_t patience(const struct body *b)
+{
+    int64_t read = b->config->read_timeout, whole = b->config->request_timeout;
+    if (whole <= 0)
+        return read > 0 ? read : -1;
+    int64_t left = whole + b->received * 1000 / SLOWEST - b->awaited;
+    if (left < 0)
+        left = 0;
+    return read > 0 && read < left ? read : left;
+}
+
+size_t body_read(struct body *b, void *data, size_t size)
+{
+    if (b->state != BODY_COMING || size == 0)
+        return 0;
+    size_t got = 0;
+    uint32_t paused = watch_paused();
+    enum io_status status = peer_read(b->peer, data, size, &got, patience(b));
+    b->awaited += watch_paused() - paused;
+    if (status != IO_OK) {
+        b->state = status == IO_END && is_whole(b) ? BODY_OVER : BODY_FAILED;
+        return 0;
+    }
+    b->received += (int64_t)got;
+    int64_t max = b->config->max_post_size;
+    if (max > 0 && b->received > max) {
+        b->state = BODY_TOO_LARGE;
+        return 0;
+    }
+    return got;
+}

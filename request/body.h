@@ -1,0 +1,46 @@
+/* The body of a request, on its way in: how much of it has come, how long that may take,
+ * and how it ended.
+ *
+ * Owned by a request; used by the thread that works on it. */
+#ifndef LUAFCGID2_REQUEST_BODY_H
+#define LUAFCGID2_REQUEST_BODY_H
+
+#include "config.h"
+#include "request/params.h"
+#include "request/peer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum body_state {
+    BODY_COMING,
+    BODY_OVER,
+    BODY_FAILED,    /* it stopped, or ended before its length */
+    BODY_TOO_LARGE, /* larger than MaxPostSize */
+};
+
+struct body {
+    struct peer *peer;
+    const struct config *config;
+    int64_t length;     /* CONTENT_LENGTH; -1: unknown */
+    bool may_be_absent; /* the web server may keep the body as a whole to itself */
+    enum body_state state;
+    int64_t received; /* bytes */
+    int64_t awaited;  /* milliseconds that it was waited for */
+};
+
+/* Begins with the body of the request that has these parameters. `peer` and `config` are
+ * borrowed until the next call. */
+void body_begin(struct body *b, struct peer *peer, const struct config *config,
+                const struct params *params);
+
+/* Bytes that are still to come; -1: unknown. */
+int64_t body_left(const struct body *b);
+
+/* Up to `size` bytes; 0 when no more are to come, as `state` then says. Blocks for
+ * ReadTimeout at most. All waits together may take RequestTimeout, and a second more for
+ * each thousand bytes that have come. The request's clock stands still meanwhile. */
+size_t body_read(struct body *b, void *data, size_t size);
+
+#endif

@@ -1,0 +1,48 @@
+/* The other end of a request: its parameters and its body come from there, its response
+ * goes there.
+ *
+ * A web server's connection is one (daemon/exchange.c). Whatever else can be one has a
+ * table of operations, too; the rest of request/ sees no difference. Owned by the
+ * request; used by the thread that works on it. */
+#ifndef LUAFCGID2_REQUEST_PEER_H
+#define LUAFCGID2_REQUEST_PEER_H
+
+#include "fastcgi/stream.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* `context` is what request_begin was given. Timeouts are in milliseconds; < 0: for ever.
+ */
+struct peer_operations {
+    /* The parameters, for params_parse: `*len` bytes at `*pairs` and room for one more,
+     * which may be changed and last until the request is over. Does not block. false: the
+     * request cannot be answered. */
+    bool (*begin)(void *context, char **pairs, size_t *len);
+
+    /* As stream_read. */
+    enum io_status (*read)(void *context, void *data, size_t size, size_t *got,
+                           int64_t timeout);
+
+    /* As stream_write. */
+    enum io_status (*write)(void *context, struct iovec *parts, int count, bool end,
+                            int64_t timeout);
+};
+
+struct peer {
+    const struct peer_operations *operations;
+    void *context;
+    bool gone; /* it went away: nothing more is sent or kept */
+    bool cut;  /* the response is not whole: the peer must not be used again */
+};
+
+/* The operations on `p`, which notes how it goes: IO_ABORTED and every failure of writing
+ * mean that the peer is gone. Then nothing more is written to it. */
+bool peer_begin(struct peer *p, char **pairs, size_t *len);
+enum io_status peer_read(struct peer *p, void *data, size_t size, size_t *got,
+                         int64_t timeout);
+void peer_write(struct peer *p, struct iovec *parts, int count, bool end,
+                int64_t timeout);
+
+#endif

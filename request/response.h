@@ -1,0 +1,52 @@
+/* The response to a request: its head, what is buffered of its body, and how much of it
+ * has gone out.
+ *
+ * Owned by a request; used by the thread that works on it. Its memory is kept for the
+ * next one. Zeroed memory is an empty one, for response_begin. */
+#ifndef LUAFCGID2_REQUEST_RESPONSE_H
+#define LUAFCGID2_REQUEST_RESPONSE_H
+
+#include "base/buffer.h"
+#include "config.h"
+#include "request/head.h"
+#include "request/peer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct response {
+    struct peer *peer;
+    struct config *config;
+    bool of_head; /* the request is HEAD: the body does not go out */
+    struct head head;
+    struct buffer head_text, body; /* to be sent */
+    bool buffering;
+    bool head_sent; /* something went out: status and headers are history */
+    bool body_sent; /* some of the body went out */
+};
+
+/* Begins with a new one. `peer` and `config` are borrowed until the next call. false: out
+ * of memory. */
+bool response_begin(struct response *r, struct peer *peer, struct config *config,
+                    bool of_head);
+void response_free(struct response *r);
+
+/* Appends to the body. Sends it at once without buffering, and now and then when the head
+ * is out. Sending blocks for WriteTimeout at most. false: out of memory. */
+bool response_send(struct response *r, const void *data, size_t len);
+
+/* Sends the head, once, and all that is buffered. false: out of memory. */
+bool response_flush(struct response *r);
+
+/* Drops the body that is buffered, and with `all` status and headers, too. */
+void response_reset(struct response *r, bool all);
+
+/* Makes it the page for a failure (http/page.h). Once the head is out, it can only be cut
+ * off. */
+void response_fail(struct response *r, int status, const char *path, const char *detail);
+
+/* Sends what is left and ends it. One that is cut off is not ended: the peer must close,
+ * so that nobody takes it for a whole one. */
+void response_finish(struct response *r);
+
+#endif
