@@ -11,7 +11,9 @@
 
 #include <pthread.h>
 
+#ifndef SPARE_TIME
 #define SPARE_TIME 1000 /* milliseconds that one closer more than one waits for work */
+#endif
 
 static bool work(int id);
 

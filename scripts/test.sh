@@ -10,13 +10,17 @@
 #     LUAFCGID2_PATIENT=1       tests waits of 30 s in full, not with shorter times
 #     TEST_SECONDS=600          how long pytest may take
 #
+# Most tests wait more than they compute, so TEST_PROCESSES processes share them (4; where
+# there is no pytest-xdist, 1). Those marked `alone` measure something: they run afterwards,
+# one by one. So do all where an argument names a file.
+#
 # Installs what is missing with apt-get: up to 316 MB, most of which is Chromium, for the
 # tests of sessions. The exit status is 0 only if tests of both kinds ran and none failed.
 set -eu
 cd "$(dirname "$0")/.."
 
 sh scripts/install-packages.sh -s nginx build-essential pkg-config libfcgi-dev \
-    liblua5.3-dev libcmocka-dev python3-pytest nginx-light lua5.3 curl \
+    liblua5.3-dev libcmocka-dev python3-pytest python3-pytest-xdist nginx-light lua5.3 curl \
     chromium chromium-driver mandoc sqlite3 lua-sql-sqlite3 lua-filesystem
 
 mode=${SANITIZE:+SANITIZE=$SANITIZE}
@@ -43,17 +47,31 @@ failures=0
 make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} all hasty || exit 1
 logged unit make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} check-unit || failures=1
 
-# Runs all tests, unless an argument names some of them.
+# Runs pytest and keeps its output in a file. INT lets it stop the servers that it started.
+# That nothing was selected (5) is no failure here: the other run may have had it.
+run_pytest() {
+    file=$1
+    shift
+    logged "$file" timeout -s INT -k 60 "${TEST_SECONDS:-600}" \
+        /usr/bin/python3 -m pytest -q "$@" || [ "$(cat "$output/$file.status")" -eq 5 ] ||
+        failures=1
+}
+
+processes=${TEST_PROCESSES:-4}
+if ! /usr/bin/python3 -c 'import xdist' 2>/dev/null; then
+    echo "There is no pytest-xdist here: one process runs all tests, which takes longer."
+    processes=1
+fi
 case " $* " in
-*" tests/"*) ;;
-*)
-    set -- tests/integration "$@"
-    [ -z "$(find tests/fault -name 'test_*.py' 2>/dev/null)" ] || set -- tests/fault "$@"
-    ;;
+*" tests/"*) processes=1 ;;
+*) set -- tests/fault tests/integration "$@" ;;
 esac
-# INT lets pytest stop the servers that it started.
-logged pytest timeout -s INT -k 60 "${TEST_SECONDS:-600}" /usr/bin/python3 -m pytest -q "$@" ||
-    failures=1
+if [ "$processes" -gt 1 ]; then
+    run_pytest together -n "$processes" -m "not alone" "$@"
+    set -- -m alone "$@"
+fi
+run_pytest alone "$@"
+cat "$output"/together "$output"/alone >"$output"/pytest 2>/dev/null || :
 
 unit_passed=$(total unit '^\[  PASSED  \] \([0-9]*\) test.*')
 unit_failed=$(total unit '^\[  FAILED  \] \([0-9]*\) test.*')

@@ -7,6 +7,7 @@
              module says in DAEMON = {...} what its configuration is
     solo     the same with one worker, which checks a state in before it takes the next
              request: what follows one after the other is served by one state
+             (both are in a hurry: servers.HASTY)
     nginx    a factory: nginx(daemon, keepalive=8)
     scratch  a factory of temporary directories with short names
 
@@ -32,6 +33,8 @@ def pytest_report_header():
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "not_under(*sanitizers, reason): left out where the daemon was built with one")
+    config.addinivalue_line(
+        "markers", "alone: measures time, memory or a load; scripts/test.sh runs it by itself")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -126,7 +129,7 @@ def module_daemons(request, module_scratch):
 
     def get(name, node, site, **options):
         if name not in running or not running[name].running():
-            options = {**getattr(request.module, "DAEMON", {}), **options}
+            options = {"binary": servers.HASTY, **getattr(request.module, "DAEMON", {}), **options}
             running[name] = start(node, module_scratch(), site, options)
             running[name].idle_threads()
         node.daemons = getattr(node, "daemons", []) + [running[name]]

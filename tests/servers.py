@@ -6,6 +6,7 @@ most 107 bytes), is started in the foreground and stopped by its process id.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import os
@@ -65,18 +66,33 @@ def compile_module(path, source):
     return path
 
 
+def ports():
+    """Numbers below those that the system gives to whoever connects. Each process of the
+    tests has its own (pytest -n names them gw0, gw1, ...)."""
+    first = 20000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    return itertools.cycle(range(first, first + 1000))
+
+
+PORTS = ports()
+
+
 def free_port(host="127.0.0.1"):
+    """One that nobody listens on, nor will by chance until the caller does."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    for port in itertools.islice(PORTS, 1000):
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                s.bind((host, port))
+                return port
+    raise AssertionError("no port is free on " + host)
 
 
 def read(path):
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as f:
             return f.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter of a process that has ended
         return ""
 
 
@@ -287,10 +303,13 @@ class Daemon:
         return self.warns is not None and re.search(
             r"Z warning: %s: .*(%s)" % (re.escape(self.config_path), self.warns), line)
 
-    def threads(self):
+    def threads(self, name=None):
+        """How many there are, or how many of that name: "worker", "closer"."""
         # It accepts before all of its threads run.
         wait_until(lambda: " started: " in read(self.log_path), "all threads to run")
-        return int(re.search(r"(?m)^Threads:\s*(\d+)$", read("/proc/%d/status" % self.pid)).group(1))
+        tasks = "/proc/%d/task/" % self.pid
+        names = [read(tasks + task + "/comm").strip() for task in os.listdir(tasks)]
+        return len([n for n in names if n and name in (None, n)])
 
     def idle_threads(self):
         """How many there are while no second closer helps the first. Asked for before the

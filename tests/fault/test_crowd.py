@@ -5,12 +5,15 @@ SANITIZE=thread is to be run against."""
 import random
 import time
 
+import pytest
+
 import fastcgi
 import peers
 from fastcgi import ABORT_REQUEST, PARAMS, STDIN, begin, head, pairs, record
 from peers import Canary, Peer, params
 from servers import PATIENCE, SANITIZER
 
+pytestmark = pytest.mark.alone
 DAEMON = {"WorkerThreads": 4, "ReadTimeout": 1, "KeepAliveTimeout": 1, "WriteTimeout": 1,
           "MaxConnections": 80}
 CLIENTS, HEALTHY_CLIENTS = 64, 16

@@ -113,6 +113,7 @@ def test_response_that_is_read_slowly(daemon):
 
 @pytest.mark.parametrize("body", [b"", b"x" * 10000, b"x" * 1000000], ids=len)
 @pytest.mark.parametrize("source", [ECHO, UNREAD], ids=["read", "unread"])
+@pytest.mark.alone
 def test_close_follows_the_last_byte_at_once(either, source, body):
     for _ in range(3):
         with ask(either, source, "page.lua", body=body) as c:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harm import children, descriptors, threads
+from harm import children, descriptors, lasting_descriptors, threads
 from containers import forbid_unshare, needs_seccomp
 from servers import PATIENCE, SANITIZER, lua, read, wait_until
 
@@ -21,11 +21,12 @@ def close_by_edit(d, page):
     return began
 
 
+@pytest.mark.alone
 def test_closing_does_not_wait_for_children_that_do_not_read(daemon):
     """Each pipe is full, and more is in the handle's buffer."""
     d = daemon(WorkerThreads=1)
     threads(d)  # all of them have opened what they need
-    before = descriptors(d)
+    before = lasting_descriptors(d)
     page = d.script("""
         kept = {}
         for i = 1, 60 do
@@ -43,6 +44,7 @@ def test_closing_does_not_wait_for_children_that_do_not_read(daemon):
     assert time.monotonic() - began < SOON
 
 
+@pytest.mark.alone
 def test_closing_does_not_wait_for_a_reader_that_has_stalled(daemon, scratch):
     """Nor for the readers of FIFOs."""
     directory = scratch()
@@ -52,7 +54,7 @@ def test_closing_does_not_wait_for_a_reader_that_has_stalled(daemon, scratch):
         readers.append(os.open("%s/%d" % (directory, i), os.O_RDONLY | os.O_NONBLOCK))
     d = daemon(WorkerThreads=1)
     threads(d)  # all of them have opened what they need
-    before = descriptors(d)
+    before = lasting_descriptors(d)
     page = d.script("""
         kept = {}
         for i = 0, 19 do
@@ -161,11 +163,12 @@ NOW = 5 if SANITIZER else 0.5  # seconds; a busy machine needs a part of that by
 
 
 @pytest.mark.parametrize("finalizers", ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.alone
 def test_a_request_does_not_wait_for_the_finalizers_of_what_it_evicts(daemon, finalizers):
     """And these have a second, all together."""
     d = daemon(WorkerThreads=2, LuaTotalStates=2)
     threads(d)
-    before = descriptors(d)
+    before = lasting_descriptors(d)
     good = [d.script("function main() return 'good' end") for _ in range(2)]
     bad = d.script(BAD % finalizers)
     for _ in range(3):
@@ -178,6 +181,7 @@ def test_a_request_does_not_wait_for_the_finalizers_of_what_it_evicts(daemon, fi
     assert d.running() and "stuck" not in d.log()
 
 
+@pytest.mark.alone
 def test_the_end_does_not_wait_for_finalizers_for_long(daemon):
     d = daemon(WorkerThreads=1, LuaStates=20, LuaMaxStates=20)
     assert d.get(d.script(BAD % ENDLESS["a thousand loops"])).text == "bad"

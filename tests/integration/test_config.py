@@ -362,6 +362,7 @@ def test_configuration_without_an_end_is_refused_in_bounded_time(daemon, scratch
 
 @pytest.mark.parametrize("text", ["while true do end", "os.execute('exec sleep 3')"],
                          ids=["loop", "command"])
+@pytest.mark.alone
 def test_end_is_not_held_up_by_a_reload(daemon, scratch, text):
     d = daemon()
     started = os.path.join(scratch(), "started")

@@ -138,7 +138,8 @@ def test_a_replacement_that_cannot_be_started_is_tried_again(faults, daemon):
     assert d.log().count("cannot start a worker") == 1
     faults.off("pthread_create")
     d.wait_log("every worker that could not be started runs now", "info")
-    wait_until(lambda: threads(d) == before + 1, "the replacement")
+    wait_until(lambda: threads(d, "worker") == 3 and threads(d) == before + 1,
+               "the replacement, and no other thread")
     stuck.close()
     d.process.kill()
     d.expected_status = d.wait()

@@ -351,6 +351,7 @@ def copy_over(site, name, text):
 
 
 @pytest.mark.parametrize("save", [replace, copy_over], ids=lambda save: save.__name__)
+@pytest.mark.alone
 def test_no_request_fails_while_files_are_edited(daemon, save):
     d = daemon(WorkerThreads=4, MinFileInfoTime=10)
     module, script = "return %d", "local m = require 'mod' function main() return %d .. ' ' .. m end"

@@ -7,7 +7,7 @@ import select
 import pytest
 
 from harm import LIMIT, at_the_limit, check_page, counting, unharmed
-from servers import wait_until
+from servers import HASTY, wait_until
 
 DAEMON = {"RequestTimeout": LIMIT, "Watchdog": 0, "LuaMaxStates": 2}
 MESSAGE = r"time limit exceeded \(RequestTimeout\)"
@@ -302,7 +302,7 @@ def test_time_limit_beats_the_startup_script(daemon, scratch):
     startup = scratch() + "/startup.lua"
     with open(startup, "w", encoding="ascii") as f:
         f.write("if io.open('slow') then while true do end end")
-    d = daemon(WorkerThreads=1, RequestTimeout=LIMIT, StartupScript=startup)
+    d = daemon(binary=HASTY, WorkerThreads=1, RequestTimeout=LIMIT, StartupScript=startup)
     with unharmed(d):
         d.site.write("slow", "")
         with at_the_limit():
@@ -318,7 +318,7 @@ SLEEP = "os.execute('sleep %g')"
 
 def test_time_limit_covers_load_and_run_together(daemon):
     """Each takes less than the limit."""
-    d = daemon(WorkerThreads=1, RequestTimeout=1)
+    d = daemon(binary=HASTY, WorkerThreads=1, RequestTimeout=1)
     page = d.script("%s function main() %s return 'done' end" % ((SLEEP % 0.7,) * 2))
     with unharmed(d):
         check_page(d.get(page), 504)
@@ -327,7 +327,7 @@ def test_time_limit_covers_load_and_run_together(daemon):
 
 def test_each_request_has_the_whole_time(daemon):
     """A state is not charged for its earlier requests."""
-    d = daemon(WorkerThreads=1, RequestTimeout=1)
+    d = daemon(binary=HASTY, WorkerThreads=1, RequestTimeout=1)
     page = counting(d, SLEEP % 0.3)
     with unharmed(d):
         assert [d.get(page, "bad").text for _ in range(4)] == ["1", "2", "3", "4"]
@@ -401,7 +401,7 @@ FINALIZERS = {
 def test_finalizer_that_loops_does_not_hold_up_the_closing_of_a_state(daemon, finalizer, by):
     """By the sweeper, when the file has changed; by the worker, after the time limit; or
     when garbage is collected after the response."""
-    d = daemon(WorkerThreads=1, RequestTimeout=LIMIT, Watchdog=0)
+    d = daemon(binary=HASTY, WorkerThreads=1, RequestTimeout=LIMIT, Watchdog=0)
     code = {"worker": LOOP, "sweeper": "",
             "collection": "keep = nil local s = ('x'):rep(300000)"}[by]
     page = counting(d, code, finalizer)
@@ -415,7 +415,7 @@ def test_finalizer_that_loops_does_not_hold_up_the_closing_of_a_state(daemon, fi
 
 def test_client_that_does_not_read_holds_no_late_worker(daemon):
     """The signals that a late worker gets must not make its wait for the client longer."""
-    d = daemon(WorkerThreads=1, RequestTimeout=LIMIT, WriteTimeout=4 * LIMIT)
+    d = daemon(binary=HASTY, WorkerThreads=1, RequestTimeout=LIMIT, WriteTimeout=4 * LIMIT)
     d.any_errors = True
     page = d.script("function main() Send(('x'):rep(4000000)) Flush() end")
     with unharmed(d), d.open(page).end():
@@ -430,7 +430,7 @@ def test_request_timeout_of_zero_is_none(daemon):
 
 
 def test_request_timeout_changes_by_reload(daemon):
-    d = daemon(WorkerThreads=1, RequestTimeout=3600)
+    d = daemon(binary=HASTY, WorkerThreads=1, RequestTimeout=3600)
     page = counting(d, LOOP)
     assert d.get(page).text == "1"
     d.reload(RequestTimeout=LIMIT)

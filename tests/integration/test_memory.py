@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from harm import OWN_MEMORY, check_page, counting, status_field, unharmed
-from servers import PATIENCE, SANITIZER, wait_until
+from servers import HASTY, PATIENCE, SANITIZER, wait_until
 
 MAX = 4 << 20  # bytes
 DAEMON = {"ScriptMemoryLimit": MAX, "RequestTimeout": 60, "LuaMaxStates": 2}
@@ -154,7 +154,7 @@ def test_memory_limit_of_zero_is_none(daemon):
     "for i = 1, math.huge do kept[i] = {} end", "for i = 1, math.huge do kept[i] = i end",
     "local s = ('x'):rep(10000) while true do Send(s) end"], ids=["tables", "array", "Send"])
 def test_memory_after_the_limit_goes_back_to_the_system(daemon, code):
-    d = daemon(WorkerThreads=1, ScriptMemoryLimit=24 << 20)
+    d = daemon(binary=HASTY, WorkerThreads=1, ScriptMemoryLimit=24 << 20)
     page = counting(d, code, "kept = {}")
     with unharmed(d):
         before = d.rss()
@@ -166,7 +166,7 @@ def test_memory_after_the_limit_goes_back_to_the_system(daemon, code):
 @OWN_MEMORY
 @pytest.mark.parametrize("code", ["", BOMB], ids=["within", "full"])
 def test_memory_limit_holds_for_finalizers_at_the_end_of_a_state(daemon, code):
-    d = daemon(WorkerThreads=1, ScriptMemoryLimit=MAX)
+    d = daemon(binary=HASTY, WorkerThreads=1, ScriptMemoryLimit=MAX)
     page = counting(d, code, "keep = setmetatable({}, {__gc = function() "
                     "local s = ('x'):rep(200 << 20) end})")
     d.any_errors = True
@@ -205,6 +205,7 @@ LARGE_PAGES = {
 
 
 @OWN_MEMORY
+@pytest.mark.alone
 def test_memory_of_large_pages_goes_back_once_their_states_are_closed(daemon, capsys):
     d = daemon(WorkerThreads=4, LuaMaxStates=4, MinFileInfoTime=50)
     pages = {name: d.script("function main() %s end" % code) for name, code in LARGE_PAGES.items()}
@@ -231,6 +232,7 @@ def test_memory_of_large_pages_goes_back_once_their_states_are_closed(daemon, ca
     assert d.get(hello).text == "hello"
 
 
+@pytest.mark.alone
 def test_memory_is_flat_over_a_thousand_requests_above_the_limit(daemon, capsys):
     d = daemon(WorkerThreads=4, ScriptMemoryLimit=2 << 20, LuaMaxStates=4)
     d.any_errors = True

@@ -488,6 +488,7 @@ def test_session_max_size_is_configurable(daemon):
     assert browser.set("('x'):rep(500)") == "true"
 
 
+@pytest.mark.alone
 def test_a_million_forged_cookies_cost_no_memory(daemon):
     d = daemon(WorkerThreads=1, LogLevel="info")
     page = d.script("function main() return tostring(Session.GetVar('r', 'k')) end")

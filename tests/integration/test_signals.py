@@ -294,6 +294,7 @@ def test_request_that_crosses_the_close_of_its_kept_connection_is_served(daemon,
     busy.close()
 
 
+@pytest.mark.alone
 def test_kept_connections_are_closed_soon_after_the_stop(daemon):
     d = daemon()
     kept = kept_connections(d, d.script("function main() return 'x' end"))

@@ -16,6 +16,7 @@ import servers
 from harm import OWN_MEMORY
 from servers import wait_until
 
+pytestmark = pytest.mark.alone
 REQUESTS = int(os.environ.get("LUAFCGID2_SOAK", "20000"))
 CLIENTS = 8
 EDITS_PER_SECOND = 20

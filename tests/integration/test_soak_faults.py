@@ -20,6 +20,7 @@ import servers
 from harm import OWN_MEMORY, process_state
 from servers import wait_until
 
+pytestmark = pytest.mark.alone
 SECONDS = float(os.environ.get("LUAFCGID2_FAULT_SOAK", "10"))
 CONNECTIONS = 64
 SLACK = 3 << 20  # bytes by which resident memory may move: what is alive differs

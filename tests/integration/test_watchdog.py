@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from harm import LIMIT, at_the_limit, check_page, children, counting, threads, unharmed
-from servers import lua, read, wait_until
+from servers import HASTY, lua, read, wait_until
 
 # Waits in C for a file, whatever signals come.
 MODULE = r"""
@@ -52,7 +52,8 @@ def stuck_module(module_scratch):
 def watched(daemon, stuck_module):
     """A daemon with a short Watchdog, and a script that is stuck until its file is there."""
     def make(**options):
-        d = daemon(**{"RequestTimeout": LIMIT, "Watchdog": LIMIT, "LuaMaxStates": 8, **options})
+        d = daemon(**{"binary": HASTY, "RequestTimeout": LIMIT, "Watchdog": LIMIT,
+                      "LuaMaxStates": 8, **options})
         d.site.write("held.lua", """
             package.cpath = %s
             local wait = require "stuck"
@@ -73,7 +74,8 @@ def test_stuck_worker_is_logged_and_replaced_and_leaves_when_it_comes_back(watch
     d.wait_log("held.lua", "error")
     assert "worker 1 is stuck" in line.text
     assert d.get("good.lua").text == "good 2"
-    assert threads(d) == before + 1
+    assert threads(d, "worker") == 2
+    wait_until(lambda: threads(d) == before + 1, "there to be one more thread in all")
     d.site.write("free", "")
     check_page(c.response(), 504)
     d.wait_log("came back from where it was stuck", "warning")
@@ -189,7 +191,9 @@ def test_stuck_finalizer_is_logged_and_its_thread_replaced(closing):
     close("gc.lua")
     assert d.site.path("gc.lua") in d.wait_log(FINALIZER % r"\S+", "error").line
     check_that_all_is_well(d)
-    assert threads(d) == before + 1
+    assert threads(d, "worker") == 2
+    wait_until(lambda: threads(d, "closer") == 2 and threads(d) == before + 1,
+               "there to be one more closer, and no other thread")
     d.site.write("free", "")
     d.wait_log("a finalizer .* has come to its end", "warning")
     wait_until(lambda: threads(d) == before, "the stuck thread to end")
