@@ -227,7 +227,7 @@ static struct script *find_or_make(struct search *w)
     for (;;) {
         struct state *st;
         while ((st = take_idle(w)) != NULL) {
-            if (st->config == w->config && state_is_current(st->script))
+            if (stock_is_current(st, w->config))
                 return hand_over(st, w->config);
             stock_discard(w->stock, st, true);
         }

@@ -1,4 +1,4 @@
-/* Giving memory back to the system. memory_sweep runs on the heartbeat alone, the rest on
+/* Giving memory back to the system. memory_tick runs on the heartbeat alone, the rest on
  * any thread. `lock` guards the list of threads and their blocks.
  *
  * A block of MMAP_BYTES and more is the system's own and goes back when it is freed. Left
@@ -27,8 +27,9 @@
 #endif
 
 #define MMAP_BYTES (4 * 1024 * 1024)
-#define TRIM_BYTES (2 * 1024 * 1024) /* free at the end of an arena, before it shrinks   \
-                                      */
+#define TRIM_BYTES                                                                       \
+    (2 * 1024 * 1024) /* free at the end of an arena, before it shrinks                  \
+                       */
 #define SMALL_BYTES 16
 #define LARGE_BYTES                                                                      \
     (TRIM_BYTES + 256 * 1024)     /* at an arena's end it exceeds TRIM_BYTES */
@@ -111,7 +112,7 @@ void memory_note_freed(void)
 /* What is in use cannot be told from what is free but by trying. So it is tried when
  * there is more than after the last time, and when something was freed while there is
  * more than there once was. */
-void memory_sweep(unsigned requests)
+void memory_tick(unsigned requests)
 {
     static size_t least, after; /* resident: ever, and after the last time */
     static unsigned last_seen;  /* requests */

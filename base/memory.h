@@ -25,11 +25,11 @@ void memory_leave(struct memory_thread *t);
  */
 void memory_give_back(void);
 
-/* Tells memory_sweep that something large, or long-lived, was freed. Any thread. */
+/* Tells memory_tick that something large, or long-lived, was freed. Any thread. */
 void memory_note_freed(void);
 
 /* Heartbeat, about once a second: gives back what has piled up, once it is no longer in
  * use for one request after the other. `requests` counts those served. */
-void memory_sweep(unsigned requests);
+void memory_tick(unsigned requests);
 
 #endif

@@ -54,8 +54,8 @@ static bool is_due(struct chore *c, uint32_t now, int64_t period)
 
 static void look_at_clients(const struct config *config)
 {
-    connections_sweep(service->connections, config);
-    store_sweep(service->sessions, config);
+    connections_tick(service->connections, config);
+    store_tick(service->sessions, config);
 }
 
 static void tell_manager(void)
@@ -137,7 +137,7 @@ static void *beat(void *arg)
         process_reap();
         if (is_due(&clients, now, SECOND)) {
             look_at_clients(config);
-            memory_sweep(workers_requests());
+            memory_tick(workers_requests());
             reserve_fill();
         }
         if (is_due(&orphans, now, ORPHANS))

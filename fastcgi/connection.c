@@ -1,7 +1,7 @@
 /* The set of connections: its making and its end, how a worker waits for a request, and
  * how it lets one go.
  *
- * connection_wait and connection_release run in every worker, connections_sweep in the
+ * connection_wait and connection_release run in every worker, connections_tick in the
  * heartbeat, connections_stop and connections_cut_all in the thread that stops the
  * daemon. Owns the set: its table, the poller and the listening socket. The request path
  * takes no lock. */
@@ -242,7 +242,7 @@ bool connections_adopt(struct connections *set, int fd)
     return true;
 }
 
-void connections_sweep(struct connections *set, const struct config *config)
+void connections_tick(struct connections *set, const struct config *config)
 {
     unsigned now = clock_ticks();
     sweep_set_limits(set, config);

@@ -31,7 +31,7 @@ void connections_destroy(struct connections *set); /* closes everything; no work
 
 /* Heartbeat, about once a second: closes connections whose head is later than
  * ReadTimeout, or that were idle longer than KeepAliveTimeout. */
-void connections_sweep(struct connections *set, const struct config *config);
+void connections_tick(struct connections *set, const struct config *config);
 
 /* Shutdown: refuses new connections, wakes every worker. Who connected before is served,
  * if its first request comes within a second, or another within a tenth of one, in which

@@ -33,7 +33,7 @@ static void sort_out(struct sample *k, const struct config *config)
     for (struct link *l = k->idle.next, *next; l != &k->idle; l = next) {
         next = l->next;
         struct state *st = CONTAINER(struct state, link, l);
-        if (st->config == config && state_is_current(st->script))
+        if (stock_is_current(st, config))
             continue;
         list_remove(l);
         list_append(&k->stale, l);

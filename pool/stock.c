@@ -28,6 +28,11 @@ void stock_destroy(struct stock *s)
 
 /* -- Idle states -- */
 
+bool stock_is_current(const struct state *st, const struct config *config)
+{
+    return st->config == config && state_is_current(st->script);
+}
+
 void stock_push_locked(struct stock *s, struct state *st)
 {
     struct entry *e = st->entry;

@@ -84,6 +84,10 @@ void stock_push_locked(struct stock *s, struct state *st);
 /* Takes out the newest idle state; NULL: there is none. */
 struct state *stock_pop_locked(struct stock *s, struct entry *e);
 
+/* Whether the state was made with this configuration, from files that are as they were.
+ * By whoever has the state; no lock held. */
+bool stock_is_current(const struct state *st, const struct config *config);
+
 /* -- Leaving -- No lock held; the closers close states, soon. */
 
 /* Gives a state that is the caller's to the closers. `charged`: for a request. */

@@ -163,7 +163,7 @@ static void sweep_shard(struct local *l, struct shard *shard, const struct confi
     }
 }
 
-static void sweep(struct session_store *s, const struct config *config)
+static void tick(struct session_store *s, const struct config *config)
 {
     struct local *l = local_of(s);
     for (int i = 0; i < SHARDS; i++)
@@ -408,7 +408,7 @@ static void destroy(struct session_store *s)
 
 static const struct store_operations operations = {
     .destroy = destroy,
-    .sweep = sweep,
+    .tick = tick,
     .save = save,
     .autosave = autosave,
     .count = count,

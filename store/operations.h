@@ -25,7 +25,7 @@ struct session_store {
 struct store_operations {
     /* As store/store.h says of each. */
     void (*destroy)(struct session_store *s);
-    void (*sweep)(struct session_store *s, const struct config *config);
+    void (*tick)(struct session_store *s, const struct config *config);
     bool (*save)(struct session_store *s, const struct config *config);
     void (*autosave)(struct session_store *s, const struct config *config);
     size_t (*count)(const struct session_store *s);

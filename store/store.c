@@ -16,9 +16,9 @@ void store_destroy(struct session_store *s)
         s->operations->destroy(s);
 }
 
-void store_sweep(struct session_store *s, const struct config *config)
+void store_tick(struct session_store *s, const struct config *config)
 {
-    s->operations->sweep(s, config);
+    s->operations->tick(s, config);
 }
 
 bool store_save(struct session_store *s, const struct config *config)

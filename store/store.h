@@ -19,7 +19,7 @@ void store_destroy(struct session_store *s); /* does not write; see store_save *
 
 /* Heartbeat, about once a second: drops a bounded share of what has expired, and makes
  * room when SessionMaxCount has become smaller. */
-void store_sweep(struct session_store *s, const struct config *config);
+void store_tick(struct session_store *s, const struct config *config);
 
 /* Writes SessionFile atomically (write, fsync, rename, fsync of the directory; mode 0600)
  * while requests go on. Without SessionFile it does nothing. Blocks on the disk. One

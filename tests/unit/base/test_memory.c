@@ -23,7 +23,7 @@ struct filler {
     size_t bytes;
 };
 
-/* As memory_sweep sees it, in KiB. */
+/* As memory_tick sees it, in KiB. */
 static long resident(void)
 {
     unsigned long pages = 0;

@@ -69,7 +69,7 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
     ask(late, true, "x", &t->r); /* who connected before is served */
     assert_closed(late);
     wait_until(
-        (connections_sweep(t->s.set, &t->s.config), connections_count(t->s.set) == 1));
+        (connections_tick(t->s.set, &t->s.config), connections_count(t->s.set) == 1));
     assert_closed(half);
     atomic_store(&t->s.gate, true);
     read_response(slow, &t->r);
@@ -147,7 +147,7 @@ static void many_clients_at_once(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, run_client, &clients[i]), 0);
     }
     for (int i = 0; i < CLIENTS; i++) {
-        connections_sweep(t->s.set, &t->s.config);
+        connections_tick(t->s.set, &t->s.config);
         pthread_join(threads[i], NULL);
     }
     assert_int_equal(atomic_load(&t->s.served), CLIENTS * REQUESTS);

@@ -33,11 +33,11 @@ static void a_reader_that_does_not_read_is_closed_at_last(void **state)
     struct scene *t = *state;
     start_impatiently(t);
     int fd = dial_and_do_not_read(t);
-    connections_sweep(t->s.set, &t->s.config);
+    connections_tick(t->s.set, &t->s.config);
     assert_int_equal(connections_count(t->s.set), 1);
     t->s.config.write_timeout = 1;
     wait_until(
-        (connections_sweep(t->s.set, &t->s.config), connections_count(t->s.set) == 0));
+        (connections_tick(t->s.set, &t->s.config), connections_count(t->s.set) == 0));
     close(fd);
 }
 

@@ -10,16 +10,16 @@ static void sweep_closes_late_heads_and_idle_connections(void **state)
     send_all(half, t->b.data, t->b.len / 2);
     ask(idle, true, "idle", &t->r);
     wait_until(connections_count(t->s.set) == 3);
-    connections_sweep(t->s.set, &t->s.config);
+    connections_tick(t->s.set, &t->s.config);
     assert_int_equal(connections_count(t->s.set), 3);
 
     t->s.config.keep_alive_timeout = 20;
     wait_until(
-        (connections_sweep(t->s.set, &t->s.config), connections_count(t->s.set) == 2));
+        (connections_tick(t->s.set, &t->s.config), connections_count(t->s.set) == 2));
     assert_closed(idle);
     t->s.config.read_timeout = 20;
     wait_until(
-        (connections_sweep(t->s.set, &t->s.config), connections_count(t->s.set) == 0));
+        (connections_tick(t->s.set, &t->s.config), connections_count(t->s.set) == 0));
     assert_closed(silent);
     assert_closed(half);
     close(idle);
@@ -38,7 +38,7 @@ static void a_trickling_head_is_closed_all_the_same(void **state)
     size_t sent = 0;
     while (sent < t->b.len && send(fd, t->b.data + sent, 1, MSG_NOSIGNAL) == 1) {
         sent++;
-        connections_sweep(t->s.set, &t->s.config);
+        connections_tick(t->s.set, &t->s.config);
         poll(NULL, 0, 5);
         assert_true(now_ms() - began < PATIENCE);
     }
@@ -55,7 +55,7 @@ static void a_zero_timeout_closes_nothing(void **state)
     ask(fd, true, "x", &t->r);
     wait_until(connections_count(t->s.set) == 2);
     poll(NULL, 0, 20);
-    connections_sweep(t->s.set, &t->s.config);
+    connections_tick(t->s.set, &t->s.config);
     assert_int_equal(connections_count(t->s.set), 2);
     ask(fd, true, "y", &t->r);
     assert_out(&t->r, "y");

@@ -41,11 +41,11 @@ static void expiry_is_spread_over_sweeps(void **state)
     pass(HOUR / 2);
     size_t before = store_count(store);
     assert_int_equal(before, 2 * HALF);
-    store_sweep(store, &config);
+    store_tick(store, &config);
     size_t after = store_count(store);
     assert_in_range(before - after, 1, 2 * HALF / 32 + 16 * 64);
     for (int i = 0; i < 200; i++)
-        store_sweep(store, &config);
+        store_tick(store, &config);
     assert_int_equal(store_count(store), HALF);
 }
 
@@ -61,10 +61,10 @@ static void a_sweep_finds_what_is_too_old_as_well(void **state)
     pass(24 * HOUR - 1);
     for (int i = 0; i < 50; i++)
         assert_true(alive(&all[i]));
-    store_sweep(store, &config);
+    store_tick(store, &config);
     assert_int_equal(store_count(store), 100);
     pass(1);
-    store_sweep(store, &config);
+    store_tick(store, &config);
     assert_int_equal(store_count(store), 0);
 }
 
@@ -115,7 +115,7 @@ static void a_smaller_bound_is_kept_by_sweeps(void **state)
     }
     config.session_max_count = 10;
     for (int i = 0; i < 4; i++)
-        store_sweep(store, &config);
+        store_tick(store, &config);
     assert_int_equal(store_count(store), 10);
     assert_true(alive(&last));
 }
@@ -183,7 +183,7 @@ static void no_call_is_slow_with_a_hundred_thousand_sessions(void **state)
         assert_true(took[i] < pause_max());
     pass(HOUR);
     for (int i = 0; i < 200; i++)
-        store_sweep(store, &config);
+        store_tick(store, &config);
     assert_int_equal(store_count(store), 0);
 }
 

@@ -301,7 +301,7 @@ static void zero_switches_either_time_off(void **state)
     }
     config.session_time = 0;
     pass(100000 * HOUR);
-    store_sweep(store, &config);
+    store_tick(store, &config);
     assert_true(alive(&s));
     config.session_max_age = HOUR;
     assert_false(alive(&s));

@@ -239,7 +239,7 @@ static void *come_and_go(void *arg)
             session_clear(store, &s->id, b("*"));
             break;
         case 3:
-            store_sweep(store, &config);
+            store_tick(store, &config);
             break;
         default:
             if (!session_find(store, &config, s->key, &client, &s->id, NULL))
@@ -258,7 +258,7 @@ static void the_bound_holds_while_sessions_come_and_go(void **state)
     run(THREADS, come_and_go);
     assert_true(store_count(store) <= 50 + THREADS);
     config.session_max_count = 20;
-    store_sweep(store, &config);
+    store_tick(store, &config);
     assert_int_equal(store_count(store), 20);
 }
 
