@@ -169,6 +169,12 @@ static void round_number(lua_Number *n, bool *bent)
     *bent = true;
 }
 
+/* What a process cannot address must not become a small number in a size_t. */
+static int64_t addressable(int64_t bytes)
+{
+    return bytes < PTRDIFF_MAX ? bytes : PTRDIFF_MAX;
+}
+
 /* A float without a fraction is an integer: 64 * 2^10 is a float to Lua. */
 static bool store_integer(struct loader *l, const struct option_row *o, int index)
 {
@@ -181,7 +187,7 @@ static bool store_integer(struct loader *l, const struct option_row *o, int inde
     if (rounded && !o->bends)
         return false;
     if (o->kind == OPTION_BYTES)
-        *(int64_t *)loader_field(l->config, o) = (int64_t)n;
+        *(int64_t *)loader_field(l->config, o) = addressable((int64_t)n);
     else
         *(int *)loader_field(l->config, o) = (int)n;
     snprintf(used, sizeof used, "%.0f", n);

@@ -3,6 +3,7 @@
  * follow. Constant data, which any thread may read; no locks. */
 #include "config/option.h"
 
+#include "config/risk.h"
 #include "config/text.h"
 
 #include <inttypes.h>
@@ -53,6 +54,7 @@ const struct option_row option_rows[] = {
      .also = "listen",     .kind = OPTION_TEXT, .restart = true, AT(listen),
      .fallback = "\"/var/tmp/luafcgid2.sock\"", .check = text_listen,
      .expected = LISTEN_WANTS,
+     .risk = risk_of_listen,
      .help = "where the web server finds the daemon"},
     {.name = "WorkerThreads", .older = "workers", .early = "threads",
      .kind = OPTION_INTEGER, .restart = true, .min = 1, .max = 1024, AT(worker_threads),
@@ -71,6 +73,7 @@ const struct option_row option_rows[] = {
      .help = "largest request head: all its parameters together"},
     {.name = "ListenMode", .kind = OPTION_MODE, .restart = true, AT(listen_mode),
      .fallback = "\"0660\"",
+     .risk = risk_of_listen_mode,
      .help = "permissions of the unix socket"},
     {.name = "ListenOwner", .kind = OPTION_TEXT, .restart = true, AT(listen_owner),
      .fallback = "\"\"", .check = text_user,
@@ -121,6 +124,7 @@ const struct option_row option_rows[] = {
     {.name = "MinFileInfoTime", .older = "sweep", .kind = OPTION_INTEGER, .min = 1,
      .max = 3600000, AT(min_file_info_time), .fallback = "1000", .unit = "ms",
      .bends = true, .highest = INT32_MAX,
+     .risk = risk_of_file_info_time,
      .help = "how often files are checked for changes"},
     {.name = "UseFileChecksum", .kind = OPTION_BOOLEAN, AT(use_file_checksum),
      .fallback = "true",
@@ -135,15 +139,18 @@ const struct option_row option_rows[] = {
     {.name = "AllowedExtensions", .kind = OPTION_LIST, AT(allowed_extensions),
      .fallback = "{\".lua\"}", .check = text_extension,
      .expected = "an extension such as \".lua\"",
+     .risk = risk_of_extensions,
      .help = "endings of files that may run; {} lets every file run"},
     {.name = "ScriptRoot", .kind = OPTION_PATH, AT(script_root), .fallback = "\"\"",
      .help = "directory that scripts may not be outside of; \"\" for none"},
 
     {.section = "Limits", .name = "RequestTimeout", .kind = OPTION_SECONDS, .max = DAY,
      AT(request_timeout), .fallback = "30",
+     .risk = risk_of_request_timeout,
      .help = "time a script may take to load and run; 0 for ever"},
     {.name = "ScriptMemoryLimit", .kind = OPTION_BYTES, .max = SIZE_LIMIT,
      AT(script_memory_limit), .fallback = "64 * 1024 * 1024",
+     .risk = risk_of_memory_limit,
      .help = "memory one state may use; 0 for no limit"},
     {.name = "MaxPostSize", .older = "maxpost", .kind = OPTION_BYTES, .max = SIZE_LIMIT,
      AT(max_post_size), .fallback = "1048576",
@@ -198,6 +205,7 @@ const struct option_row option_rows[] = {
      .help = "how many such parts the buffer has at first"},
     {.name = "ShowErrors", .older = "showerrors", .kind = OPTION_BOOLEAN, AT(show_errors),
      .fallback = "false",
+     .risk = risk_of_show_errors,
      .help = "error pages show message and traceback"},
 
     {.section = "Log", .name = "LogFilePath", .older = "logfile", .kind = OPTION_PATH,
@@ -228,6 +236,7 @@ const struct option_row option_rows[] = {
      .help = "cookie over https only; \"auto\" when the request came so"},
     {.name = "SessionCookieHttpOnly", .kind = OPTION_BOOLEAN,
      AT(session_cookie_http_only), .fallback = "true",
+     .risk = risk_of_script_cookies,
      .help = "hide the cookie from scripts in the browser"},
     {.name = "SessionCookieSameSite", .kind = OPTION_CHOICE, .choices = same_sites,
      AT(session_cookie_same_site), .fallback = "\"Lax\"",
@@ -242,6 +251,7 @@ const struct option_row option_rows[] = {
     {.name = "SessionTargetScore", .kind = OPTION_INTEGER, .min = -1000, .max = 1000,
      AT(session_target_score), .fallback = "3",
      .bends = true,
+     .risk = risk_of_target_score,
      .help = "score a client must reach; 0 or less switches it off"},
     {.name = "SessionIpScore", .kind = OPTION_INTEGER, .min = -1000, .max = 1000,
      AT(session_ip_score), .fallback = "3",

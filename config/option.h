@@ -30,7 +30,7 @@ struct option_row {
     const char *name;
     const char *older; /* its name in luafcgid */
     const char *also;  /* another spelling of today's name */
-    const char *early; /* its name in the first luafcgid2, see uses_early_names */
+    const char *early; /* its name in the first luafcgid2, see names_are_early */
     enum option_kind kind;
     bool restart;         /* a reload cannot change it */
     int64_t min, max;     /* of numbers; seconds for OPTION_SECONDS */
@@ -41,7 +41,8 @@ struct option_row {
     const char *expected; /* of texts; NULL: any string */
     bool (*check)(const char *text);
     const struct option_choice *choices;
-    void (*note)(int64_t n, char *text, size_t size); /* after "got N" */
+    void (*note)(int64_t n, char *text, size_t size);              /* after "got N" */
+    bool (*risk)(const struct config *c, char *text, size_t size); /* config/risk.h */
 
     /* Earlier members of the family took values that we do not. Such a value is bent: the
      * nearest one that works is used, with a warning. */

@@ -1,5 +1,6 @@
-/* What goes beyond a single option: options that must fit each other, and values that are
- * legal and that one should know of. Runs on the thread that loads; owns nothing, no
+/* What goes beyond a single option: options that must fit each other, and the warnings of
+ * a whole file. A check of several options is one more function in rules_check; a warning
+ * of one option is the `risk` of its row. Runs on the thread that loads; owns nothing, no
  * locks. */
 #include "config/rules.h"
 
@@ -80,17 +81,6 @@ static void check_session_times(struct loader *l)
         return;
     if (c->session_time == 0 || c->session_time > c->session_max_age)
         c->session_max_age = 0;
-}
-
-/* What a process cannot address anyway must not become a small number in a size_t. */
-static void check_sizes(struct loader *l)
-{
-    int64_t *const sizes[] = {&l->config->script_memory_limit, &l->config->max_post_size,
-                              &l->config->session_max_size};
-    const int64_t most = PTRDIFF_MAX;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (*sizes[i] > most)
-            *sizes[i] = most;
 }
 
 static void check_backlog(struct loader *l)
@@ -178,9 +168,8 @@ static void check_same_site(struct loader *l)
 void rules_check(struct loader *l)
 {
     static void (*const checks[])(struct loader *) = {
-        check_total_states,  check_states,    check_backlog,
-        check_sizes,         check_headers,   check_places,
-        check_cookie_prefix, check_same_site, check_session_times,
+        check_total_states, check_states,        check_backlog,   check_headers,
+        check_places,       check_cookie_prefix, check_same_site, check_session_times,
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
         checks[i](l);
@@ -188,61 +177,21 @@ void rules_check(struct loader *l)
 
 /* -- Values that are legal and that one should know of -- */
 
-static void warn_of_openness(struct loader *l)
+static void warn_of_rows(struct loader *l)
 {
-    const struct config *c = l->config;
-    if (text_listen_is_public(c->listen))
-        report_warn(
-            l,
-            "%s: FastCGI knows no passwords: whoever can connect to %s can run any"
-            " script; use a firewall",
-            loader_called(l, "Listen"), c->listen);
-    if (c->listen_mode & 0002)
-        report_warn(l, "ListenMode: every user of this machine can have scripts run");
-    if (c->allowed_extensions[0] == NULL)
-        report_warn(l,
-                    "AllowedExtensions: {} lets every file be run as Lua, uploads too");
-    if (c->show_errors)
-        report_warn(l, "%s: visitors see error messages and file names",
-                    loader_called(l, "ShowErrors"));
+    char text[512];
+    for (const struct option_row *o = option_rows; o < option_rows + option_count; o++)
+        if (o->risk != NULL && o->risk(l->config, text, sizeof text))
+            report_warn(l, "%s: %s", loader_name(l, o), text);
 }
 
-static void warn_of_limits(struct loader *l)
+/* What no single option is to blame for. */
+static void warn_of_sums(struct loader *l)
 {
     const struct config *c = l->config;
-    if (c->request_timeout == 0)
-        report_warn(l, "RequestTimeout: 0 lets a script run for ever");
-    if (c->script_memory_limit == 0)
-        report_warn(l, "ScriptMemoryLimit: 0 lets a script use all memory");
-    else if (c->script_memory_limit < 256 * 1024)
-        report_warn(
-            l, "ScriptMemoryLimit: %" PRId64 " bytes are hardly enough to load a script",
-            c->script_memory_limit);
     if ((int64_t)c->body_size * c->body_sectors > 16 * 1024 * 1024)
         report_warn(l, "BodySize x BodySectors: %" PRId64 " bytes for each worker",
                     (int64_t)c->body_size * c->body_sectors);
-    if (c->min_file_info_time < 10)
-        report_warn(l, "%s: looking at files every %d ms keeps a processor busy",
-                    loader_called(l, "MinFileInfoTime"), c->min_file_info_time);
-}
-
-static int positive(int n)
-{
-    return n > 0 ? n : 0;
-}
-
-static void warn_of_sessions(struct loader *l)
-{
-    const struct config *c = l->config;
-    int most = positive(c->session_ip_score) + positive(c->session_user_agent_score) +
-               positive(c->session_language_score);
-    if (c->session_target_score > most)
-        report_warn(l,
-                    "SessionTargetScore: %d cannot be reached: all scores add up to %d",
-                    c->session_target_score, most);
-    if (!c->session_cookie_http_only)
-        report_warn(
-            l, "SessionCookieHttpOnly: false lets scripts in the browser read the key");
     if (c->session_time == 0 && c->session_max_age == 0)
         report_warn(
             l, "SessionTime and SessionMaxAge: both 0, so that no session ever ends");
@@ -250,7 +199,6 @@ static void warn_of_sessions(struct loader *l)
 
 void rules_warn(struct loader *l)
 {
-    warn_of_openness(l);
-    warn_of_limits(l);
-    warn_of_sessions(l);
+    warn_of_rows(l);
+    warn_of_sums(l);
 }
