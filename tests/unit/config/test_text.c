@@ -206,6 +206,19 @@ static void names_alike(void **state)
         assert_false(text_similar(unlike[i][0], unlike[i][1]));
 }
 
+static void distance_is_that_of_levenshtein(void **state)
+{
+    (void)state;
+    assert_int_equal(text_distance("", "", 2), 0);
+    assert_int_equal(text_distance("abc", "abc", 2), 0);
+    assert_int_equal(text_distance("abc", "ab", 2), 1);
+    assert_int_equal(text_distance("kitten", "sitting", 5), 3);
+    assert_int_equal(text_distance("kitten", "sitting", 2), 3);
+    assert_int_equal(text_distance("", "abc", 3), 3);
+    assert_true(text_similar("Worker_Threads", "workerthreads"));
+    assert_false(text_similar("Worker", "Workers"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +236,7 @@ int main(void)
         cmocka_unit_test(modes),
         cmocka_unit_test(distances),
         cmocka_unit_test(names_alike),
+        cmocka_unit_test(distance_is_that_of_levenshtein),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
