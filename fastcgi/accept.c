@@ -4,9 +4,10 @@
  * Runs in workers, and in the thread that stops the daemon. Several workers may accept at
  * once. The lock is taken only inside fastcgi/slot.c.
  *
- * The listening socket's event comes once for many who wait. Whoever gets it accepts
- * until nobody waits, or leaves a mark: `accept_again`, with a kick for another worker,
- * or `paused`, with which connection_wait tries every RETRY_TIME. */
+ * The poller tells of the listening socket once, however many peers wait. The worker that
+ * gets this event accepts until no peer waits. If it cannot go on, it leaves a mark:
+ * `accept_again`, with a kick for another worker, or `paused`, after which
+ * connection_wait tries every RETRY_TIME. */
 #include "fastcgi/accept.h"
 
 #include "base/clock.h"
@@ -27,15 +28,17 @@ enum {
 
 /* -- When something runs out -- */
 
-/* Whether a peer waits to be accepted: asked before a connection is closed for it. */
+/* Whether a peer waits to be accepted. If none does, no connection is closed to make
+ * room. */
 static bool anyone_waits(struct connections *set)
 {
     return !atomic_load(&set->stopping) && set->listener >= 0 &&
            listener_ready(set->listener);
 }
 
-/* Nothing can be accepted now. No event will say when it can: connection_wait tries. The
- * kick makes a worker that waits for ever wait for RETRY_TIME instead. */
+/* Nothing can be accepted now. No event will tell when that changes, so connection_wait
+ * tries again and again. The kick wakes a worker that waits without a time limit: it then
+ * waits for RETRY_TIME. */
 static void pause_accepting(struct connections *set)
 {
     atomic_store(&set->last_try, clock_ticks());
@@ -44,7 +47,8 @@ static void pause_accepting(struct connections *set)
         poller_kick(set->poller);
 }
 
-/* A free slot, if need be that of another connection. NULL: nobody waits, or no room. */
+/* A free slot. If there is none, another connection is closed for it. NULL: no peer
+ * waits, or no connection may be closed. */
 static struct connection *find_slot(struct connections *set)
 {
     struct connection *c = slot_take(set);
@@ -62,7 +66,7 @@ static struct connection *find_slot(struct connections *set)
     return c;
 }
 
-/* Whether one was made free. */
+/* true: a connection was closed, so a descriptor is free. */
 static bool out_of_descriptors(struct connections *set, int error, bool make_free)
 {
     sweep_note_failure(set, strerror(error));
@@ -72,9 +76,9 @@ static bool out_of_descriptors(struct connections *set, int error, bool make_fre
     return false;
 }
 
-/* After a failed accept: whether to try again at once. `failures` counts those in this
- * row, so that a lack of descriptors in the whole system does not cost every connection.
- */
+/* After a failed accept: whether to try again at once. `failures` counts the failures in
+ * a row. If the whole system lacks descriptors, closing our connections does not help, so
+ * only a few are closed for it. */
 static bool accept_failed(struct connections *set, int error, int failures)
 {
     switch (error) {
@@ -101,7 +105,7 @@ static bool accept_failed(struct connections *set, int error, int failures)
             pause_accepting(set);
             return false;
         }
-        return true; /* Linux also hands out the network errors of that peer */
+        return true; /* on Linux it may be a network error of that peer */
     }
 }
 
@@ -117,8 +121,9 @@ static int accept_one(struct connections *set)
     return listener_accept(set->listener, set->peers);
 }
 
-/* Deferring the others to any worker, this one too, costs no system call for each.
- * With a request in hand it goes on only for a burst: another worker takes over. */
+/* Once one connection with a request is found, the others are deferred: this costs no
+ * system call for each, and any worker may take them. With a request in hand this worker
+ * accepts no more than a burst; another worker goes on. */
 struct connection *accept_waiting(struct connections *set, struct connection_reader *r)
 {
     struct connection *kept = NULL, *c;
@@ -166,8 +171,9 @@ struct connection *accept_retry(struct connections *set, struct connection_reade
 
 /* -- The last -- */
 
-/* Who connects from now on is refused at once. Another thread may be about to accept, so
- * the number stays taken: by a file that cannot be accepted from. */
+/* From now on every new peer is refused at once. Another thread may be about to accept,
+ * so the number of the descriptor must stay in use: /dev/null gets it, on which accept
+ * fails. */
 static void close_listener(struct connections *set)
 {
     int fd = set->listener < 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -4,17 +4,17 @@
 
 #include "fastcgi/slot.h"
 
-/* Accepts until nobody waits. Keeps the first connection whose request is there already,
- * and returns it: the caller's, with the request in `r`. The others are deferred to any
- * worker. NULL: no request was there. */
+/* Accepts until no peer waits. Returns the first connection whose request is there
+ * already: it is the caller's, and its request is in `r`. The others are deferred to any
+ * worker. NULL: no request is there. */
 struct connection *accept_waiting(struct connections *set, struct connection_reader *r);
 
-/* The same if something was left to do: after a burst, or when something ran out and
- * RETRY_TIME is over. */
+/* The same, if an earlier call left something to do: after a burst, or after something
+ * ran out and RETRY_TIME is over. Else it does nothing. */
 struct connection *accept_retry(struct connections *set, struct connection_reader *r);
 
-/* For a stop, once, in any thread: takes in who has connected, as far as there are slots,
- * and refuses all others. */
+/* For a stop, once, in any thread. Accepts the peers that have connected already, as far
+ * as there are slots, and refuses all later ones. */
 void accept_last(struct connections *set);
 
 #endif

@@ -1,7 +1,7 @@
 /* Answers to records that do not belong to the request in progress.
  *
- * By the owner of the connection. None blocks. false: the peer does not take the answer,
- * or the record is malformed; the connection must be closed. */
+ * The owner of the connection calls these. None blocks. false: the peer does not take the
+ * answer, or the record is malformed; the connection must be closed. */
 #ifndef LUAFCGID2_FASTCGI_ANSWER_H
 #define LUAFCGID2_FASTCGI_ANSWER_H
 
@@ -10,13 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* To an FCGI_GET_VALUES, whole at `p`. */
+/* Answers an FCGI_GET_VALUES record, which is wholly at `p`. */
 bool answer_values(struct connection *c, const uint8_t *p);
 
-/* To a record of a type that is not known. */
+/* Answers a record of an unknown type. */
 bool answer_unknown(struct connection *c, uint8_t type);
 
-/* To a request that is not served, or no longer. */
+/* Answers a request that is not served, or is served no longer. */
 bool answer_end(struct connection *c, uint16_t id, enum record_protocol_status status);
 
 #endif

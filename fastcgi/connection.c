@@ -1,5 +1,5 @@
-/* The set of connections: its making and its end, how a worker waits for a request, and
- * how it lets one go.
+/* The set of connections: how it is made and ended, how a worker waits for a request, and
+ * how the worker gives the connection back.
  *
  * connection_wait and connection_release run in every worker, connections_tick in the
  * heartbeat, connections_stop and connections_cut_all in the thread that stops the
@@ -36,8 +36,8 @@ size_t connections_count(const struct connections *set)
 
 /* -- Waiting -- */
 
-/* While accepting is paused one worker must wait with a time limit; the others wait for
- * ever. The kick makes another be that one. */
+/* While accepting is paused, one worker must wait with a time limit; the others may wait
+ * without one. This worker may be the one, so the kick puts another in its place. */
 static struct connection *leave_wait(struct connections *set, struct connection *c)
 {
     if (atomic_load(&set->paused))
@@ -45,7 +45,7 @@ static struct connection *leave_wait(struct connections *set, struct connection 
     return c;
 }
 
-/* NULL: nothing to serve came of it. */
+/* NULL: the event brought no request. */
 static struct connection *on_event(struct connections *set, struct connection_reader *r,
                                    const struct poller_event *event)
 {
@@ -70,7 +70,7 @@ static struct connection *take_next(struct connections *set, struct connection_r
     return look_at(set, r, c) ? c : NULL;
 }
 
-/* After a stop the poller wakes every worker all the time. */
+/* After a stop poller_wait returns at once, so the workers must pause by themselves. */
 static void nap(void)
 {
     nanosleep(&(struct timespec){0, STOP_NAP * 1000000}, NULL);
@@ -124,9 +124,10 @@ void connection_take_up(struct connection *c, struct connection_reader *r)
         look_take_up(c, r);
 }
 
-/* -- Letting go -- */
+/* -- Giving a connection back -- */
 
-/* Closes at once when that can cut nothing off: the peer has sent all it will send. */
+/* Closes at once if the peer has sent all that it will send: then the close cuts nothing
+ * off. Else the peer is given time to read. */
 static void let_go(struct connections *set, struct connection_reader *r,
                    struct connection *c)
 {
@@ -169,7 +170,7 @@ void connection_release(struct connections *set, struct connection *c, bool keep
         slot_close(set, c);
 }
 
-/* -- Life and death of the set -- */
+/* -- Making and ending the set -- */
 
 struct connections *connections_create(int listener, const struct config *config)
 {
@@ -198,7 +199,7 @@ struct connections *connections_create(int listener, const struct config *config
             return set;
         error = errno;
     }
-    set->listener = -1; /* the caller's, as nothing came of it */
+    set->listener = -1; /* it stays the caller's, so it must not be closed here */
     connections_destroy(set);
     errno = error;
     return NULL;

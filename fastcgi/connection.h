@@ -23,8 +23,8 @@ struct connection; /* owned by the worker that got it, until connection_release 
  * caller's. */
 struct connections *connections_create(int listener, const struct config *config);
 
-/* Adds a connected socket, which the set closes from now on: what the listener does for
- * each it accepts. false: MaxConnections are open. Any thread. */
+/* Adds a connected socket as if it had been accepted. The set will close it. false:
+ * MaxConnections are open. Any thread. */
 bool connections_adopt(struct connections *set, int fd);
 
 void connections_destroy(struct connections *set); /* closes everything; no worker left */
@@ -33,9 +33,9 @@ void connections_destroy(struct connections *set); /* closes everything; no work
  * ReadTimeout, or that were idle longer than KeepAliveTimeout. */
 void connections_tick(struct connections *set, const struct config *config);
 
-/* Shutdown: refuses new connections, wakes every worker. Who connected before is served,
- * if its first request comes within a second, or another within a tenth of one, in which
- * it may be on its way; then connections are closed, and connection_wait returns NULL.
+/* Shutdown: refuses new connections, wakes every worker. Peers that connected before are
+ * still served, if their first request comes within a second, or the next one within a
+ * tenth of a second. Then the connections are closed, and connection_wait returns NULL.
  * Any thread, once. */
 void connections_stop(struct connections *set);
 
@@ -56,23 +56,23 @@ void connection_reader_destroy(struct connection_reader *r);
 /* Blocks until a connection has a whole valid head, and takes it. NULL: stopping. */
 struct connection *connection_wait(struct connections *set, struct connection_reader *r);
 
-/* In the middle of a request, whose script waits perhaps: another thread may go on with
- * it. connection_lay_down takes the bytes that are not yet read out of the reader's
- * memory, which is then free for another connection; connection_take_up puts them into
- * that of the thread that goes on. Between the two nothing else may be done with `c`. If
- * there is no memory for the bytes, the body counts as broken off. connection_take_up
- * does nothing for a connection that its reader has just found. Neither blocks. */
+/* For the middle of a request, for example while its script waits: another thread may go
+ * on with it. connection_lay_down takes the bytes that are not yet read out of the
+ * reader's memory, which is then free for another connection; connection_take_up puts
+ * them into that of the thread that goes on. Between the two nothing else may be done
+ * with `c`. If there is no memory for the bytes, the body counts as broken off.
+ * connection_take_up does nothing for a connection that its reader has just found.
+ * Neither blocks. */
 void connection_lay_down(struct connection *c);
 void connection_take_up(struct connection *c, struct connection_reader *r);
 
-/* The request is over: parks the connection, if `keep` and the peer asked for it and the
- * response was written with `end`, or closes it.
- * A response that has begun and is not whole is followed by a record with which every web
- * server tells an error from an end, as soon as the peer takes it, for WriteTimeout at
- * most. What is left of the body is dropped first: at most 256 KiB and for 2 s, in the
- * poller and not here, or the connection closes after all. Never blocks (but for up to a
- * second when stopping); a close never cuts off what was written. `c` is no longer the
- * caller's. */
+/* The request is over. Parks the connection if `keep` is true, the peer asked for it, and
+ * the response was written with `end`. Else closes it. The rest of the body is dropped
+ * first. If it is more than 256 KiB or takes more than 2 s, the connection is closed
+ * after all. If the response has begun and is not whole, a record follows that every web
+ * server takes for an error. It is sent as soon as the peer takes it, within
+ * WriteTimeout. A close never cuts off what was written. Does not block; during a stop it
+ * may, for up to a second. `c` is no longer the caller's. */
 void connection_release(struct connections *set, struct connection *c, bool keep);
 
 #endif

@@ -1,10 +1,10 @@
 /* Responses that are not whole: the script failed after a flush, its time was over, the
  * peer took too long to read, or the daemon ends.
  *
- * A close alone looks to some web servers like the end of a whole response, which they
- * then pass off as one, and keep in a cache. So a record that nobody takes for one goes
- * before it. The peer must see it in its right place: when it has a part of a record, the
- * rest of that goes first. What does not fit into the socket waits in the poller.
+ * To some web servers a close alone looks like the end of a whole response: they pass it
+ * on as whole, and may keep it in a cache. So a record that every web server takes for an
+ * error goes before the close. If the peer has a part of another record, the rest of that
+ * goes first. What does not fit into the socket waits in the poller.
  *
  * Runs in the worker that owns the connection, but for cut_at_exit, which runs in the
  * thread that ends the process while workers are still busy. No locks: `stage` says who
@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* true: the caller is the one who sends the record. */
 static bool from_open_to_cut(struct connection *c)
 {
     unsigned char stage = STAGE_OPEN;
@@ -52,7 +54,8 @@ static void forget_sent(struct connection *c, size_t n)
     memmove(c->pending, c->pending + n, c->pending_len);
 }
 
-/* Until the socket is full: only then an event tells that there is room again. */
+/* Sends until the socket is full, because only then an event will tell that there is room
+ * again. */
 enum io_status cut_send(struct connection *c)
 {
     c->again = false;

@@ -1,6 +1,7 @@
 /* Responses that are not whole, and what tells the peer so.
  *
- * By the owner of the connection, but for cut_at_exit. Nothing blocks. */
+ * The owner of the connection calls these; cut_at_exit is for any thread. Nothing blocks.
+ */
 #ifndef LUAFCGID2_FASTCGI_CUT_H
 #define LUAFCGID2_FASTCGI_CUT_H
 

@@ -3,6 +3,8 @@
  * Runs in the worker that owns it; no locks. */
 #include "fastcgi/feed.h"
 
+#include "fastcgi/io.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,11 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* the daemon ignores SIGPIPE; elsewhere it is only a safety */
-#endif
-
-/* FEED_SOCKETPAIR forces the other way, for tests. */
+/* A test may define FEED_SOCKETPAIR to have socket pairs here, too. */
 #if defined(MFD_CLOEXEC) && !defined(FEED_SOCKETPAIR)
 
 #ifndef MFD_NOEXEC_SEAL
@@ -72,8 +70,8 @@ static bool send_all(int fd, const uint8_t *p, size_t n)
     return true;
 }
 
-/* Whether the pair takes `max` bytes at once: tried, because how a system counts them is
- * its own affair. */
+/* Whether the pair takes `max` bytes at once. It is tried, because each system counts
+ * them in its own way. */
 static bool try_pair(struct feed *f, size_t max)
 {
     if (!send_all(f->write_end, f->data, max)) {

@@ -11,11 +11,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* the daemon ignores SIGPIPE; elsewhere it is only a safety */
-#endif
-
-/* A signal reaches a worker that is late although its clock stands still; it must not
+/* A late worker may get a signal even while its clock stands still. The signal must not
  * make the wait longer. */
 enum io_status io_wait(int fd, short events, int64_t timeout)
 {

@@ -1,12 +1,18 @@
 /* System calls on a connection's socket, and how reading and writing on it go.
  *
- * All by whoever owns the descriptor. */
+ * Only the owner of the descriptor calls these. */
 #ifndef LUAFCGID2_FASTCGI_IO_H
 #define LUAFCGID2_FASTCGI_IO_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+
+/* Where the flag is missing, it is enough that the daemon ignores SIGPIPE. */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
 
 enum io_status {
     IO_OK,

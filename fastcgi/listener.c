@@ -39,7 +39,7 @@ struct report {
     size_t size;
 };
 
-/* The one line for the user. Always -1. */
+/* The one line for the user. Returns -1. */
 __attribute__((format(printf, 2, 3))) static int fail(const struct report *report,
                                                       const char *format, ...)
 {
@@ -98,7 +98,7 @@ static long systemd_sockets(void)
 
 /* -- Unix sockets -- */
 
-/* What a connect to `path` says: 0 somebody answers, else errno. */
+/* Tries to connect to `path`. 0: a server answers. Else errno. */
 static int try_connect(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -112,7 +112,8 @@ static int try_connect(const struct sockaddr_un *address)
     return error;
 }
 
-/* Makes the path free if only a dead server's socket is there. -1: it is not. */
+/* Removes the socket that a dead server has left at the path. -1: the path is not free.
+ */
 static int clear_path(const struct sockaddr_un *address, const struct report *report)
 {
     const char *path = address->sun_path;
@@ -164,8 +165,7 @@ static int set_access(const char *path, const struct config *config,
     return 0;
 }
 
-/* The umask is what keeps the socket from being open wider than ListenMode for the moment
- * between bind and chmod. */
+/* Between bind and chmod the umask keeps others from the socket as ListenMode does. */
 static int bind_unix(int fd, const struct sockaddr_un *address,
                      const struct config *config, const struct report *report)
 {
@@ -255,7 +255,7 @@ static bool split_endpoint(const char *text, struct endpoint *e)
     if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
         text++;
         len -= 2;
-    } else if (memchr(text, ':', len)) {
+    } else if (memchr(text, ':', len) != NULL) {
         return false;
     }
     long port = (long)number_decimal(colon + 1, LONG_MAX);
@@ -267,8 +267,8 @@ static bool split_endpoint(const char *text, struct endpoint *e)
     return true;
 }
 
-/* At boot the address may not be there yet: DHCP has not answered. It is listened to from
- * the moment it is. */
+/* At boot the machine may not have the address yet, because DHCP has not answered. The
+ * daemon can bind it all the same, and gets connections once the address is there. */
 static void allow_absent_address(int fd, int family)
 {
     int on = 1;
@@ -285,7 +285,7 @@ static void allow_absent_address(int fd, int family)
     (void)on;
 }
 
-/* Nagle's delay is for peers that type. Set here, every accepted socket has it so. */
+/* Nagle's algorithm would delay responses. Accepted sockets inherit the option. */
 static int open_tcp(const struct addrinfo *a, bool both)
 {
     int fd = socket(a->ai_family, SOCK_STREAM, 0), on = 1, off = 0;
@@ -307,16 +307,16 @@ static int open_tcp(const struct addrinfo *a, bool both)
     return fd;
 }
 
-/* The first address that can be bound. For every interface IPv6 goes first, as it takes
- * IPv4 too. */
+/* The first address that can be bound. For every interface (`all`) IPv6 goes first,
+ * because such a socket takes IPv4 too. */
 static int bind_any(const struct addrinfo *list, bool all)
 {
     int fd = -1;
     for (const struct addrinfo *a = list; all && a != NULL && fd < 0; a = a->ai_next)
         if (a->ai_family == AF_INET6)
             fd = open_tcp(a, true);
-    /* Of a name with addresses of both families, such as localhost, the one that web
-     * servers' configurations mostly mean. */
+    /* A name such as localhost has addresses of both families. Web servers'
+     * configurations mostly mean the IPv4 one. */
     for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
         if (a->ai_family == AF_INET)
             fd = open_tcp(a, false);
@@ -379,7 +379,7 @@ int listener_listen(const struct config *config, char *error, size_t size)
         return take_inherited((int)number_decimal(text + 3, 0xffff), "Listen", &report);
     if (strncmp(text, "unix:", 5) == 0)
         return listen_unix(text + 5, config, &report);
-    if (strchr(text, '/') || !strchr(text, ':'))
+    if (strchr(text, '/') != NULL || strchr(text, ':') == NULL)
         return listen_unix(text, config, &report);
     return listen_tcp(text, config, &report);
 }

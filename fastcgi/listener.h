@@ -25,7 +25,7 @@ void listener_unlink(void);
 struct listener_peers;
 
 /* Reads the environment. `*peers` is NULL when every peer may connect. false: out of
- * memory. Addresses that are none are logged and left out. */
+ * memory. A text that is no address is logged and left out. */
 bool listener_peers_create(struct listener_peers **peers);
 void listener_peers_destroy(struct listener_peers *peers);
 
@@ -34,8 +34,8 @@ bool listener_is_tcp(int listener);
 /* Whether a peer waits to be accepted. Does not block. */
 bool listener_ready(int listener);
 
-/* Accepts one connection; CLOEXEC. Does not block. -1 with errno; ECONNABORTED for one
- * that may not connect, and has been closed. */
+/* Accepts one connection; CLOEXEC. Does not block. -1 with errno. ECONNABORTED: the peer
+ * may not connect, and its connection was closed. */
 int listener_accept(int listener, const struct listener_peers *peers);
 
 #endif

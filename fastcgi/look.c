@@ -25,9 +25,9 @@ enum {
     LOOK_ROUNDS = 32, /* reads in one look */
 };
 
-/* What is to become of a connection. */
+/* What happens with a connection after a look. */
 enum look {
-    LOOK_REQUEST, /* it has a whole head, and is a worker's */
+    LOOK_REQUEST, /* it has a whole head: the worker serves it */
     LOOK_WAIT,    /* it waits for more bytes, or for room to send */
     LOOK_LINGER,  /* no more is sent; it waits for the peer to close */
     LOOK_CLOSE,
@@ -38,8 +38,9 @@ enum arrival { ARRIVAL_BYTES, ARRIVAL_NONE, ARRIVAL_END };
 
 /* -- Pending bytes -- */
 
-/* Room behind pending bytes. It doubles: bytes that trickle in are not copied for each. A
- * head that is allowed, and a record between, always fit the reader's memory. */
+/* Makes room behind the pending bytes. The memory doubles, so that bytes that trickle in
+ * are not copied each time. `limit` is the size of the reader's memory: an allowed head
+ * and a record inside it always fit. */
 static bool grow_pending(struct connection *c, size_t limit)
 {
     if (c->pending_len < c->pending_cap)
@@ -72,7 +73,7 @@ static bool keep_pending(struct connection *c, const uint8_t *data, size_t len,
     return true;
 }
 
-/* What no request has used goes with the connection. */
+/* The connection takes with it what no request has used. */
 static bool leave_reader(struct connection *c)
 {
     struct connection_reader *r = c->reader;
@@ -92,7 +93,7 @@ static void fetch_pending(struct connection *c)
 
 /* -- Heads -- */
 
-/* To one record that does not belong to the head. */
+/* Answers one record that does not belong to the head. */
 static bool answer(struct connection *c, enum record_verdict verdict, const uint8_t *data)
 {
     struct record_head *h = &c->head;
@@ -128,7 +129,7 @@ static enum look check_head(struct connections *set, struct connection *c, uint8
             return LOOK_WAIT;
         if (verdict == RECORD_COMPLETE)
             return LOOK_REQUEST;
-        if (record_fault(verdict)) {
+        if (record_fault(verdict) != NULL) {
             if (slots_may_log_fault(set))
                 log_warning("request refused: %s", record_fault(verdict));
             return LOOK_CLOSE;
@@ -142,7 +143,7 @@ static enum look check_head(struct connections *set, struct connection *c, uint8
     }
 }
 
-/* Forgets what is before the head, so that what is to come has room. */
+/* Drops what is before the head, to make room for what will come. */
 static size_t compact(struct record_head *h, uint8_t *data, size_t len)
 {
     size_t start = h->start;
@@ -212,10 +213,11 @@ static enum look await_head(struct connection_reader *r, struct connection *c,
     return LOOK_WAIT;
 }
 
-/* Where the bytes of a head are: in the connection's own memory, if some came before,
- * else in the reader's: in its last page, so that libfcgi, which always asks for 8 KiB,
- * copies no more than that; or, when they are more, at its beginning. `base` is where in
- * the reader's memory they are, or will be when the head is whole. */
+/* Where the bytes of a head are. If some of them came before, they are in the
+ * connection's own memory. Else they are in the reader's: in its last page, because
+ * libfcgi always asks for 8 KiB and so copies no more than that page; or at its
+ * beginning, when the page is too small. `base` is their place in the reader's memory,
+ * now or when the head is whole. */
 struct place {
     uint8_t *data;
     size_t len, cap, base;
@@ -249,7 +251,8 @@ static bool make_space(struct connection_reader *r, struct connection *c,
 }
 
 /* Checks and receives until the head is there or the socket is empty. A read that does
- * not fill the room has emptied it, unless the peer has closed: `again` tells. */
+ * not fill the room has emptied the socket. But when `again` is set, the peer may have
+ * closed, and only another read finds that. */
 static enum look look_head(struct connections *set, struct connection_reader *r,
                            struct connection *c)
 {
@@ -292,8 +295,9 @@ bool look_await_next(struct connection *c)
     return leave_reader(c);
 }
 
-/* When the output has failed the pending bytes are what is still to be sent. Unread bytes
- * that are lost are missing in the body, or in the next head. */
+/* If the output has failed, the pending bytes are those still to be sent, and the unread
+ * bytes are lost; so they are without memory. Then the body counts as broken off, and no
+ * other request may come. */
 void look_lay_down(struct connection *c)
 {
     bool kept = c->output == IO_OK && leave_reader(c);
@@ -383,7 +387,8 @@ bool look_at(struct connections *set, struct connection_reader *r, struct connec
             begin_linger(c);
             break;
         case LOOK_WAIT:
-            if (c->again) { /* it never stops sending, so no sweep finds it parked */
+            if (c->again) { /* it never stops sending, so the sweep never finds it parked
+                             */
                 if (!sweep_close_if_late(set, c, clock_ticks()))
                     slot_defer(set, c); /* others first */
                 return false;

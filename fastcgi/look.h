@@ -1,4 +1,5 @@
-/* What is done with bytes that no request has used. All by the owner; nothing blocks. */
+/* What is done with bytes that no request has used. The owner of the connection calls
+ * these; nothing blocks. */
 #ifndef LUAFCGID2_FASTCGI_LOOK_H
 #define LUAFCGID2_FASTCGI_LOOK_H
 
@@ -6,12 +7,13 @@
 #include <stdbool.h>
 
 /* Reads what is there and decides. true: `c` has a request, which is in `r`, and stays
- * the caller's. false: it is not any more; it was parked, deferred or closed. */
+ * the caller's. false: `c` was parked, deferred or closed, and is no longer the caller's.
+ */
 bool look_at(struct connections *set, struct connection_reader *r, struct connection *c);
 
-/* Says that no more is to come, and lets the peer read what is there: a close now, with
- * unread input, would send a reset, which can overtake the response. `c` is not the
- * caller's any more. */
+/* Tells the peer that no more will come, and lets it read what is there. A close now
+ * would send a reset if there is unread input, and a reset can overtake the response. `c`
+ * is no longer the caller's. */
 void look_linger(struct connections *set, struct connection_reader *r,
                  struct connection *c);
 

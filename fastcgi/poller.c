@@ -47,8 +47,8 @@ struct poller *poller_create(void)
     p->queue = epoll_create1(EPOLL_CLOEXEC);
     p->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    /* Each write to an edge-triggered eventfd is an event of its own; a level-triggered
-     * one that nobody reads wakes everybody for good. */
+    /* Each write to an edge-triggered eventfd is an event of its own. A level-triggered
+     * one that nobody reads makes every later wait return. */
     if (p->queue < 0 || p->kick < 0 || p->wake < 0 ||
         !watch(p, p->kick, EPOLLIN | EPOLLET, POLLER_KICKED) ||
         !watch(p, p->wake, EPOLLIN, POLLER_WOKEN)) {

@@ -2,9 +2,9 @@
  *
  * A descriptor is added once and stays until it is closed. Events are edge-triggered:
  * each arrival of bytes, or the peer's closing, wakes one waiter once. Whoever gets an
- * event reads until the socket is empty, or makes sure that another thread will. A late
- * event of a closed descriptor may still come: the cookie must tell, or it must do no
- * harm.
+ * event reads until the socket is empty, or makes sure that another thread will. An event
+ * of a descriptor that was closed meanwhile may still come. The caller must see that by
+ * the cookie, or the event must do no harm.
  *
  * All functions but create and destroy may be called from any thread at any time. */
 #ifndef LUAFCGID2_FASTCGI_POLLER_H
@@ -15,7 +15,7 @@
 
 struct poller;
 
-/* Cookies that are not the caller's. */
+/* Cookies of the poller itself; the caller uses others. */
 #define POLLER_KICKED UINT32_MAX
 #define POLLER_WOKEN  (UINT32_MAX - 1)
 
@@ -32,12 +32,13 @@ void poller_destroy(struct poller *p);
  * counts as an arrival. false with errno. */
 bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output);
 
-/* From now on `fd`, which was added without, is watched for room to write, too. */
+/* From now on `fd`, which was added without `output`, is also watched for room to write.
+ */
 bool poller_watch_output(struct poller *p, int fd, uint32_t cookie);
 
 /* Waits at most `timeout` milliseconds (< 0: for ever) for one event. One at a time, so
- * that no worker sits on events another could serve. 1: `event` has it. 0: time is over,
- * or a signal came. -1 with errno. */
+ * that no worker holds events that another could serve. 1: `event` has it. 0: time is
+ * over, or a signal came. -1 with errno. */
 int poller_wait(struct poller *p, int timeout, struct poller_event *event);
 
 /* Makes one wait, now or the next, return POLLER_KICKED. Kicks may coalesce. */

@@ -6,8 +6,8 @@
  * The check walks two layers at once. Records are framed by their headers; the contents
  * of the FCGI_PARAMS records, joined, are a stream of name-value pairs, and a pair may
  * straddle records at any byte. Everything needed to go on at any byte is in struct
- * record_head, so bytes that trickle in one at a time are each looked at once. What
- * passes here is what libfcgi reads next: anything it would choke on must be refused. */
+ * record_head, so bytes that trickle in one at a time are each looked at once. libfcgi
+ * reads next what passes here, so anything that would break it must be refused. */
 #include "fastcgi/record.h"
 
 #include <stdio.h>
@@ -140,8 +140,8 @@ static inline size_t start_pair(struct record_head *h, const uint8_t *p, size_t 
     return used > 0 ? used : collect_lengths(h, p, n);
 }
 
-/* Passes the pairs that are there as a whole and have short lengths: nearly all. Stops at
- * the first that is not, or that is wrong, for the careful way to deal with. */
+/* Passes over the pairs that are wholly there and have lengths of one byte, as nearly all
+ * have. Stops at the first that is different or wrong: check_pairs deals with it. */
 static const uint8_t *pass_short_pairs(const uint8_t *p, const uint8_t *end)
 {
     while (end - p >= 2 && !((p[0] | p[1]) & 0x80)) {

@@ -108,8 +108,8 @@ struct record_head {
 };
 
 /* Goes on with the check of data[0, len), of which an earlier call has seen the first
- * head->pos bytes. A head has at most `max` bytes. After RECORD_COMPLETE or a fault the
- * state is spent. Costs nothing for bytes seen before. */
+ * head->pos bytes. A head has at most `max` bytes. After RECORD_COMPLETE or a fault no
+ * more calls may follow. Bytes that were seen before are not looked at again. */
 enum record_verdict record_check(struct record_head *head, const uint8_t *data,
                                  size_t len, size_t max);
 
@@ -118,10 +118,11 @@ size_t record_cut(struct record_head *head, enum record_verdict verdict, uint8_t
                   size_t len);
 
 /* After RECORD_COMPLETE: makes data[head->start, head->end) a head that libfcgi can read,
- * and read cheaply. It takes the padding of an FCGI_BEGIN_REQUEST for the next header, so
- * that is taken out. And it makes an allocation of each pair, so it is shown one, without
- * a name, whose value is the head->params bytes of them all: record_next_pair takes them
- * apart. head->start moves, back by RECORD_PACK_ROOM bytes at most. */
+ * and read cheaply. libfcgi takes the padding of an FCGI_BEGIN_REQUEST for the next
+ * header, so the padding is taken out. It allocates memory for each pair, so all pairs
+ * become the value of a single one that has no name. The value has head->params bytes;
+ * record_next_pair takes them apart. head->start moves back, by RECORD_PACK_ROOM bytes at
+ * most. */
 void record_pack(struct record_head *head, uint8_t *data);
 
 /* A name-value pair (FastCGI 3.4), in the memory it was found in. */
@@ -162,8 +163,8 @@ size_t record_put_end(uint8_t *out, uint16_t id, enum record_protocol_status sta
 
 /* RECORD_CUT_SIZE bytes: a record of a version and a type that do not exist, in which a
  * web server sees an error. The close alone looks to some like the end of a whole
- * response. It is empty because some pass its content on, and of no type because an empty
- * FCGI_STDOUT is an end to some. */
+ * response. It is empty, because some would pass its content on. It is of no known type,
+ * because some take an empty FCGI_STDOUT for an end. */
 size_t record_put_cut(uint8_t *out, uint16_t id);
 
 /* RECORD_END_SIZE bytes. */

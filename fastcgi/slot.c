@@ -218,8 +218,8 @@ void slot_defer(struct connections *set, struct connection *c)
     poller_kick(set->poller);
 }
 
-/* Whether a stop waits for it: it has a request, or half of one, or one may be on its
- * way, or it must still be told that a response is not whole. */
+/* Whether a stop waits for `c`: a request may be on its way, or has come in part, or the
+ * peer must still be told that a response is not whole. */
 static bool is_awaited(struct connections *set, struct connection *c)
 {
     enum slot_kind kind = slot_kind_of(c);
@@ -262,8 +262,8 @@ static uint32_t cookie_of(const struct connections *set, struct connection *c)
     return (uint32_t)(c - set->table) | (uint32_t)generation << INDEX_BITS;
 }
 
-/* The poller does not have it yet. Its event may come before epoll_ctl has returned: then
- * the last change fails, and it is another worker's already. */
+/* The poller does not have `c` yet. An event of it may come before epoll_ctl has
+ * returned. Then the last change fails, because another worker owns `c` already. */
 static void park_first(struct connections *set, struct connection *c)
 {
     int fd = c->fd;

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum {
-    MAX_SLOTS = 1000000, /* of a set; leaves cookies at the end for others */
+    MAX_SLOTS = 1000000, /* of a set; the cookies above are not for slots */
     RETRY_TIME = 50,     /* ms between attempts to accept when something ran out */
     CLOSING_TIME = 2000, /* ms that a body may drain, or a closing peer may linger */
 };
@@ -49,7 +49,7 @@ struct connections {
 
     pthread_mutex_t lock; /* guards the two lists */
     struct connection *free;
-    atomic_size_t used; /* slots of the table that ever were; the rest is untouched
+    atomic_size_t used; /* slots that were ever used; the rest of the table is untouched
                            memory. Written under the lock */
     struct connection *deferred, **deferred_end;
     atomic_bool any_deferred; /* read without the lock */
@@ -66,19 +66,19 @@ struct connections {
     atomic_uint faults, second; /* lines logged, in which second */
 };
 
-/* A worker's memory. feed.data has what was received and not yet used, at [from, to);
- * between requests nothing of it is of use. The worker's alone. */
+/* A worker's memory; no other thread touches it. feed.data[from, to) was received and is
+ * not used yet. Between requests nothing of it is needed. */
 struct connection_reader {
     struct connections *set;
     struct feed feed;
     size_t from, to;
     struct connection *next; /* to be looked at again before waiting */
     unsigned streak;         /* how often in a row that was so */
-    bool polled; /* since a deferred one was taken: they must not starve the others */
+    bool polled; /* since a deferred one was taken: those must not keep others waiting */
 };
 
-/* How many bytes that were not yet used may be there: they must fit behind the room that
- * record_pack needs when they are a head. */
+/* How many unused bytes the memory may hold. If they are a head, they must fit behind the
+ * room that record_pack needs. */
 static inline size_t slot_reader_room(const struct connection_reader *r)
 {
     return r->feed.size - RECORD_PACK_ROOM;
@@ -162,13 +162,13 @@ bool slot_take_parked(struct connection *c);
  * is owned, and its owner looks again; or it is closed. */
 struct connection *slot_claim(struct connections *set, const struct poller_event *event);
 
-/* By the owner, who gives `c` up. false: an event came meanwhile, `c` is still the
- * caller's and must be looked at. */
+/* By the owner, who gives `c` up. false: an event came meanwhile. `c` is still the
+ * caller's, who must look at it. */
 bool slot_park(struct connections *set, struct connection *c);
 
 /* By the owner, who gives `c` up, between requests. Parks it, unless bytes are there
- * already: then worker `r` looks at it next, a number of times in a row, or any worker
- * after those that wait. `r` is NULL in other threads than workers. */
+ * already. Then worker `r` looks at it next. After a number of times in a row `c` is
+ * deferred instead. `r` is NULL in threads that are not workers. */
 void slot_park_or_again(struct connections *set, struct connection_reader *r,
                         struct connection *c);
 
@@ -176,7 +176,7 @@ void slot_park_or_again(struct connections *set, struct connection_reader *r,
  */
 void slot_close_if_stopping(struct connections *set, struct connection *c);
 
-/* Whether kept connections are not kept any more: a while after a stop. */
+/* Whether the daemon was stopped a while ago, so that connections are no longer kept. */
 bool slots_are_ending(struct connections *set);
 
 /* By the owner, before it closes a connection that waits for a request: whether one, or
@@ -189,8 +189,8 @@ bool slot_has_request(struct connection *c);
 void slot_enqueue(struct connections *set, struct connection *c);
 void slot_defer(struct connections *set, struct connection *c);
 
-/* The first that was left so, the caller's from now on. NULL: none. `*more`: others are
- * left. */
+/* The first connection of that list, the caller's from now on. NULL: the list is empty.
+ * `*more`: others are left in it. */
 struct connection *slot_take_deferred(struct connections *set, bool *more);
 
 /* After a stop: whether a connection may still have to be served. Closes the others. */

@@ -17,10 +17,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* the daemon ignores SIGPIPE; elsewhere it is only a safety */
-#endif
-
 /* An int for some C libraries, a size_t for others. */
 typedef __typeof__(((struct msghdr *)0)->msg_iovlen) iov_count;
 
@@ -66,8 +62,9 @@ static enum io_status receive(struct connection *c, struct iovec *parts, int cou
     }
 }
 
-/* More bytes into the reader's memory, behind those that are there. A whole record always
- * fits. A read that fills it may have left bytes in the socket that no event tells of. */
+/* Receives more bytes into the reader's memory, behind those that are there. A whole
+ * record always fits. A read that fills it may have left bytes in the socket that no
+ * event tells of. */
 static enum io_status fill(struct connection *c, int64_t timeout)
 {
     struct connection_reader *r = c->reader;
@@ -85,7 +82,7 @@ static enum io_status fill(struct connection *c, int64_t timeout)
     return status;
 }
 
-/* Makes `n` bytes be at r->from. */
+/* Receives until there are `n` bytes at r->from. */
 static enum io_status need(struct connection *c, size_t n, int64_t timeout)
 {
     struct connection_reader *r = c->reader;
@@ -97,7 +94,7 @@ static enum io_status need(struct connection *c, size_t n, int64_t timeout)
     return IO_OK;
 }
 
-/* A record in the body that is none of its content, whole at `p`. */
+/* Answers a record among the body that does not belong to it and is wholly at `p`. */
 static bool answer_other(struct connection *c, enum record_body what, const uint8_t *p,
                          const struct record *record)
 {
@@ -125,7 +122,8 @@ static enum io_status skip_padding(struct connection *c, int64_t timeout)
     return status;
 }
 
-/* Goes to the next record when the content of the last is used up. OK: look again. */
+/* Goes to the next record when the content of the last is used up. IO_OK: look at
+ * c->content again. */
 static enum io_status next_record(struct connection *c, int64_t timeout)
 {
     struct connection_reader *r = c->reader;
@@ -154,7 +152,7 @@ static enum io_status next_record(struct connection *c, int64_t timeout)
     return what == RECORD_BODY_END ? IO_END : IO_OK;
 }
 
-/* A timeout may be tried again, the rest is for good. */
+/* After a timeout the call may be tried again. Any other status stays. */
 static enum io_status settle_body(struct connection *c, enum io_status status)
 {
     if (status != IO_TIMEOUT)

@@ -1,7 +1,7 @@
 /* One request of one connection: its head handed to libfcgi, its body read, its response
  * written.
  *
- * All by the owner of the connection. "FastCGI n" is a section of the FastCGI 1.0
+ * The owner of the connection calls these. "FastCGI n" is a section of the FastCGI 1.0
  * specification. */
 #ifndef LUAFCGID2_FASTCGI_STREAM_H
 #define LUAFCGID2_FASTCGI_STREAM_H
@@ -29,8 +29,8 @@ enum io_status stream_read(struct connection *c, void *data, size_t size, size_t
 /* Writes the bytes of `parts`, at most 64, as FCGI_STDOUT records, and with `end` the
  * records that end the request (FastCGI 5.5; protocol status FCGI_REQUEST_COMPLETE): all
  * of it in one system call when the socket takes it. Waits at most `timeout` ms (< 0: for
- * ever) without progress. What is not IO_OK stays, and costs no system call any more.
- * `parts` is changed. Call it once with `end`. */
+ * ever) without progress. After another status than IO_OK every later call returns the
+ * same, without a system call. `parts` is changed. Call it once with `end`. */
 enum io_status stream_write(struct connection *c, struct iovec *parts, int count,
                             bool end, int64_t timeout);
 
@@ -39,8 +39,8 @@ enum io_status stream_write(struct connection *c, struct iovec *parts, int count
  * request's. IO_ABORTED: broken, or more than 256 KiB were dropped. */
 enum io_status stream_drain(struct connection *c);
 
-/* Says that no more is to come and reads until the peer has closed, for a second or so:
- * for a stop, when no poller will do it. Blocks. */
+/* For a stop, when the poller can no longer wait for the peer: tells it that no more will
+ * come, and reads until it has closed, for up to a second or so. Blocks. */
 void stream_linger(struct connection *c);
 
 #endif

@@ -1,5 +1,5 @@
 /* Closing connections that neither side has closed: the late ones, and, when something
- * ran out, the one that is missed least.
+ * ran out, the one that is needed least.
  *
  * Runs in the heartbeat thread (sweep_one) and in workers that accept or look. Whoever
  * closes a parked connection owns it first (fastcgi/slot.c); no locks. */
@@ -54,7 +54,7 @@ bool sweep_close_if_late(struct connections *set, struct connection *c, unsigned
     return true;
 }
 
-/* What was read before the connection was owned may have changed: asked again after. */
+/* Asked again once the connection is owned: what was read before may have changed. */
 void sweep_one(struct connections *set, struct connection *c, unsigned now)
 {
     if (!slot_is_parked(c) || !is_late(set, c, now) || !slot_take_parked(c))
@@ -65,9 +65,10 @@ void sweep_one(struct connections *set, struct connection *c, unsigned now)
 
 /* -- Room -- */
 
-/* The parked connection that is missed least: idle ones first, then those on their way
- * out, then heads that do not come; of one kind, the one that has waited longest. A head
- * gets a moment to come, or a crowd of newcomers would put each other out. */
+/* The parked connection that is needed least: idle ones first, then those that are being
+ * closed, then those whose head does not come. Of one kind it is the one that has waited
+ * longest. A head gets a moment to come; else the new connections of a crowd would close
+ * each other. */
 static struct connection *find_victim(struct connections *set)
 {
     static const unsigned char rank[] = {[KIND_HEAD] = 1,

@@ -1,5 +1,5 @@
-/* Which connections are closed without being asked: the late ones, and, when something
- * ran out, the one that is missed least. Nothing blocks. */
+/* Which connections are closed although neither side has asked for it: the late ones,
+ * and, when something ran out, the one that is needed least. Nothing blocks. */
 #ifndef LUAFCGID2_FASTCGI_SWEEP_H
 #define LUAFCGID2_FASTCGI_SWEEP_H
 
@@ -7,7 +7,7 @@
 #include "fastcgi/slot.h"
 #include <stdbool.h>
 
-/* What the configuration says about deadlines. */
+/* Takes over the deadlines of the configuration. */
 void sweep_set_limits(struct connections *set, const struct config *config);
 
 /* By the owner. true: `c` has waited too long, and was closed. `now` is of clock_ticks.
@@ -23,7 +23,7 @@ void sweep_check_recovery(struct connections *set, unsigned now);
 /* Any worker: something that connections need ran out; `what` is for the log. */
 void sweep_note_failure(struct connections *set, const char *what);
 
-/* Any worker: closes the parked connection that is missed least. false: there is none. */
+/* Any worker: closes the parked connection that is needed least. false: there is none. */
 bool sweep_make_room(struct connections *set);
 
 #endif
