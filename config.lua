@@ -27,10 +27,15 @@
 -- Tell nginx the same: fastcgi_pass unix:/var/tmp/luafcgid2.sock;
 Listen = "/var/tmp/luafcgid2.sock"
 
--- How many requests are served at once, 1 to 1024 [restart] <workers>. If scripts mostly
--- compute, set one for each processor core; if they wait (for a database, another
--- server), set more. 4 is right for a Raspberry Pi.
+-- How many requests compute at once, 1 to 1024 [restart] <workers>: about one for each
+-- processor core. 4 is right for a Raspberry Pi.
 WorkerThreads = 4
+
+-- How many workers there may be while scripts wait (for a database, a program, a slow
+-- visitor), 1 to 1024; at least WorkerThreads. A worker that waits delays nobody: when a
+-- request has waited for 20 ms because all are busy, and fewer than WorkerThreads compute,
+-- another one starts. Those that had nothing to do for 10 s leave.
+WorkerThreadsMax = 64
 
 -- How many new connections the system queues while all workers are busy, -1 to 65535;
 -- -1 means the default [restart] <backlog>.
@@ -75,7 +80,7 @@ Daemonize = false
 LuaStates = 1
 
 -- How many states of one script are kept, 1 to 65536; at least LuaStates <clones>. A
--- number above WorkerThreads has no use.
+-- number above WorkerThreadsMax has no use.
 LuaMaxStates = 6
 
 -- How many states of all scripts together are kept, 1 to 1000000; at least WorkerThreads

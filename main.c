@@ -14,6 +14,7 @@
 #include "base/reserve.h"
 #include "config.h"
 #include "daemon/background.h"
+#include "daemon/governor.h"
 #include "daemon/heartbeat.h"
 #include "daemon/loading.h"
 #include "daemon/notify.h"
@@ -351,7 +352,8 @@ static struct service *start(struct config *config, int listener)
         !closers_start(config->worker_threads) ||
         !workers_start(&service, config->worker_threads) ||
         !sweeper_start(service.pool, config->worker_threads) ||
-        !saver_start(service.sessions) || !heartbeat_start(&service)) {
+        !saver_start(service.sessions) ||
+        !governor_start(&service, config->worker_threads) || !heartbeat_start(&service)) {
         listener_unlink();
         pidfile_remove();
         die("cannot start: out of memory, threads or descriptors");
@@ -398,6 +400,7 @@ static void stop(struct service *service)
     notify_send("STOPPING=1");
     set_last_alarm();
     connections_stop(service->connections);
+    governor_stop();
     bool all = workers_wait(SHUTDOWN_TIMEOUT);
     listener_unlink();
     if (!all)

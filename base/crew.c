@@ -1,5 +1,9 @@
-/* Crews of threads. All threads are detached; a crew's lock guards its counts, and is
- * taken at the start and end of a thread only. */
+/* Crews of threads.
+ *
+ * All threads are detached. A crew's lock guards its counts and the list of its members,
+ * each of which is its thread's memory. It is taken at the start and end of a thread, by
+ * the heartbeat, and by who asks how many compute: that reads each thread's clock under
+ * the lock, some microseconds each. */
 #include "base/crew.h"
 
 #include "base/clock.h"
@@ -7,13 +11,31 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-struct member {
-    struct crew *crew;
-    int id;
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+struct crew_member {
+    struct crew *crew; /* immutable */
+    int id;            /* immutable */
+    /* The crew's lock, and immutable while it is in the list: */
+    clockid_t clock; /* the processor's time that it has used */
+    bool has_clock;
+    int thread; /* the system's number of it, on Linux */
+    /* The crew's lock: */
+    struct crew_member *next;
+    bool stuck, leaving;
+    int64_t used, looked_at; /* ns: of the clock, at the last look; or the start */
 };
+
+static _Thread_local struct crew_member *self;
 
 /* Of one that was to be there and is not. */
 static void miss(struct crew *c, int error)
@@ -35,29 +57,68 @@ static void set_name(const struct crew *c)
 #endif
 }
 
+/* -- Members -- */
+
+static void join(struct crew *c, struct crew_member *m)
+{
+    m->has_clock = pthread_getcpuclockid(pthread_self(), &m->clock) == 0;
+#ifdef __linux__
+    m->thread = (int)syscall(SYS_gettid);
+#endif
+    m->looked_at = clock_nanoseconds();
+    self = m;
+    pthread_mutex_lock(&c->lock);
+    m->next = c->members;
+    c->members = m;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void part_locked(struct crew *c, struct crew_member *m)
+{
+    struct crew_member **link = &c->members;
+    while (*link != m)
+        link = &(*link)->next;
+    *link = m->next;
+    c->leaving -= m->leaving;
+}
+
+static int able_locked(const struct crew *c)
+{
+    return c->running - c->stuck - c->leaving;
+}
+
+/* The calling thread is to end. It counts no more, though it still runs. */
+static void leave_locked(struct crew *c)
+{
+    self->leaving = true;
+    c->leaving++;
+}
+
 static void *run(void *arg)
 {
-    struct member *m = arg;
+    struct crew_member *m = arg;
     struct crew *c = m->crew;
     struct memory_thread memory;
     set_name(c);
     memory_join(&memory);
+    join(c, m);
     errno = 0;
     bool began = c->work(m->id);
     int error = errno;
     memory_leave(&memory);
-    free(m);
     if (!began)
         miss(c, error);
     pthread_mutex_lock(&c->lock);
+    part_locked(c, m);
     c->running--;
     c->failed += !began;
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
+    free(m);
     return NULL;
 }
 
-static int create_thread(const struct crew *c, struct member *m)
+static int create_thread(const struct crew *c, struct crew_member *m)
 {
     pthread_t thread;
     pthread_attr_t attributes;
@@ -73,11 +134,11 @@ static int create_thread(const struct crew *c, struct member *m)
 /* 0, or why there is not one more. It was counted as running already. */
 static int start_one(struct crew *c)
 {
-    struct member *m = malloc(sizeof *m);
+    struct crew_member *m = malloc(sizeof *m);
     int error = ENOMEM;
     if (m != NULL) {
         pthread_mutex_lock(&c->lock);
-        *m = (struct member){c, ++c->last_id};
+        *m = (struct crew_member){.crew = c, .id = ++c->last_id};
         pthread_mutex_unlock(&c->lock);
         error = create_thread(c, m);
     }
@@ -126,18 +187,95 @@ void crew_begun(struct crew *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-bool crew_add(struct crew *c, int most)
+/* -- More for a time -- */
+
+int crew_add(struct crew *c, int most)
 {
     pthread_mutex_lock(&c->lock);
-    bool wanted = c->running - c->stuck < most;
+    bool wanted = able_locked(c) < most;
     c->running += wanted;
     pthread_mutex_unlock(&c->lock);
-    return wanted && start_one(c) == 0;
+    return wanted ? start_one(c) : EALREADY;
 }
 
-bool crew_replace(struct crew *c)
+int crew_surplus(struct crew *c)
 {
     pthread_mutex_lock(&c->lock);
+    int surplus = able_locked(c) - c->wanted;
+    pthread_mutex_unlock(&c->lock);
+    return surplus;
+}
+
+bool crew_may_leave(struct crew *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool enough = able_locked(c) > c->wanted;
+    if (enough)
+        leave_locked(c);
+    pthread_mutex_unlock(&c->lock);
+    return enough;
+}
+
+/* -- Who computes -- */
+
+/* A thread that waits for a processor uses none, but it does not wait for anything else
+ * either: the machine has other things to do. Only Linux tells. */
+static bool wants_processor(const struct crew_member *m)
+{
+#ifdef __linux__
+    char path[64], text[128];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", m->thread);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno != ENOENT; /* then there is no /proc */
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *name_end = strrchr(text, ')'); /* proc(5): "1234 (name) R 1 ..." */
+    return name_end != NULL && strncmp(name_end, ") R", 3) == 0;
+#else
+    (void)m;
+    return false;
+#endif
+}
+
+/* Whether `m` computes; notes its clock for the next look. */
+static bool look(struct crew_member *m, int64_t now)
+{
+    struct timespec t;
+    if (!m->has_clock || clock_gettime(m->clock, &t) != 0)
+        return true;
+    int64_t used = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    bool computes = (used - m->used) * 2 >= now - m->looked_at;
+    m->used = used;
+    m->looked_at = now;
+    return computes || wants_processor(m);
+}
+
+int crew_computing(struct crew *c)
+{
+    int64_t now = clock_nanoseconds();
+    pthread_mutex_lock(&c->lock);
+    int computing = c->running;
+    for (struct crew_member *m = c->members; m != NULL; m = m->next)
+        computing -= m->stuck || m->leaving || !look(m, now);
+    pthread_mutex_unlock(&c->lock);
+    return computing;
+}
+
+/* -- Those that are stuck -- */
+
+static void mark_stuck_locked(struct crew *c, int id)
+{
+    for (struct crew_member *m = c->members; m != NULL; m = m->next)
+        if (m->id == id)
+            m->stuck = true;
+}
+
+bool crew_replace(struct crew *c, int id)
+{
+    pthread_mutex_lock(&c->lock);
+    mark_stuck_locked(c, id);
     bool possible = ++c->stuck <= c->most_stuck;
     pthread_mutex_unlock(&c->lock);
     if (possible)
@@ -149,8 +287,11 @@ bool crew_came_back(struct crew *c)
 {
     pthread_mutex_lock(&c->lock);
     c->stuck--;
-    bool enough = c->running - c->stuck > c->wanted;
-    if (!enough && c->missing > 0)
+    self->stuck = false;
+    bool enough = able_locked(c) > c->wanted;
+    if (enough)
+        leave_locked(c);
+    else if (c->missing > 0)
         c->missing--;
     pthread_mutex_unlock(&c->lock);
     return enough;

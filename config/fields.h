@@ -33,6 +33,8 @@ struct config {
     int max_connections;
     int max_head_size; /* bytes */
 
+    int worker_threads_max; /* at least worker_threads */
+
     /* Lua states */
     int lua_states, lua_max_states, lua_total_states;
     int lua_max_search_retries;

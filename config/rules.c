@@ -51,6 +51,22 @@ static void check_total_states(struct loader *l)
             c->worker_threads, c->lua_total_states);
 }
 
+static void check_workers(struct loader *l)
+{
+    struct config *c = l->config;
+    if (!loader_is_good(l, "WorkerThreadsMax") || !loader_is_good(l, "WorkerThreads") ||
+        c->worker_threads_max >= c->worker_threads)
+        return;
+    if (!loader_is_set(l, "WorkerThreadsMax"))
+        c->worker_threads_max = c->worker_threads;
+    else if (!loader_is_set(l, "WorkerThreads"))
+        c->worker_threads = c->worker_threads_max;
+    else
+        report_complain(l, "WorkerThreadsMax: expected at least %s (%d), got %d",
+                        loader_called(l, "WorkerThreads"), c->worker_threads,
+                        c->worker_threads_max);
+}
+
 /* luafcgid2 made as many as it could of what LuaStates asked for. */
 static void lower_states(struct loader *l)
 {
@@ -168,8 +184,9 @@ static void check_same_site(struct loader *l)
 void rules_check(struct loader *l)
 {
     static void (*const checks[])(struct loader *) = {
-        check_total_states, check_states,        check_backlog,   check_headers,
-        check_places,       check_cookie_prefix, check_same_site, check_session_times,
+        check_total_states,  check_workers,   check_states,
+        check_backlog,       check_headers,   check_places,
+        check_cookie_prefix, check_same_site, check_session_times,
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
         checks[i](l);

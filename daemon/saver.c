@@ -78,7 +78,7 @@ bool saver_start(struct session_store *sessions)
 
 void saver_report(const struct watch_report *report)
 {
-    crew_replace(&crew);
+    crew_replace(&crew, report->id);
     log_warning("SessionFile %s has not been written for %d s: the disk does not answer",
                 report->name, SAVE_TIME / 1000);
 }

@@ -87,7 +87,7 @@ void sweeper_wake(void)
 
 void sweeper_replace(const struct watch_report *report)
 {
-    bool possible = crew_replace(&crew);
+    bool possible = crew_replace(&crew, report->id);
     log_warning("looking at %s has taken %d s: its file system does not answer; %s",
                 report->name, SOURCE_LOOK_TIME / 1000,
                 possible ? "changes of other files are still seen"

@@ -108,9 +108,13 @@ static bool work(int id)
     }
     crew_begun(&crew);
     struct connection *c;
-    while (may_stay() &&
-           (c = connection_wait(shared->connections, w->own.reader)) != NULL)
-        serve(w, c);
+    while (may_stay()) {
+        c = connection_wait(shared->connections, w->own.reader);
+        if (c != NULL)
+            serve(w, c);
+        else if (connections_are_stopping(shared->connections) || crew_may_leave(&crew))
+            break;
+    }
     end(w);
     return true;
 }
@@ -123,12 +127,27 @@ bool workers_start(const struct service *service, int count)
 
 bool workers_replace(const struct watch_report *report)
 {
-    bool possible = crew_replace(&crew);
+    bool possible = crew_replace(&crew, report->id);
     log_error("worker %d is stuck %s %s; %s", report->id,
               report->reading ? "at the file" : "in a script that no limit reaches,",
               report->name,
               possible ? "another takes its place" : "as all the others are");
     return possible;
+}
+
+int workers_add(int most)
+{
+    return crew_add(&crew, most);
+}
+
+int workers_surplus(void)
+{
+    return crew_surplus(&crew);
+}
+
+int workers_computing(void)
+{
+    return crew_computing(&crew);
 }
 
 void workers_mend(void)

@@ -17,6 +17,13 @@ bool workers_start(const struct service *service, int count);
  * process helps. Heartbeat. */
 bool workers_replace(const struct watch_report *report);
 
+/* The governor: one more, if fewer than `most` are able to work, until the connections
+ * dismiss it; how many more there are than were started at first; how many compute. See
+ * base/crew.h. */
+int workers_add(int most);
+int workers_surplus(void);
+int workers_computing(void);
+
 /* Heartbeat: starts those that could not be started before. */
 void workers_mend(void);
 

@@ -169,6 +169,35 @@ struct connection *accept_retry(struct connections *set, struct connection_reade
     return accept_waiting(set, r);
 }
 
+/* -- For others -- */
+
+/* What runs out is a worker's to deal with. */
+void accept_for_others(struct connections *set)
+{
+    struct connection *c;
+    while ((c = slot_take(set)) != NULL) {
+        int fd = accept_one(set);
+        if (fd < 0) {
+            int error = errno;
+            slot_return(set, c);
+            if (error == EINTR || error == ECONNABORTED)
+                continue;
+            if (error == EAGAIN || error == EWOULDBLOCK || error == EBADF)
+                return;
+            break;
+        }
+        slot_open(set, c, fd);
+        slot_sort_out(set, c);
+    }
+    atomic_store(&set->accept_again, true);
+}
+
+bool accept_is_due(struct connections *set)
+{
+    return (atomic_load(&set->accept_again) || atomic_load(&set->paused)) &&
+           anyone_waits(set);
+}
+
 /* -- The last -- */
 
 /* From now on every new peer is refused at once. Another thread may be about to accept,

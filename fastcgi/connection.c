@@ -12,6 +12,7 @@
 #include "fastcgi/accept.h"
 #include "fastcgi/cut.h"
 #include "fastcgi/fcgi.h"
+#include "fastcgi/jam.h"
 #include "fastcgi/listener.h"
 #include "fastcgi/look.h"
 #include "fastcgi/poller.h"
@@ -27,11 +28,14 @@ enum {
     STOP_NAP = 5, /* ms between looks once the daemon stops */
 };
 
-#define LISTENER_COOKIE (UINT32_MAX - 2)
-
 size_t connections_count(const struct connections *set)
 {
     return atomic_load(&((struct connections *)set)->count);
+}
+
+bool connections_are_stopping(const struct connections *set)
+{
+    return atomic_load(&((struct connections *)set)->stopping);
 }
 
 /* -- Waiting -- */
@@ -61,6 +65,15 @@ static struct connection *on_event(struct connections *set, struct connection_re
         c = slot_claim(set, event);
     }
     return c != NULL && look_at(set, r, c) ? c : NULL;
+}
+
+/* One worker is too many, and this one is free. Others may have to leave, too. */
+static bool is_dismissed(struct connections *set)
+{
+    if (atomic_load(&set->any_deferred) || !jam_take_dismissal(set))
+        return false;
+    leave_wait(set, NULL);
+    return true;
 }
 
 static struct connection *take_next(struct connections *set, struct connection_reader *r)
@@ -96,8 +109,13 @@ struct connection *connection_wait(struct connections *set, struct connection_re
         if ((paused || atomic_load(&set->accept_again)) &&
             (c = accept_retry(set, r)) != NULL)
             break;
+        if (is_dismissed(set))
+            return NULL;
         struct poller_event event;
-        if (poller_wait(set->poller, paused ? RETRY_TIME : -1, &event) > 0) {
+        jam_enter(set);
+        int events = poller_wait(set->poller, paused ? RETRY_TIME : -1, &event);
+        jam_leave(set);
+        if (events > 0) {
             c = on_event(set, r, &event);
             if (event.cookie == POLLER_WOKEN)
                 nap();
@@ -189,6 +207,7 @@ struct connections *connections_create(int listener, const struct config *config
     set->listener = listener;
     set->tcp = listener >= 0 && listener_is_tcp(listener);
     pthread_mutex_init(&set->lock, NULL);
+    jam_init(set);
     set->table = calloc(set->size, sizeof *set->table);
     set->poller = poller_create();
     int error = errno;
@@ -220,6 +239,7 @@ void connections_destroy(struct connections *set)
     listener_peers_destroy(set->peers);
     poller_destroy(set->poller);
     pthread_mutex_destroy(&set->lock);
+    jam_destroy(set);
     free(set);
 }
 
@@ -229,6 +249,7 @@ void connections_stop(struct connections *set)
     atomic_store(&set->stopping, true);
     accept_last(set);
     poller_wake_all(set->poller);
+    jam_stop(set);
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
         slot_close_if_stopping(set, &set->table[i]);
 }

@@ -44,6 +44,9 @@ void connections_stop(struct connections *set);
  * Any thread, once; does not block. */
 void connections_cut_all(struct connections *set);
 
+/* Whether connections_stop was called. */
+bool connections_are_stopping(const struct connections *set);
+
 /* How many are open. */
 size_t connections_count(const struct connections *set);
 
@@ -53,7 +56,8 @@ struct connection_reader; /* a worker's memory for looking at heads */
 struct connection_reader *connection_reader_create(const struct connections *set);
 void connection_reader_destroy(struct connection_reader *r);
 
-/* Blocks until a connection has a whole valid head, and takes it. NULL: stopping. */
+/* Blocks until a connection has a whole valid head, and takes it. NULL: stopping, or the
+ * worker is one too many (jam_dismiss). */
 struct connection *connection_wait(struct connections *set, struct connection_reader *r);
 
 /* For the middle of a request, for example while its script waits: another thread may go

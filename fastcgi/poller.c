@@ -1,13 +1,14 @@
 /* The poller: epoll(7) or kqueue(2) behind fastcgi/poller.h.
  *
  * Called by every worker, and by the thread that stops them. Owns the kernel's queue and
- * the two descriptors that kick and wake. No locks: the kernel's queue is the only shared
- * state.
+ * the two descriptors that kick and wake. No locks: the kernel's queue is the
+ * only shared state.
  */
 #include "fastcgi/poller.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -232,3 +233,10 @@ void poller_wake_all(struct poller *p)
 }
 
 #endif
+
+/* Both kinds of queue are descriptors that can be read while there are events. */
+bool poller_look(struct poller *p, int timeout)
+{
+    struct pollfd queue = {.fd = p->queue, .events = POLLIN};
+    return poll(&queue, 1, timeout) > 0;
+}

@@ -47,4 +47,9 @@ void poller_kick(struct poller *p);
 /* Makes every wait from now on return at once, sooner or later with POLLER_WOKEN. */
 void poller_wake_all(struct poller *p);
 
+/* Whether there is an event that nobody has taken, waited for at most `timeout`
+ * milliseconds (< 0: for ever). Takes none; also true when the poller is awake for good.
+ */
+bool poller_look(struct poller *p, int timeout);
+
 #endif

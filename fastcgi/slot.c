@@ -195,6 +195,7 @@ struct connection *slot_take_deferred(struct connections *set, bool *more)
         set->deferred = c->next;
         if (c->next == NULL)
             set->deferred_end = &set->deferred;
+        set->dequeued++;
     }
     *more = set->deferred != NULL;
     atomic_store(&set->any_deferred, *more);
@@ -208,6 +209,7 @@ void slot_enqueue(struct connections *set, struct connection *c)
     pthread_mutex_lock(&set->lock);
     *set->deferred_end = c;
     set->deferred_end = &c->next;
+    set->enqueued++;
     atomic_store(&set->any_deferred, true);
     pthread_mutex_unlock(&set->lock);
 }
@@ -314,6 +316,23 @@ void slot_park_or_again(struct connections *set, struct connection_reader *r,
         r->next = c;
     } else {
         slot_defer(set, c);
+    }
+}
+
+void slot_sort_out(struct connections *set, struct connection *c)
+{
+    char byte;
+    enum slot_kind kind = slot_kind_of(c);
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    bool waits = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (n > 0 || kind == KIND_DRAIN || kind == KIND_CUT) {
+        slot_enqueue(set, c);
+    } else if (waits) {
+        c->again = false;
+        if (!slot_park(set, c))
+            slot_enqueue(set, c);
+    } else {
+        slot_close(set, c);
     }
 }
 

@@ -35,6 +35,17 @@ struct poller;
 struct poller_event;
 struct listener_peers;
 
+/* Whether requests wait because every worker is busy (fastcgi/jam.c). */
+struct jam {
+    atomic_int idle;      /* workers that wait in the poller */
+    atomic_int leavers;   /* that are to leave when they wait next */
+    atomic_bool awaited;  /* the governor sleeps until `idle` is 0 */
+    unsigned marked;      /* the governor's: `enqueued` at its mark, */
+    bool marked_listener; /* and whether somebody waited to be accepted */
+    pthread_mutex_t lock; /* a leaf; for `busy` alone */
+    pthread_cond_t busy;  /* `awaited` became false */
+};
+
 /* `lock` is a leaf. Any thread may use what is atomic, at any time. */
 struct connections {
     /* immutable */
@@ -52,7 +63,8 @@ struct connections {
     atomic_size_t used; /* slots that were ever used; the rest of the table is untouched
                            memory. Written under the lock */
     struct connection *deferred, **deferred_end;
-    atomic_bool any_deferred; /* read without the lock */
+    unsigned enqueued, dequeued; /* so many were deferred, and taken, ever; they wrap */
+    atomic_bool any_deferred;    /* read without the lock */
 
     atomic_uint limits[KIND_CUT + 1]; /* ms that each kind may wait; 0: for ever */
     atomic_bool stopping;
@@ -64,6 +76,8 @@ struct connections {
     atomic_uint last_try;       /* ms, while paused */
     atomic_uint last_failure;   /* ms */
     atomic_uint faults, second; /* lines logged, in which second */
+
+    struct jam jam;
 };
 
 /* A worker's memory; no other thread touches it. feed.data[from, to) was received and is
@@ -188,6 +202,11 @@ bool slot_has_request(struct connection *c);
  * takes. slot_defer also wakes a worker, which wakes the next if more are in the list. */
 void slot_enqueue(struct connections *set, struct connection *c);
 void slot_defer(struct connections *set, struct connection *c);
+
+/* By the owner, who has no memory for requests, and gives `c` up. A connection that has
+ * bytes is enqueued, one that waits for some is parked, and one of which nothing more is
+ * to come is closed. */
+void slot_sort_out(struct connections *set, struct connection *c);
 
 /* The first connection of that list, the caller's from now on. NULL: the list is empty.
  * `*more`: others are left in it. */

@@ -123,7 +123,7 @@ bool closers_replace(const struct watch_report *report)
 {
     log_error("a finalizer (__gc) of %s is stuck where no limit reaches it",
               report->name);
-    return crew_replace(&crew);
+    return crew_replace(&crew, report->id);
 }
 
 void closers_mend(void)

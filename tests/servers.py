@@ -227,10 +227,13 @@ class Daemon:
         """Changes options in the configuration file; None takes one out."""
         self.config = self.config if config is None else config
         self.options.update(options)
+        written = dict(self.options)
+        if isinstance(written.get("WorkerThreads"), int):  # a test that counts them wants no more
+            written.setdefault("WorkerThreadsMax", written["WorkerThreads"])
         with open(self.config_path + ".new", "w", encoding="ascii") as f:
             f.write(self.config + "\n")
             f.writelines("%s = %s\n" % (k, lua(v))
-                         for k, v in self.options.items() if v is not None)
+                         for k, v in written.items() if v is not None)
         os.rename(self.config_path + ".new", self.config_path)
 
     def environment(self):

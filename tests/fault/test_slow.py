@@ -21,8 +21,8 @@ PAGES = {"whole": "function main() return ('x'):rep(1000):rep(%d) end" % (SIZE /
 @pytest.fixture
 def hasty(daemon):
     def make(**options):
-        return daemon(WorkerThreads=2, RequestTimeout=LIMIT, Watchdog=LIMIT, ReadTimeout=10,
-                      LuaMaxStates=8, **options)
+        return daemon(WorkerThreads=2, WorkerThreadsMax=3, RequestTimeout=LIMIT, Watchdog=LIMIT,
+                      ReadTimeout=10, LuaMaxStates=8, **options)
     return make
 
 

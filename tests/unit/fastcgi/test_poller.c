@@ -283,6 +283,18 @@ static void destroying_none_is_allowed(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void a_look_takes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    assert_false(poller_look(f->p, 0));
+    watch(f->p, f->pair[0], 7);
+    say(f, "x", 1);
+    for (int i = 0; i < 3; i++)
+        assert_true(poller_look(f->p, PATIENCE));
+    expect(f->p, 7);
+    assert_false(poller_look(f->p, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +310,7 @@ int main(void)
         TEST(a_kick_before_the_wait_is_not_lost),
         TEST(kick_one_wake_all),
         TEST(many_descriptors_and_waiters),
+        TEST(a_look_takes_nothing),
         cmocka_unit_test(destroying_none_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,197 @@
+/* The governor: starts more workers while those there are wait, and dismisses those that
+ * have nothing to do.
+ *
+ * It sleeps for as long as a worker is free and none is to be dismissed. All it has is
+ * its own; it takes no lock but for moments inside fastcgi/jam.c and base/crew.c, and
+ * never waits for a worker. */
+#include "daemon/governor.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config.h"
+#include "fastcgi/connection.h"
+#include "fastcgi/jam.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+/* ms that workers have nothing to do before they leave; make hasty sets it. */
+#ifndef SUPERFLUOUS_TIME
+#define SUPERFLUOUS_TIME 10000
+#endif
+
+enum {
+    REPORT_TIME = 60000, /* ms between two warnings */
+    MANY_LOOKS = 10,     /* after workers were started, which may come to wait */
+    LOOKS = 10,          /* at free workers, in SUPERFLUOUS_TIME */
+    REFUSED_TIME = 100,  /* ms until it is said that no more can be started */
+    BUSY_TIME = 10,      /* ms that all are busy before that is worth a look */
+    WAIT_TIME = 20,      /* ms that a request waits for a free worker */
+    IDLE_LOOK = 20,      /* ms between two looks while no worker can be started */
+#ifdef __linux__
+    GROWTH_LOOK = 3, /* ms between two looks while workers are */
+#else
+    GROWTH_LOOK = 100, /* a thread that computes may have to wait so long for its turn */
+#endif
+};
+
+static const struct service *service; /* immutable while the thread runs, and the next */
+static int most_computing;
+static pthread_t thread;
+
+/* The thread's own. */
+static bool reported;          /* that requests wait, and that more workers would help */
+static bool ever_reported;     /* the next is set */
+static uint32_t report_due;    /* ms: no sooner is it said again */
+static uint32_t refused_since; /* ms: since when no worker could be started */
+static uint32_t free_since;    /* ms: since when workers had nothing to do, */
+static int least_free;         /* at least so many more than one */
+
+static void nap(int milliseconds)
+{
+    nanosleep(&(struct timespec){0, milliseconds * 1000000L}, NULL);
+}
+
+static bool is_stopping(void)
+{
+    return connections_are_stopping(service->connections);
+}
+
+/* -- What the log is told -- */
+
+static void report(int error, int most)
+{
+    uint32_t now = clock_ticks();
+    if (ever_reported && (int32_t)(now - report_due) < 0)
+        return;
+    reported = ever_reported = true;
+    report_due = now + REPORT_TIME;
+    if (error == EALREADY)
+        log_warning("requests wait: all %d workers are busy with scripts that wait"
+                    " themselves; raise WorkerThreadsMax",
+                    most);
+    else
+        log_warning("requests wait: another worker cannot be started: %s",
+                    strerror(error));
+}
+
+static void report_end(void)
+{
+    if (reported)
+        log_warning("requests do not wait for a worker any more");
+    reported = false;
+}
+
+/* -- More workers -- */
+
+static int most_workers(void)
+{
+    struct config *config = config_current();
+    int most = config->worker_threads_max;
+    config_unref(config);
+    return most > most_computing ? most : most_computing;
+}
+
+/* Not all may wait that are started now: so no more than may compute. false: none was
+ * started. */
+static bool start_workers(void)
+{
+    int count = most_computing - workers_computing(), most = most_workers(), error = 0;
+    int started = 0;
+    while (started < count && (error = workers_add(most)) == 0)
+        started++;
+    if (started > 0 || count <= 0)
+        refused_since = clock_ticks();
+    else if (error != 0 && clock_ticks() - refused_since >= REFUSED_TIME)
+        report(error, most);
+    return started > 0;
+}
+
+/* A request waits, and every worker is busy. Returns when all that wait now are taken. */
+static void clear_jam(void)
+{
+    jam_mark(service->connections);
+    workers_computing(); /* notes the clocks */
+    nap(WAIT_TIME);
+    refused_since = clock_ticks();
+    int patience = 0; /* looks until there are fewer of them */
+    while (!jam_is_passed(service->connections)) {
+        bool needed = jam_idle(service->connections) == 0 && !is_stopping();
+        if (needed && start_workers())
+            patience = MANY_LOOKS;
+        nap(patience > 0 ? GROWTH_LOOK : IDLE_LOOK);
+        patience -= patience > 0;
+    }
+    if (jam_idle(service->connections) > 0)
+        report_end();
+}
+
+/* -- Fewer workers -- */
+
+static void note_need(void)
+{
+    free_since = clock_ticks();
+    least_free = INT32_MAX;
+}
+
+/* One free worker stays for the next request, while others are at scripts that wait. */
+static void dismiss_superfluous(void)
+{
+    int spare = jam_idle(service->connections) - 1, surplus = workers_surplus();
+    if (spare > surplus)
+        spare = surplus;
+    if (spare < least_free)
+        least_free = spare;
+    if (spare <= 0) {
+        note_need();
+        jam_dismiss(service->connections, 0);
+    } else if (clock_ticks() - free_since >= SUPERFLUOUS_TIME) {
+        log_debug("workers that have nothing to do leave: %d", least_free);
+        jam_dismiss(service->connections, least_free);
+        note_need();
+    }
+}
+
+/* -- The thread -- */
+
+/* Milliseconds between two looks at free workers; -1: none can be superfluous. */
+static int look_time(void)
+{
+    return workers_surplus() > 0 ? SUPERFLUOUS_TIME / LOOKS : -1;
+}
+
+static void *govern(void *arg)
+{
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), "governor");
+#endif
+    struct connections *set = service->connections;
+    while (!is_stopping()) {
+        if (jam_await_busy(set, look_time())) {
+            note_need();
+            nap(BUSY_TIME);
+            if (jam_idle(set) == 0 && jam_await_request(set, look_time()) &&
+                jam_idle(set) == 0)
+                clear_jam();
+        }
+        dismiss_superfluous();
+    }
+    return arg;
+}
+
+bool governor_start(const struct service *shared, int workers)
+{
+    service = shared;
+    most_computing = workers;
+    int error = pthread_create(&thread, NULL, govern, NULL);
+    if (error != 0)
+        log_error("cannot start the governor: %s", strerror(error));
+    return error == 0;
+}
+
+void governor_stop(void)
+{
+    pthread_join(thread, NULL);
+}

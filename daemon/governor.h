@@ -1,0 +1,22 @@
+/* The governor: the thread that sees to it that scripts which wait, for a database, a
+ * program or a slow peer, delay nobody.
+ *
+ * WorkerThreads is how many requests compute at once. When a request has waited for a
+ * while because every worker is busy, and fewer than WorkerThreads of them use a
+ * processor, more workers start, up to WorkerThreadsMax. Those that have long been
+ * superfluous leave. */
+#ifndef LUAFCGID2_DAEMON_GOVERNOR_H
+#define LUAFCGID2_DAEMON_GOVERNOR_H
+
+#include "daemon/worker.h"
+#include <stdbool.h>
+
+/* Starts it. `workers` is how many run, and how many may compute. false: not possible, as
+ * the log says. Main thread. */
+bool governor_start(const struct service *service, int workers);
+
+/* Ends it, after connections_stop and before workers_wait: it starts workers. Takes some
+ * milliseconds. Main thread. */
+void governor_stop(void);
+
+#endif

@@ -1,0 +1,224 @@
+/* Whether requests wait because every worker is busy. */
+#include "fastcgi/jam.h"
+#include "tests/unit/connection_fixture.h"
+
+enum { SHORT = 30 /* ms in which nothing is to happen */ };
+
+/* A request that is answered when `slow` is let go. */
+static int ask_slow(struct server *s)
+{
+    struct message b = {0};
+    int fd = must_dial(s);
+    put_head(&b, 1, true, "slow", 0);
+    send_all(fd, b.data, b.len);
+    drop(&b);
+    return fd;
+}
+
+static void let_go(struct server *s, int *fds, int count)
+{
+    struct response r = {0};
+    atomic_store(&s->gate, true);
+    for (int i = 0; i < count; i++) {
+        read_response(fds[i], &r);
+        assert_out(&r, "slow");
+        close(fds[i]);
+    }
+    drop(&r.out);
+}
+
+static void start_with(struct server *s, int workers)
+{
+    default_config(s);
+    s->config.worker_threads = workers;
+    start(s);
+    wait_until(jam_idle(s->set) == workers);
+}
+
+static void free_workers_are_counted(void **state)
+{
+    struct server s;
+    int fds[2];
+    (void)state;
+    start_with(&s, 2);
+    for (int i = 0; i < 2; i++) {
+        fds[i] = ask_slow(&s);
+        wait_until(atomic_load(&s.in_slow) == (unsigned)i + 1);
+        assert_int_equal(jam_idle(s.set), 1 - i);
+    }
+    let_go(&s, fds, 2);
+    wait_until(jam_idle(s.set) == 2);
+    stop(&s);
+}
+
+static void a_free_worker_lets_the_governor_sleep(void **state)
+{
+    struct server s;
+    int fd;
+    (void)state;
+    start_with(&s, 2);
+    fd = ask_slow(&s);
+    assert_false(jam_await_busy(s.set, SHORT));
+    let_go(&s, &fd, 1);
+    stop(&s);
+}
+
+static void *ask_soon(void *arg)
+{
+    int *fd = malloc(sizeof *fd);
+    poll(NULL, 0, SHORT);
+    *fd = ask_slow(arg);
+    return fd;
+}
+
+static void the_last_one_to_become_busy_wakes_it(void **state)
+{
+    struct server s;
+    pthread_t thread;
+    void *fd;
+    (void)state;
+    start_with(&s, 1);
+    pthread_create(&thread, NULL, ask_soon, &s);
+    assert_true(jam_await_busy(s.set, -1));
+    pthread_join(thread, &fd);
+    let_go(&s, fd, 1);
+    free(fd);
+    stop(&s);
+}
+
+/* None is taken by a look: the worker finds both. */
+static void a_request_that_waits_is_seen(void **state)
+{
+    struct server s;
+    int fds[2];
+    (void)state;
+    start_with(&s, 1);
+    fds[0] = ask_slow(&s);
+    assert_true(jam_await_busy(s.set, PATIENCE));
+    wait_until(atomic_load(&s.in_slow) == 1);
+    assert_false(jam_await_request(s.set, SHORT));
+    fds[1] = ask_slow(&s);
+    for (int i = 0; i < 3; i++)
+        assert_true(jam_await_request(s.set, PATIENCE));
+    let_go(&s, fds, 2);
+    stop(&s);
+}
+
+/* Whether they came by an accept or were deferred: a crowd that connects at once. */
+static void a_mark_is_passed_when_all_before_it_are_taken(void **state)
+{
+    struct server s;
+    int fds[20];
+    (void)state;
+    start_with(&s, 1);
+    for (int i = 0; i < 20; i++)
+        fds[i] = ask_slow(&s);
+    wait_until(atomic_load(&s.in_slow) == 1);
+    assert_true(jam_await_request(s.set, PATIENCE));
+    jam_mark(s.set);
+    for (int i = 0; i < 5; i++) {
+        poll(NULL, 0, 3);
+        assert_false(jam_is_passed(s.set));
+    }
+    let_go(&s, fds, 20);
+    wait_until(jam_is_passed(s.set));
+    wait_until(jam_idle(s.set) == 1);
+    stop(&s);
+}
+
+/* A body that trickles in to who has the request, a peer that hangs up, one that is
+ * silent: nobody waits. */
+static void other_events_are_no_requests(void **state)
+{
+    struct server s;
+    struct response r = {0};
+    int fd;
+    (void)state;
+    start_with(&s, 1);
+    int idle = must_dial(&s);
+    ask(idle, true, "kept", &r);
+    fd = ask_slow(&s);
+    wait_until(atomic_load(&s.in_slow) == 1);
+    send_all(fd, "\1\5\0\1\0\0\0\0", 8);
+    close(idle);
+    int silent = must_dial(&s);
+    int64_t until = now_ms() + SHORT;
+    while (now_ms() < until)
+        assert_false(jam_await_request(s.set, 5));
+    assert_int_equal(connections_count(s.set), 2);
+    let_go(&s, &fd, 1);
+    ask(silent, true, "silent no more", &r);
+    close(silent);
+    stop(&s);
+    drop(&r.out);
+}
+
+static void as_many_leave_as_are_dismissed(void **state)
+{
+    struct server s;
+    struct response r = {0};
+    (void)state;
+    start_with(&s, 5);
+    jam_dismiss(s.set, 3);
+    wait_until(jam_idle(s.set) == 2);
+    assert_int_equal(poll(NULL, 0, SHORT), 0);
+    assert_int_equal(jam_idle(s.set), 2);
+    int fd = must_dial(&s);
+    ask(fd, true, "served", &r);
+    close(fd);
+    stop(&s);
+    drop(&r.out);
+}
+
+static void a_dismissal_can_be_withdrawn(void **state)
+{
+    struct server s;
+    int fd;
+    (void)state;
+    start_with(&s, 1);
+    fd = ask_slow(&s);
+    wait_until(atomic_load(&s.in_slow) == 1);
+    jam_dismiss(s.set, 1);
+    jam_dismiss(s.set, 0);
+    let_go(&s, &fd, 1);
+    wait_until(jam_idle(s.set) == 1);
+    stop(&s);
+}
+
+static void *await_busy(void *arg)
+{
+    return jam_await_busy(arg, -1) ? arg : NULL;
+}
+
+static void a_stop_ends_the_sleep(void **state)
+{
+    struct server s;
+    pthread_t thread;
+    void *result;
+    (void)state;
+    start_with(&s, 1);
+    pthread_create(&thread, NULL, await_busy, s.set);
+    poll(NULL, 0, SHORT);
+    connections_stop(s.set);
+    pthread_join(thread, &result);
+    assert_null(result);
+    assert_true(connections_are_stopping(s.set));
+    assert_false(jam_await_request(s.set, -1));
+    finish(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(free_workers_are_counted),
+        cmocka_unit_test(a_free_worker_lets_the_governor_sleep),
+        cmocka_unit_test(the_last_one_to_become_busy_wakes_it),
+        cmocka_unit_test(a_request_that_waits_is_seen),
+        cmocka_unit_test(a_mark_is_passed_when_all_before_it_are_taken),
+        cmocka_unit_test(other_events_are_no_requests),
+        cmocka_unit_test(as_many_leave_as_are_dismissed),
+        cmocka_unit_test(a_dismissal_can_be_withdrawn),
+        cmocka_unit_test(a_stop_ends_the_sleep),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
