@@ -257,7 +257,7 @@ def test_load_and_its_end_leave_no_memory_behind(growing):
         wait_for_workers(d, 2)
         hello(d)
         sizes.append(d.rss())
-    assert min(sizes[1:]) < sizes[0] + (1 << 20), sizes
+    assert min(sizes[1:]) < sizes[0] + (3 << 20), sizes  # of 90 that came and went
 
 
 def test_a_free_worker_costs_no_wakeups(growing):
