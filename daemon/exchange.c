@@ -250,8 +250,8 @@ static bool run_script(struct exchange *x, struct script_error *error)
 {
     const struct request *r = x->request;
     struct script *s =
-        pool_checkout(x->service->pool, request_param(r, PARAM_SCRIPT_FILENAME),
-                      request_param(r, PARAM_DOCUMENT_ROOT), x->config, error);
+        pool_checkout(x->service->pool, x->name, request_param(r, PARAM_DOCUMENT_ROOT),
+                      x->config, error);
     x->script = s;
     if (s == NULL)
         return false;
