@@ -28,12 +28,12 @@ struct exchange {
     struct connection *connection; /* NULL: released */
     struct fcgi *fcgi;             /* libfcgi's part of the request */
     struct request *request;
-    int refusal;     /* HTTP status without any script, and why; 0: none */
-    const char *why; /* a literal */
+    int refusal;     /* HTTP status without any script; 0: none */
+    const char *why; /* of the refusal; a literal */
     struct call call;
     struct script *script; /* checked out, or NULL */
-    int64_t time_left;     /* ms while it is laid down; 0: for ever */
-    const char *name;      /* of the script, for the log: the request's memory or its */
+    const char *name;      /* of the script; memory of the request or of the state */
+    int64_t time_left;     /* ms, while it is laid down; 0: for ever */
     struct exchange_worker *worker; /* NULL: laid down */
     struct exchange *next;          /* of those that are kept */
 };
@@ -239,7 +239,7 @@ static void fail(struct exchange *x, int status, const char *message)
     request_fail(x->request, status, show ? message : NULL);
 }
 
-/* Such a request says nothing of how the state is. */
+/* What fails by the client's fault does not count against the state. */
 static bool is_clients_fault(const struct request *r, const struct script_error *error)
 {
     return request_is_gone(r) || request_body_failed(r) || request_body_too_large(r) ||

@@ -1,8 +1,8 @@
-/* The accept loop of a worker thread: wait for a request, and see it through from its
- * head to the end of its response (daemon/exchange.h).
+/* The accept loop of a worker thread: it waits for a request, and takes it from its head
+ * to the end of its response (daemon/exchange.h).
  *
- * A worker owns its struct worker and all it points to; nothing here is shared but the
- * crew (base/crew.h), and the service, which is immutable. */
+ * A worker owns its struct worker and all that this points to. Shared are only the crew
+ * (base/crew.h, which has a lock), and the service, which is immutable. */
 #include "daemon/worker.h"
 
 #include "base/crew.h"
@@ -17,8 +17,8 @@
 #include <stdlib.h>
 
 struct worker {
-    struct exchange_worker own; /* what the exchange that it works on needs of it */
-    struct exchanges kept;
+    struct exchange_worker own; /* what each exchange needs of it */
+    struct exchanges kept;      /* those that are over */
     struct counters *counters;
 };
 
@@ -29,11 +29,11 @@ static const struct service *shared; /* immutable once workers run */
 
 /* -- Scheduling -- */
 
-/* A worker that is woken must not push the web server off its core. That has more
- * requests to hand out; then the worker finds them one after the other, without sleeping
- * between two: a quarter more per second on two cores. A policy that somebody chose is
- * left alone, and no harm done if it cannot be set: the systemd unit lets nobody, and
- * sets it. */
+/* A worker that wakes up must not push the web server off its core: the web server has
+ * more requests to hand out, and the worker then finds them one after the other, without
+ * sleeping in between. That is a quarter more requests per second on two cores. A policy
+ * that somebody has chosen stays. The call may fail: the systemd unit forbids it, and
+ * sets the policy itself. */
 static void let_the_web_server_finish(void)
 {
 #ifdef SCHED_BATCH
@@ -84,7 +84,7 @@ static void end(struct worker *w)
     free(w);
 }
 
-/* One that was stuck leaves if another has taken its place. */
+/* A worker that was stuck ends if another has taken its place. */
 static bool may_stay(void)
 {
     if (!watch_was_stuck())

@@ -12,7 +12,7 @@
  * until they are ready. false: not all could be started, as the log says. Main thread. */
 bool workers_start(const struct service *service, int count);
 
-/* Starts one more in place of a worker that is stuck, and that leaves when it comes back
+/* One worker is stuck: starts another in its place. The stuck one ends when it comes back
  * from where it hangs. false: as many are stuck as were started at first, and only a new
  * process helps. Heartbeat. */
 bool workers_replace(const struct watch_report *report);

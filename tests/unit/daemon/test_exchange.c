@@ -337,6 +337,44 @@ static void another_thread_sends_the_response(void **state)
     close(fd);
 }
 
+static void *read_all(void *arg)
+{
+    struct scene *t = arg;
+    read_response(t->fd, &t->r);
+    return NULL;
+}
+
+static bool is_drained(int fd)
+{
+    int left = 1;
+    return ioctl(fd, FIONREAD, &left) == 0 && left == 0;
+}
+
+/* The peer has got a part of a record. The rest of it, and the mark of a response that is
+ * not whole, come from the other thread. */
+static void another_thread_cuts_off_what_the_peer_did_not_take(void **state)
+{
+    (void)state;
+    struct config *c = new_config();
+    c->write_timeout = 20;
+    config_publish(c);
+    struct scene t = {.fd = connect_client()};
+    struct exchange *x = open_request(
+        t.fd, write_file("a.lua", "function main() Send(('x'):rep(2^22)) Flush() end"));
+    pthread_t reader;
+    exchange_take_up(x, &hand.own);
+    exchange_run(x);
+    exchange_lay_down(x);
+    assert_int_equal(pthread_create(&reader, NULL, read_all, &t), 0);
+    wait_until(is_drained(t.fd));
+    go_on_elsewhere(&(struct other){.x = x});
+    pthread_join(reader, NULL);
+    assert_true(t.r.cut);
+    assert_false(t.r.ended);
+    drop(&t.r.out);
+    close(t.fd);
+}
+
 /* A kind of crowd: each thread lays down what it took, and takes up what others laid
  * down. */
 static struct {
@@ -485,6 +523,7 @@ int main(void)
         WITH_ALL(the_thread_enters_the_directory_of_what_it_takes_up),
         WITH_ALL(another_thread_goes_on_with_the_body),
         WITH_ALL(another_thread_sends_the_response),
+        WITH_ALL(another_thread_cuts_off_what_the_peer_did_not_take),
         WITH_ALL(many_change_hands),
         WITH_ALL(the_memory_of_one_serves_the_next),
         WITH_ALL(of_many_at_once_a_few_are_kept),
