@@ -1,9 +1,9 @@
 /* The face of the pool: checkout, check-in, sweep and visit.
  *
  * Workers check states out and in, the sweeper sweeps, the heartbeat evicts. The pool
- * owns the stock (pool/stock.h): the scripts' entries and their states. The one lock is
- * the stock's. It is never held while a function of the script room runs. What a checkout
- * knows is in a struct search on its thread's stack. */
+ * owns the stock (pool/stock.h): the scripts' entries and their states. The only lock is
+ * the stock's; it is never held while a function of lua/ runs. What a checkout knows is
+ * in a struct search on its thread's stack. */
 #include "pool.h"
 
 #include "base/clock.h"
@@ -18,8 +18,8 @@
 
 static const int64_t retry_time = 5000000; /* ns; one of LuaMaxSearchRetries */
 
-/* ns that a checkout waits, at most, until states used before are closed: as long as a
- * state may take for that. */
+/* ns that a checkout waits at most for states that are being closed: as long as closing
+ * one may take. */
 static const int64_t closing_patience = 1000000000;
 
 struct pool {
@@ -35,8 +35,8 @@ struct search {
     struct script_error *error;
     struct entry *entry;      /* pinned; NULL until something has to be made */
     struct version *version;  /* counted */
-    int64_t deadline;         /* for a state to come back; 0: not waiting yet, */
-    int64_t closing_deadline; /* and the same for others to be closed */
+    int64_t deadline;         /* of the wait for a state to come back; 0: not begun, */
+    int64_t closing_deadline; /* and of the wait for states to be closed */
     bool ranked, loaded;
 };
 
@@ -47,8 +47,8 @@ bool pool_is_locked_here(void)
 
 /* -- Making states -- */
 
-/* The rest of LuaStates, for which nobody is evicted. When one fails, the request that
- * needs it will be told. */
+/* Makes the rest of LuaStates, for which no other state is evicted. If one fails, this
+ * request does not need it; a later request that does will get the error. */
 static void create_others(struct search *w)
 {
     struct stock *s = w->stock;
@@ -93,7 +93,7 @@ static struct script *make(struct search *w, const struct stock_place *place)
     return hand_over(st, w->config);
 }
 
-/* Makes w->version something to make states from. */
+/* Sets w->version to a version from which states can be made. */
 static bool hold_version(struct search *w)
 {
     version_unref(w->version);
@@ -158,7 +158,8 @@ static struct state *take_idle(struct search *w)
     return st;
 }
 
-/* Waits for the entry to be signalled, or until a moment; 0: for as long as it takes. */
+/* Waits until the entry is signalled, or until the moment `until`; 0: without a time
+ * limit. */
 static void wait_locked(struct search *w, int64_t until)
 {
     w->entry->waiters++;
@@ -166,7 +167,8 @@ static void wait_locked(struct search *w, int64_t until)
     w->entry->waiters--;
 }
 
-/* Waits until a state came back or 5 ms are over. false: it has waited long enough. */
+/* Waits until a state comes back or 5 ms are over. false: the search has waited long
+ * enough. */
 static bool wait_for_return_locked(struct search *w)
 {
     int64_t now = clock_nanoseconds();
@@ -179,11 +181,11 @@ static bool wait_for_return_locked(struct search *w)
     return true;
 }
 
-/* Whether as many states are being closed as requests may leave behind: of one script as
- * many as there are workers, and of all together LuaTotalStates and two more for each
- * worker. There is one closer more than workers, so the states of other scripts are
- * closed meanwhile. Waits for a change if it is so. false: it is not so, or the search
- * has waited long enough. */
+/* If too many states that requests have left behind are still being closed, waits for
+ * that to change. There may be as many of one script as there are workers, and of all
+ * scripts together LuaTotalStates and two more for each worker. There is one closer more
+ * than workers, so states of other scripts are closed meanwhile. false: there are not too
+ * many, or the search has waited long enough. */
 static bool wait_for_closers_locked(struct search *w)
 {
     const struct config *config = w->config;
@@ -200,8 +202,8 @@ static bool wait_for_closers_locked(struct search *w)
     return true;
 }
 
-/* Finds a place for one more state. false: the idle list is worth another look. States
- * that the sweeper is looking at come back at once, and are worth waiting for. */
+/* Finds a place for one more state. false: look at the idle list again. States that the
+ * sweeper is looking at come back soon, so the search waits for them. */
 static bool find_place(struct search *w, struct stock_place *place)
 {
     struct stock *s = w->stock;
@@ -255,8 +257,8 @@ struct script *pool_checkout(struct pool *p, const char *path, const char *root,
 
 /* -- Checking in -- */
 
-/* What a state keeps in its globals may be broken for good, for example a connection to a
- * database: a new state opens it anew. */
+/* What a state keeps in its globals, for example a connection to a database, may be
+ * broken for good. A new state opens it anew. */
 static bool is_failing(const struct state *st)
 {
     unsigned failures = state_failures(st->script);

@@ -16,39 +16,39 @@ struct pool;
 /* NULL: out of memory. */
 struct pool *pool_create(void);
 
-/* Hands every idle state to the closers (pool/closer.h): at the end. */
+/* At the end: hands every idle state to the closers (pool/closer.h). */
 void pool_close_idle(struct pool *p);
 
-/* Closes idle states that there still are. Nothing may be checked out, or with the
- * closers, any more. */
+/* Closes the idle states that are left. No state may be checked out or with the closers
+ * any more. */
 void pool_destroy(struct pool *p);
 
-/* A state of the script at `path`, served for document root `root`, ready to run and the
- * caller's until pool_checkin. Idle states are taken newest first. Without one: makes one
- * (LuaStates of them the first time) within LuaMaxStates and LuaTotalStates, evicting the
- * oldest idle state of the script least asked for; else waits briefly,
- * LuaMaxSearchRetries times, for one to come back; else makes an extra one, closed at its
- * check-in. While many states of the script are still being closed it waits for that, a
- * second at most, before it makes one. Concurrent first requests compile once. NULL with
- * `error` filled. Blocks for as long as the script's own loading takes. */
+/* A state of the script at `path`, served for document root `root`, ready to run. It is
+ * the caller's until pool_checkin. Idle states are taken newest first. If there is none,
+ * a state is made (the first time LuaStates of them), within LuaMaxStates and
+ * LuaTotalStates; the oldest idle state of the script least asked for may be evicted for
+ * it. If the limits allow none, the call waits briefly, LuaMaxSearchRetries times, for a
+ * state to come back. After that it makes an extra one, which is closed at its check-in.
+ * While many states are still being closed, it waits for that before it makes one, for a
+ * second at most. Concurrent first requests compile once. NULL with `error` filled.
+ * Blocks for as long as the script's own loading takes. */
 struct script *pool_checkout(struct pool *p, const char *path, const char *root,
                              struct config *config, struct script_error *error);
 
-/* Gives it back. It goes to the closers, instead of being kept, when not `reusable`,
- * extra, stale, or renewed by LuaMaxRequests or LuaMaxErrors. */
+/* Gives a state back. It is kept, unless it is not `reusable`, is extra or stale, or is
+ * to be renewed by LuaMaxRequests or LuaMaxErrors: then it goes to the closers. */
 void pool_checkin(struct pool *p, struct script *s, bool reusable);
 
-/* Sweeper: hands idle states that are no longer current to the closers and forgets what
+/* Sweeper: hands idle states that are no longer current to the closers, and forgets what
  * is known of changed files. Call after source_sweep or a reload. */
 void pool_sweep(struct pool *p);
 
-/* Closes up to `count` idle states, in the order in which others would take their places.
- * Returns how many. The closers close them, soon. */
+/* Hands up to `count` idle states to the closers, in the order in which a full pool would
+ * evict them. Returns how many. */
 int pool_evict(struct pool *p, const struct config *config, int count);
 
-/* Calls visit(path, states, arg) for every script with loaded states, busy ones counted;
- * once for each document root that it is served for. Works on a snapshot: no lock is held
- * during the calls. */
+/* Calls visit(path, states, arg) for every script that has states, once for each document
+ * root. Busy states count. No lock is held during the calls. */
 void pool_visit(struct pool *p, void (*visit)(const char *path, int states, void *arg),
                 void *arg);
 

@@ -387,8 +387,7 @@ bool look_at(struct connections *set, struct connection_reader *r, struct connec
             begin_linger(c);
             break;
         case LOOK_WAIT:
-            if (c->again) { /* it never stops sending, so the sweep never finds it parked
-                             */
+            if (c->again) { /* the sweep may never find it parked */
                 if (!sweep_close_if_late(set, c, clock_ticks()))
                     slot_defer(set, c); /* others first */
                 return false;

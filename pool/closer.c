@@ -1,6 +1,7 @@
-/* The closing room. `lock` guards the queue and the counts beside it; nothing else is
- * touched while it is held. Each closer has a working directory of its own, as workers
- * have: a finalizer finds the files that its script found. */
+/* The closers. Any thread adds to the queue, and the closers take from it. `lock` guards
+ * the queue and the counts beside it; nothing else is touched while it is held. Each
+ * closer has a working directory of its own, as workers have: a finalizer finds the files
+ * that its script found. */
 #include "pool/closer.h"
 
 #include "base/clock.h"
@@ -37,7 +38,8 @@ static struct closing *take_locked(void)
     return c;
 }
 
-/* NULL: it is time to leave. Of those that have nothing to do, one stays. */
+/* Waits for something to close. NULL: this closer is to end. Of those that have nothing
+ * to do, one stays. */
 static struct closing *take(void)
 {
     struct timespec until = clock_after(SPARE_TIME);

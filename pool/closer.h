@@ -1,8 +1,8 @@
-/* The closing room: threads that close Lua states, so that no request waits for the
- * finalizers of another.
+/* Closers: threads that close Lua states, so that no request waits for the finalizers of
+ * another one's state.
  *
- * There is one closer, and more for a time while those there are have their hands full.
- * Each is watched as workers are. */
+ * There is one closer. While all closers are busy, more are started for a time. Each is
+ * watched as workers are. */
 #ifndef LUAFCGID2_POOL_CLOSER_H
 #define LUAFCGID2_POOL_CLOSER_H
 
@@ -17,21 +17,22 @@ struct closing {
     void (*close)(struct closing *); /* frees it */
 };
 
-/* Starts the first closer; there will be at most one more than `workers`, and as many
- * stuck ones are replaced as there are workers. false: not possible, as the log says.
- * Main thread. */
+/* Starts the first closer. At most one more than `workers` will run, and at most
+ * `workers` stuck ones are replaced. false: not possible, as the log says. Main thread.
+ */
 bool closers_start(int workers);
 
-/* Takes it over and returns at once; where no closer was started (tests) it is closed
+/* Takes over `c` and returns at once. If no closer was started, as in tests, it is closed
  * here. Any thread, with no lock held. */
 void closers_add(struct closing *c);
 
-/* Heartbeat: one is stuck. false: too many are. */
+/* Heartbeat: a closer is stuck; another one replaces it. false: too many are stuck.
+ * closers_mend starts those that could not be started before. */
 bool closers_replace(const struct watch_report *report);
 void closers_mend(void);
 
 /* Closes what is left, then ends the closers. false: some still run after `timeout`
- * milliseconds, and what they use must not be freed. Main thread. */
+ * milliseconds, so what they use must not be freed. Main thread. */
 bool closers_stop(int64_t timeout);
 
 #endif

@@ -1,10 +1,10 @@
-/* An entry: one script, that is a path and a document root, as the pool knows it. It owns
- * what was compiled of the script, and its states are counted here.
+/* An entry: what the pool knows of one script, that is of a path and a document root. It
+ * owns what was compiled of the script, and it counts the script's states.
  *
- * Fields are guarded by the pool's lock but for those marked immutable. An entry lives as
- * long as it has a place (a state in memory or being made), a pin (a thread at work on
- * it), a state that is being closed, or something to remember. With only the last it is a
- * ghost; pool/table.h says how many ghosts there may be. */
+ * The pool's lock guards all fields but those marked immutable. An entry lives as long as
+ * it has a place (a state in memory or being made), a pin (a thread at work on it), a
+ * state that is being closed, or something to remember. With only the last it is a ghost;
+ * pool/table.h says how many ghosts there may be. */
 #ifndef LUAFCGID2_POOL_ENTRY_H
 #define LUAFCGID2_POOL_ENTRY_H
 
@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What an entry is found by. Borrows both texts. */
+/* By this an entry is found. Both texts are borrowed. */
 struct entry_key {
     const char *path, *root;
     size_t path_len, root_len;
@@ -30,13 +30,13 @@ struct entry {
     struct link order;       /* by rank while it has idle states, or among the ghosts */
     struct link idle;        /* its idle states, newest first */
     struct version *version; /* the place of pool/version.h */
-    pthread_cond_t returned; /* an idle state came, or room for another */
+    pthread_cond_t returned; /* a state became idle, or there is room for another */
     unsigned rank;           /* pool/rank.h */
     unsigned pins, waiters;
     unsigned examined; /* idle lists that the sweeper has taken out to look at */
     int kept, extra;   /* places */
-    int closing;       /* states that are being closed, */
-    int charged;       /* of these the ones that requests left behind */
+    int closing;       /* states that are being closed; */
+    int charged;       /* those of them that requests left behind */
     bool ghost;
     uint32_t first_ids, *ids; /* bits of the ids in use */
     unsigned id_words;
@@ -47,13 +47,14 @@ struct entry {
 /* Without pins, places or version. NULL: out of memory. */
 struct entry *entry_create(const struct entry_key *key);
 
-/* No lock held: it lets go of the version. Nothing may know the entry any more. */
+/* No lock may be held, because this releases the version. Nothing may refer to the entry
+ * any more. */
 void entry_free(struct entry *e);
 
 /* Wakes one of those who wait for `returned`. */
 void entry_wake_locked(struct entry *e);
 
-/* The smallest free id, from 1. Out of memory it may be one that is in use already. */
+/* The smallest free id, from 1. Without memory it may be an id that is in use already. */
 int entry_take_id_locked(struct entry *e);
 void entry_give_id_locked(struct entry *e, int id);
 

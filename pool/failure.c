@@ -1,4 +1,5 @@
-/* Fills in why a checkout failed. Workers, each with an error of its own; no lock. */
+/* Fills in why a checkout failed. Runs in workers, each with an error of its own; no
+ * lock. */
 #include "pool/failure.h"
 
 #include <stddef.h>

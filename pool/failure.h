@@ -1,4 +1,4 @@
-/* Why a checkout fails, as the pool itself says it. */
+/* Errors of a checkout that the pool itself reports. */
 #ifndef LUAFCGID2_POOL_FAILURE_H
 #define LUAFCGID2_POOL_FAILURE_H
 

@@ -1,6 +1,6 @@
 /* The pool's lock. Workers, the sweeper and the closers take it; nobody takes another
- * lock while holding it. What it guards is said in pool/entry.h, pool/table.h,
- * pool/rank.h and pool/stock.h. */
+ * lock while holding it. pool/entry.h, pool/table.h, pool/rank.h and pool/stock.h say
+ * what it guards. */
 #include "pool/lock.h"
 
 #include <assert.h>

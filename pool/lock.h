@@ -13,7 +13,7 @@ struct lock {
     pthread_mutex_t mutex;
 };
 
-/* false: not possible, and there is nothing to destroy. */
+/* false: not possible; then there is nothing to destroy. */
 bool lock_init(struct lock *l);
 void lock_destroy(struct lock *l);
 
@@ -24,7 +24,7 @@ void lock_release(struct lock *l);
  * clock_nanoseconds counts; 0 for no limit. May return early. */
 void lock_wait_locked(struct lock *l, pthread_cond_t *condition, int64_t until);
 
-/* Whether the calling thread holds one: for assertions in tests. */
+/* Whether the calling thread holds a lock of this kind: for assertions in tests. */
 bool lock_is_held_here(void);
 
 #endif

@@ -1,6 +1,6 @@
-/* Who is evicted. Called with the pool's lock held, which guards all of it, by workers,
- * the sweeper and whoever closes states to gain memory. Each operation takes constant
- * time: there are 64 lists, one for each rank that is possible. */
+/* Whose idle state is evicted. Workers, the sweeper and threads that evict states to gain
+ * memory call this. They hold the pool's lock, which guards all of it. Each operation
+ * takes constant time, because there is one list for each possible rank. */
 #include "pool/rank.h"
 
 enum { EVICTIONS_PER_AGE = 128 };
@@ -17,7 +17,7 @@ static struct link *bucket_locked(struct ranks *r, unsigned rank)
     return &r->buckets[rank % RANK_BUCKETS];
 }
 
-/* Of an entry that nobody has asked for, the rank may lie below the age. */
+/* An entry that nobody has asked for since may have a rank below the age. */
 static unsigned rank_locked(const struct ranks *r, const struct entry *e)
 {
     return e->rank > r->age ? e->rank : r->age;

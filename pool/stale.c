@@ -1,6 +1,6 @@
-/* Sweeping stale states. The sweeper runs it. It takes the idle states of one entry after
- * the other out of the stock, looks at them with no lock held, and puts back what is
- * still current; checkouts wait for that meanwhile (`examined` of an entry). */
+/* Sweeping stale states. The sweeper runs it. For one entry after the other it takes the
+ * idle states out of the stock, looks at them with no lock held, and puts back those that
+ * are still current. Meanwhile checkouts of that entry wait (`examined`). */
 #include "pool/stale.h"
 
 #include "config.h"
@@ -40,7 +40,8 @@ static void sort_out(struct sample *k, const struct config *config)
     }
 }
 
-/* Behind the states that were checked in meanwhile: so the newest are still in front. */
+/* Puts them behind the states that were checked in meanwhile, so that the newest are
+ * still in front. */
 static void put_back(struct stock *s, struct entry *e, struct sample *k)
 {
     lock_acquire(&s->lock);
@@ -91,8 +92,8 @@ static void note_sweep(struct stock *s, struct stale_marks *marks, unsigned epoc
     lock_release(&s->lock);
 }
 
-/* A configuration that comes during the sweep has a sweep of its own, so this one stops:
- * what is current for the old configuration need not be so for the new one. */
+/* If a new configuration comes during the sweep, this sweep stops, and the next one goes
+ * by the new configuration: what was current by the old one need not be so any more. */
 void stale_sweep(struct stock *s, struct stale_marks *marks)
 {
     unsigned epoch = source_epoch(), generation = config_generation();

@@ -5,7 +5,7 @@
 #include "pool/stock.h"
 #include <stdbool.h>
 
-/* What the sweeps before went by; the stock's lock guards it. Zeroed at first. */
+/* What the earlier sweeps have seen; the stock's lock guards it. Zeroed at first. */
 struct stale_marks {
     unsigned epoch, generation; /* of source_epoch and config_generation */
     bool twice;                 /* two sweeps in a row saw the same */

@@ -1,7 +1,7 @@
 /* The states in memory. Workers make them, and take and bring back idle ones; the sweeper
- * discards stale ones; the closers give back what a closing state still counts in. The
- * stock owns idle states. Its lock guards counts, idle lists and order, and is never held
- * while a function of the script room runs. */
+ * discards stale ones; the closers count a state out once it is closed. The stock owns
+ * idle states. Its lock guards counts, idle lists and order, and is never held while a
+ * function of lua/ runs. */
 #include "pool/stock.h"
 
 #include "lua/script.h"
@@ -72,8 +72,8 @@ static void give_place_locked(struct stock *s, struct entry *e, int id,
     table_settle_locked(&s->table, e, dead);
 }
 
-/* The state is on its way to the closers, and its place free. The entry has a state that
- * is being closed, so it is not dropped. */
+/* The state is on its way to the closers, and its place is free. The entry is not
+ * dropped, because it has a state that is being closed. */
 static void leave_locked(struct stock *s, struct state *st, bool charged)
 {
     struct entry *e = st->entry, *dead = NULL;
@@ -84,7 +84,7 @@ static void leave_locked(struct stock *s, struct state *st, bool charged)
     give_place_locked(s, e, st->id, st->kind, &dead);
 }
 
-/* The closers' work, in their threads. */
+/* What a closer does with a state, in its own thread. */
 static void close_state(struct closing *c)
 {
     struct state *st = CONTAINER(struct state, closing, c);
@@ -161,7 +161,7 @@ void stock_close_idle(struct stock *s)
             close_idle_of(s, w.batch[i]);
 }
 
-/* Entries without states and versions go when the walk has passed them. */
+/* An entry without states and version is dropped when the walk has passed it. */
 void stock_clear(struct stock *s)
 {
     struct table_walk w = {.table = &s->table, .lock = &s->lock};

@@ -1,9 +1,10 @@
 /* The stock: the Lua states of all scripts, how many there may be, and which are idle.
  *
- * Every state has a place, claimed before it is made and given back when it goes to the
- * closers (pool/closer.h). Places are counted in the entry and in the stock. So nobody
- * waits for the finalizers of another script. Whoever makes states faster than they are
- * closed waits for that: states that requests have left behind are counted as charged.
+ * Every state has a place, which is claimed before the state is made, and given back when
+ * it goes to the closers (pool/closer.h). So no request waits for the finalizers of
+ * another script. Places are counted in the entry and in the stock. States that requests
+ * have left to the closers are counted as charged: a script whose states are made faster
+ * than they are closed must wait.
  *
  * A state that is checked out, or that the sweeper has taken out, belongs to that thread
  * alone. The lock is held for a few pointer operations at a time. */
@@ -29,7 +30,7 @@ struct stock {
     atomic_size_t states; /* made and not closed */
 };
 
-/* What a place counts in: LuaMaxStates and LuaTotalStates, or beside them. */
+/* Whether a place counts in LuaMaxStates and LuaTotalStates, or is beside them. */
 enum stock_kind { STOCK_KEPT, STOCK_EXTRA };
 
 /* A place for a state that is to be made. Zeroed before it is claimed. */
@@ -44,7 +45,7 @@ struct stock_place {
 struct state {
     struct closing closing; /* the closers' */
     struct stock *stock;    /* immutable, for the closers */
-    bool charged;           /* a request left it to the closers */
+    bool charged;           /* a request left it behind */
     struct link link;       /* lock; in its entry's idle list */
     struct entry *entry;
     struct script *script;
@@ -66,7 +67,7 @@ void stock_destroy(struct stock *s); /* without entries, as after stock_clear */
 bool stock_claim_locked(struct stock *s, struct entry *e, const struct config *config,
                         bool evict, struct stock_place *place);
 
-/* Claims one beside the limits. */
+/* Claims a place beside the limits. */
 void stock_claim_extra_locked(struct entry *e, struct stock_place *place);
 
 /* Makes a state at a claimed place, of an entry that is pinned and whose version the
@@ -78,7 +79,7 @@ struct state *stock_create(struct stock *s, struct entry *e, const struct versio
 
 /* -- Idle states -- */
 
-/* The state is idle, the newest of its entry. */
+/* The state becomes idle, as the newest of its entry. */
 void stock_push_locked(struct stock *s, struct state *st);
 
 /* Takes out the newest idle state; NULL: there is none. */
@@ -88,15 +89,16 @@ struct state *stock_pop_locked(struct stock *s, struct entry *e);
  * By whoever has the state; no lock held. */
 bool stock_is_current(const struct state *st, const struct config *config);
 
-/* -- Leaving -- No lock held; the closers close states, soon. */
+/* -- Leaving. No lock held; the closers close the states soon after. -- */
 
-/* Gives a state that is the caller's to the closers. `charged`: for a request. */
+/* Hands a state that is the caller's to the closers. `charged`: a request left it behind.
+ */
 void stock_discard(struct stock *s, struct state *st, bool charged);
 
-/* Gives them the idle state that is to go first. false: all are busy. */
+/* Hands them the idle state that is to go first. false: all states are busy. */
 bool stock_evict(struct stock *s, const struct config *config);
 
-/* Gives them every idle state. */
+/* Hands them every idle state. */
 void stock_close_idle(struct stock *s);
 
 /* The same, and forgets every script. Nothing may be checked out any more. */

@@ -1,6 +1,6 @@
-/* Entries by path. Workers look them up, the sweeper walks over them, and whoever gives
- * back what kept an entry alive settles it. The pool's lock guards everything here; files
- * and Lua are not touched. */
+/* Entries by path. Workers look them up, and the sweeper walks over them. A thread that
+ * gives back what kept an entry alive settles it. The pool's lock guards everything here;
+ * files and Lua are not touched. */
 #include "pool/table.h"
 
 #include "base/clock.h"
@@ -96,9 +96,9 @@ static void drop_locked(struct table *t, struct entry *e, struct entry **dead)
     *dead = e;
 }
 
-/* At most two ghosts leave for one that comes, so that a lowered limit does not mean that
- * the lock is held for long. A pinned one gets another turn: a sweeper that is stuck may
- * have it for long. */
+/* At most two ghosts are dropped for one that comes, so that the lock is not held for
+ * long after the limit was lowered. A pinned ghost goes to the end of the list instead: a
+ * stuck sweeper may hold its pin for long. */
 static void limit_ghosts_locked(struct table *t, struct entry **dead)
 {
     for (int i = 0; i < 2 && t->ghost_count > (size_t)t->ghost_limit; i++) {
@@ -139,9 +139,8 @@ void table_bury(struct entry *dead)
 
 /* -- Walking -- */
 
-/* The pin of the batch's last entry keeps the place in the list: so the next batch is
- * pinned before this one is let go. A ghost
- * that is pinned by a walk stays a ghost. */
+/* The pin of the batch's last entry keeps the place in the list, so the next batch is
+ * pinned before this one is released. A ghost that a walk has pinned stays a ghost. */
 size_t table_walk(struct table_walk *w)
 {
     struct table *t = w->table;

@@ -1,10 +1,10 @@
-/* The table: entries found by path and document root, and which of them are remembered
- * when their last state is gone (ghosts).
+/* The table: the entries by path and document root, and which of them are remembered
+ * after their last state is gone (ghosts).
  *
- * The pool's lock guards the table and its entries. The table owns the entries in it;
- * what it drops is handed back in a chain, to be freed by table_bury once the lock is
- * released. Every operation takes a bounded time under the lock, however many entries
- * there are: a table that grows moves a little with each new entry. */
+ * The pool's lock guards the table and its entries. The table owns the entries in it.
+ * Those that it drops are handed back in a chain, which table_bury frees once the lock is
+ * released. Every operation holds the lock for a bounded time, however many entries there
+ * are: a table that grows moves a few entries with each new one. */
 #ifndef LUAFCGID2_POOL_TABLE_H
 #define LUAFCGID2_POOL_TABLE_H
 
@@ -39,19 +39,20 @@ struct entry *table_find_locked(struct table *t, const struct entry_key *key);
  * fail. */
 void table_insert_locked(struct table *t, struct entry *e);
 
-/* The entry is pinned: it is no ghost while it is. */
+/* Pins the entry. While it is pinned it is no ghost. */
 void table_pin_locked(struct table *t, struct entry *e);
 
-/* To be called when a pin, a place or a closing state was given back. An entry without
- * any of them becomes a ghost if there is something to remember, and else is dropped.
- * What was dropped, the oldest ghosts too, is put in front of the chain `*dead`. */
+/* To be called after a pin or a place was given back, or a state was closed. An entry
+ * that has none of them becomes a ghost if there is something to remember; else it is
+ * dropped. Dropped entries, the oldest ghosts among them, are put in front of the chain
+ * `*dead`. */
 void table_settle_locked(struct table *t, struct entry *e, struct entry **dead);
 
 /* Frees such a chain. No lock held. */
 void table_bury(struct entry *dead);
 
-/* A walk over all entries, with no lock held while the caller looks at them. Those of the
- * batch are pinned until the next call. */
+/* A walk over all entries. No lock is held while the caller looks at a batch; its entries
+ * are pinned until the next call. */
 struct table_walk {
     struct table *table;
     struct lock *lock;
@@ -60,8 +61,9 @@ struct table_walk {
     size_t n;
 };
 
-/* The next entries, and how many; 0 when all were seen. A walk that was begun goes on
- * until then: else its pins stay. Zeroed but for table and lock, it is at the start. */
+/* Takes the next batch. Returns how many entries it has; 0: all were seen. A walk that
+ * was begun must go on until then, or its pins stay. A walk that is zero but for table
+ * and lock is at the start. */
 size_t table_walk(struct table_walk *w);
 
 #endif

@@ -1,7 +1,7 @@
 /* Compiling once. Workers load versions; the sweeper forgets those that are out of date.
- * The thread that starts a version fills it in with no lock held; the pool's lock guards
- * the places and `done`. Nothing of a version changes after `done`, and until then only
- * its loader looks at the rest. */
+ * The thread that starts a version fills it in with no lock held. The pool's lock guards
+ * the places and `done`. Before `done` only this thread touches the rest; after it
+ * nothing of a version changes. */
 #include "pool/version.h"
 
 #include "base/clock.h"
@@ -62,9 +62,10 @@ struct script_code *version_code(const struct version *v)
     return v->code;
 }
 
-/* Refers to the version at the place, waiting for it if somebody is loading it. `ours`:
- * it is new, and ours to load. `waited`: it was finished while we waited, so it needs no
- * check; all who waited share the result. NULL: out of memory. */
+/* Refers to the version at the place, and waits while another thread is loading it.
+ * `ours`: it is new, and this thread must load it. `waited`: it was finished while this
+ * thread waited, so it needs no check; all threads that waited share the result. NULL:
+ * out of memory. */
 static struct version *join(struct version **place, struct lock *lock,
                             struct config *config, bool *ours, bool *waited)
 {
@@ -98,7 +99,8 @@ void version_forget(struct version **place, struct lock *lock, struct version *v
         version_unref(v);
 }
 
-/* Those who wait are told why a file could not be read; that is not remembered. */
+/* If a file cannot be read, the threads that wait get the error too, but it is not
+ * remembered. */
 static void load(struct version *v, struct version **place, struct lock *lock,
                  const char *path)
 {
@@ -114,7 +116,7 @@ static void load(struct version *v, struct version **place, struct lock *lock,
         version_unref(v);
 }
 
-/* Gives back a version from which no states can be made. */
+/* Releases a version from which no states can be made; NULL then, with `error` filled. */
 static struct version *check(struct version *v, struct script_error *error)
 {
     const struct script_error *why =
