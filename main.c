@@ -1,10 +1,10 @@
 /* The program: reads the command line and the configuration, starts the threads, then
- * waits for signals. Every signal is blocked in all threads from before the first one is
- * made, and taken here by sigwait; so no handler of this file ever interrupts anything.
+ * waits for signals. Signals are blocked before the threads that stay are made, so
+ * in all of them, and the main thread takes them by sigwait: none interrupts any code.
  *
- * The order of the start: what can fail for want of a right or a free address comes
- * first, and the surrender of privileges, with the user's terminal still there to hear of
- * it; then the fork of Daemonize, then threads. */
+ * The order of the start: first what may fail because a right is missing or an address is
+ * taken, and the giving up of privileges, while the user's terminal is still there for
+ * the message. Then the fork of Daemonize, then the threads. */
 #include "main.h"
 
 #include "base/account.h"
@@ -39,16 +39,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* make hasty sets what is asked for by #ifndef, here and elsewhere. */
+/* make hasty defines those that are within #ifndef, here and in other files. */
 #ifndef SHUTDOWN_TIMEOUT
 #define SHUTDOWN_TIMEOUT 30000 /* milliseconds that running requests have to finish */
 #endif
 #define LOG_TIMEOUT     1000 /* milliseconds that the last lines of the log have */
-#define RELOAD_LOOK     20   /* between two looks for signals while one is at work */
-#define EVICTED_AT_ONCE 16   /* idle states that go when descriptors are short */
+#define RELOAD_LOOK     20   /* between two looks for signals during a reload */
+#define EVICTED_AT_ONCE 16   /* idle states that are closed when descriptors are short */
 
-/* Milliseconds for finalizers of states that are closed at the end, for a look at a file,
- * and for the sessions. */
+/* Milliseconds that the end waits for finalizers of states, for a look at a file, and for
+ * the sessions. */
 #define CLOSING_TIMEOUT 2000
 #define SWEEPER_TIMEOUT 2000
 #ifndef SAVING_TIMEOUT
@@ -98,7 +98,8 @@ static const char *default_file(void)
     return NULL;
 }
 
-/* As -h and -v; anything else with two dashes is refused by getopt. */
+/* Turns --help and --version into -h and -v. getopt refuses other options with two
+ * dashes. */
 static void spell_short(int argc, char **argv)
 {
     static char help[] = "-h", version[] = "-v";
@@ -144,7 +145,8 @@ static struct options parse_options(int argc, char **argv)
     return options;
 }
 
-/* Not by exit, which may wait for a stream that the configuration still uses. */
+/* Ends the process without exit, which might wait for a stream that the configuration
+ * still uses. */
 static struct config *load_or_die(const char *file)
 {
     char *errors;
@@ -172,7 +174,7 @@ static void check(const char *file)
 
 /* -- Start -- */
 
-/* Descriptors 0 to 2 must be taken, lest a socket become "standard error". */
+/* Descriptors 0 to 2 must be in use. Else a socket could become standard error. */
 static void open_standard_descriptors(void)
 {
     int fd;
@@ -182,8 +184,8 @@ static void open_standard_descriptors(void)
         close(fd);
 }
 
-/* A script that reads standard input must not wait for a terminal. Not before listening:
- * it may be the listening socket. */
+/* A script that reads standard input must not wait for a terminal. To be called after
+ * listening, because standard input may be the listening socket. */
 static void close_standard_input(void)
 {
     int fd = open("/dev/null", O_RDONLY);
@@ -241,7 +243,7 @@ static void take_over(struct config *config)
         log_warning("these changes need a restart: %s", names);
     log_open(config->log_file_path, config->log_level);
     config_publish(config);
-    sweeper_wake(); /* idle states of the old one go now */
+    sweeper_wake(); /* it closes the idle states of the old configuration */
     log_info("configuration reloaded");
     config_unref(old);
 }
@@ -272,7 +274,8 @@ static void end_reload(struct loading *l)
     notify_send("READY=1");
 }
 
-/* While a configuration is loaded it comes soon, or not at all: 0. */
+/* The next signal. While a configuration is loaded, it waits for RELOAD_LOOK at most; 0:
+ * none came. */
 static int next_signal(const sigset_t *handled, struct loading *loading)
 {
     static const struct timespec now = {0};
@@ -284,8 +287,8 @@ static int next_signal(const sigset_t *handled, struct loading *loading)
     return number > 0 ? number : 0;
 }
 
-/* Returns when it is time to end. A reload that is asked for during another follows it.
- */
+/* Returns when it is time to end. A reload that is asked for during another one comes
+ * after it. */
 static void wait_for_signals(const sigset_t *handled, const char *file)
 {
     struct loading *loading = NULL;
@@ -316,7 +319,8 @@ static void wait_for_signals(const sigset_t *handled, const char *file)
 
 /* -- The whole -- */
 
-/* Everything that may be refused, in the user's sight. Returns the listening socket. */
+/* Takes what the system may refuse, while the user can still see the message. Returns the
+ * listening socket. */
 static int take_resources(const struct config *config)
 {
     char error[512];
@@ -331,7 +335,7 @@ static int take_resources(const struct config *config)
     return listener;
 }
 
-/* Where files that scripts have open are too many. */
+/* Called when scripts have too many files open. true: some states will be closed. */
 static bool evict_states(void *pool)
 {
     struct config *config = config_current();
@@ -369,8 +373,7 @@ static void on_alarm(int number)
     _exit(EXIT_SUCCESS);
 }
 
-/* Whatever a script's finalizers do in a thread that is waited for here, the end comes.
- */
+/* The process ends even if a finalizer holds up a thread for which stop waits. */
 static void set_last_alarm(void)
 {
     sigset_t set;
@@ -379,7 +382,7 @@ static void set_last_alarm(void)
     sigaddset(&set, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     alarm((SHUTDOWN_TIMEOUT + CLOSING_TIMEOUT + SWEEPER_TIMEOUT + SAVING_TIMEOUT) / 1000 +
-          4); /* before systemd loses patience: TimeoutStopSec of the unit */
+          4); /* before TimeoutStopSec of the systemd unit is over */
 }
 
 static bool close_scripts(struct service *service)
@@ -392,8 +395,8 @@ static bool close_scripts(struct service *service)
     return closed;
 }
 
-/* Ends in the order in which things depend on each other. What is not waited for may use
- * what would be freed. */
+/* Ends everything in the order in which it depends on each other. A thread that has not
+ * ended in its time may still use what would be freed, so then nothing is freed. */
 static void stop(struct service *service)
 {
     log_info("stopping");
@@ -425,7 +428,7 @@ static void stop(struct service *service)
     log_flush(LOG_TIMEOUT);
 }
 
-/* For a reload after the directory has changed. */
+/* For a reload, when the working directory may be another one. */
 static char *absolute(const char *file)
 {
     char *path = path_absolute(file);
@@ -444,9 +447,11 @@ int main(int argc, char **argv)
     memory_init();
     reserve_fill();
     struct config *config = load_or_die(options.file);
-    memory_give_back(); /* the log's queue, not all used, takes untouched pages */
+    /* What the load has freed. So the log's queue takes untouched pages. */
+    memory_give_back();
     sigset_t handled;
-    block_signals(&handled); /* before anybody can connect, and think that all is ready */
+    /* Before a client can connect and take the daemon for ready. */
+    block_signals(&handled);
     int listener = take_resources(config);
     close_standard_input();
     drop_privileges(config);
@@ -466,7 +471,7 @@ int main(int argc, char **argv)
     if (!limit_init())
         log_warning(
             "loops in finalizers (__gc) cannot be ended: Lua is not built as usual");
-    memory_give_back(); /* so does the table of connections */
+    memory_give_back(); /* the table of connections takes untouched pages, too */
     struct service *service = start(config, listener);
     config_unref(config);
     notify_send("READY=1");

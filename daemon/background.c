@@ -1,6 +1,7 @@
-/* Going to the background. Not by daemon(3): there the user's process ends at the fork,
- * when PidFile still holds its own process id, and whoever reads the file then signals
- * nobody, or a stranger. Here it waits at a pipe. The main thread alone comes here. */
+/* Going to the background. With daemon(3) the user's process would end at the fork, while
+ * PidFile still holds its process id: a script that reads the file then would send its
+ * signal to no process, or to a wrong one. Here the user's process waits at a pipe. Only
+ * the main thread runs this. */
 #include "daemon/background.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 
 static int starter = -1; /* our end of the pipe to the user's process */
 
-/* The user's process. Nothing comes when the other one has ended. */
+/* Runs in the user's process. The read returns 0 if the other process has ended. */
 static _Noreturn void wait_for_start(int fd)
 {
     char byte;

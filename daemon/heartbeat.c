@@ -1,6 +1,7 @@
-/* The heartbeat sees to deadlines: of scripts, four times in RequestTimeout, and about
- * once a second of connections and sessions. It sees which thread is late, and replaces
- * it. It must not hang itself: it runs no Lua, looks at no file, and waits for nobody.
+/* The heartbeat watches deadlines: those of scripts four times in RequestTimeout, those
+ * of connections and sessions about once a second. It finds the threads that are stuck,
+ * and replaces them. It must not hang itself, so it runs no Lua, touches no file, and
+ * waits for no other thread.
  *
  * `lock` guards what is said so below; nothing else is touched while it is held. */
 #include "daemon/heartbeat.h"
@@ -29,8 +30,8 @@
 #define ORPHANS  3000 /* milliseconds between two looks for orphans */
 #define SHORTEST 5    /* milliseconds that it sleeps at least */
 
-/* Milliseconds that the sessions may take before an end by force. */
-#define LAST_LINES 1000 /* milliseconds */
+/* Milliseconds that the log and the sessions have when the process must be ended. */
+#define LAST_LINES 1000
 #define LAST_SAVE  5000
 
 static const struct service *service; /* immutable while the thread runs */
@@ -39,7 +40,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed; /* `stopping` */
 static bool stopping;          /* lock */
 
-/* Work that recurs. `due` is on clock_ticks. */
+/* Work that is done again and again. `due` is on clock_ticks. */
 struct chore {
     uint32_t due;
 };
@@ -65,8 +66,8 @@ static void tell_manager(void)
                  connections_count(service->connections));
 }
 
-/* How long the next nap may be: a quarter of the time limit, so that none is exceeded by
- * more than that. */
+/* How long the next nap may be: at most a quarter of RequestTimeout, so that no script
+ * runs much longer than that. */
 static int64_t nap_length(const struct config *config)
 {
     int64_t nap = SECOND;
@@ -87,7 +88,7 @@ static bool nap(int64_t length)
     return go_on;
 }
 
-/* What is stuck cannot be waited for. */
+/* Ends the process at once, because a stuck thread never ends. */
 static _Noreturn void give_up(const char *who)
 {
     log_error("no %s: exiting, to be started anew", who);

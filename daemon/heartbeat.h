@@ -1,12 +1,13 @@
-/* The heartbeat: the thread that sees to deadlines while the others work. */
+/* The heartbeat: the thread that watches the deadlines while the others work. */
 #ifndef LUAFCGID2_DAEMON_HEARTBEAT_H
 #define LUAFCGID2_DAEMON_HEARTBEAT_H
 
 #include "daemon/service.h"
 #include <stdbool.h>
 
-/* Starts it. With more workers, or more closers, stuck than there are workers the process
- * exits, to be started anew. false: not possible, as the log says. Main thread. */
+/* Starts it. If more workers, or more closers, are stuck than there are workers, it ends
+ * the process, so that the service manager starts it anew. false: not possible, as the
+ * log says. Main thread. */
 bool heartbeat_start(const struct service *service);
 
 /* Ends it. Main thread. */

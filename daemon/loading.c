@@ -1,8 +1,8 @@
 /* Loading a configuration in a thread of its own, for the main thread.
  *
- * `lock` guards the fields of a struct loading that say so. It is freed by its last user:
- * loading_end, or the thread when that was given up. Otherwise the thread is joined: at
- * the start it is gone before signals are blocked, of which it would take some. */
+ * `lock` guards the fields of a struct loading that say so. Its last user frees it: the
+ * thread if it was given up, else loading_end, which joins the thread. So at the start
+ * the thread is gone before signals are blocked; it would still take some. */
 #include "daemon/loading.h"
 
 #include "base/clock.h"
@@ -111,7 +111,7 @@ static char *late_message(const struct loading *l)
 struct config *loading_end(struct loading *l, char **errors)
 {
     char *late = late_message(l);
-    pthread_t thread = l->thread; /* one that is given up may free `l` at once */
+    pthread_t thread = l->thread; /* a thread that is given up may free `l` at once */
     pthread_mutex_lock(&lock);
     bool done = l->done;
     l->given_up = !done;
@@ -122,7 +122,7 @@ struct config *loading_end(struct loading *l, char **errors)
         return NULL;
     }
     if (l->started)
-        pthread_join(thread, NULL); /* it is at its last line */
+        pthread_join(thread, NULL); /* it is about to end */
     free(late);
     struct config *config = l->config;
     *errors = l->errors;

@@ -1,9 +1,9 @@
 /* Telling the service manager how the daemon is.
  *
- * The protocol is one datagram per message to the unix socket named by NOTIFY_SOCKET.
- * The main thread fills the variables below before any other thread runs; after that
- * they are only read, so no lock is needed. A socket is made per message: there is one
- * every few seconds, and none that could go stale or be inherited. */
+ * The protocol is one datagram per message to the unix socket named by NOTIFY_SOCKET. The
+ * main thread fills the variables below before any other thread runs; after that they are
+ * only read, so no lock is needed. Each message has a socket of its own: there is one
+ * message every few seconds, and so no socket gets stale or is inherited. */
 #include "daemon/notify.h"
 
 #include "base/number.h"
@@ -20,8 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Systems without these flags have neither the race nor the signal in this process:
- * SIGPIPE is ignored, and the descriptor lives for one call. */
+/* Some systems lack these flags. SIGPIPE is ignored anyway, and the descriptor lives for
+ * one call only. */
 #ifndef SOCK_CLOEXEC
 #define SOCK_CLOEXEC 0
 #endif
@@ -33,8 +33,8 @@ static struct sockaddr_un manager;
 static socklen_t manager_len; /* 0: nobody listens */
 static int64_t watchdog_ms;
 
-/* An abstract name starts with a NUL and is as long as its address says, so it gets no
- * terminator; a path has room for one. */
+/* An abstract name starts with a NUL, and the length of the address ends it. A path ends
+ * with a NUL. */
 static void set_manager(const char *name)
 {
     size_t len = strlen(name);
@@ -55,7 +55,8 @@ static void set_watchdog(const char *usec, const char *pid)
 {
     int64_t period = number_decimal(usec, INT64_MAX);
     watchdog_ms = 0;
-    if (period <= 0 || (pid && number_decimal(pid, INT64_MAX) != (int64_t)getpid()))
+    if (period <= 0 ||
+        (pid != NULL && number_decimal(pid, INT64_MAX) != (int64_t)getpid()))
         return;
     watchdog_ms = period / 2000;
     if (watchdog_ms == 0)
@@ -65,7 +66,7 @@ static void set_watchdog(const char *usec, const char *pid)
 void notify_start(void)
 {
     const char *name = getenv("NOTIFY_SOCKET");
-    set_manager(name ? name : "");
+    set_manager(name != NULL ? name : "");
     set_watchdog(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");

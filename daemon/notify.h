@@ -1,5 +1,5 @@
 /* Telling the service manager how the daemon is: the datagrams of sd_notify(3), without
- * its library. Where nobody listens, everything here does nothing.
+ * its library. Without a manager that listens, everything here does nothing.
  *
  * notify_start is called once by the main thread, before other threads exist and, with
  * Daemonize, after the fork; the rest may then be called from any thread. Nothing blocks.
@@ -11,19 +11,21 @@
 #include <stdint.h>
 
 /* Reads NOTIFY_SOCKET (a path, or @name for an abstract one), WATCHDOG_USEC and
- * WATCHDOG_PID, and removes them from the environment: a script's child must neither
- * speak for the daemon nor think itself watched. */
+ * WATCHDOG_PID, and removes them from the environment, so that a script's child neither
+ * speaks for the daemon nor takes itself for watched. */
 void notify_start(void);
 
 /* Sends a state: lines of "NAME=value", separated by newlines; "READY=1", "STOPPING=1",
- * "WATCHDOG=1", "STATUS=12 requests". false: nobody to tell, or it could not be sent
- * (a full queue, say); the daemon goes on in either case. errno is left as it was. */
+ * "WATCHDOG=1", "STATUS=12 requests". false: there is no manager, or the state could not
+ * be sent, for example because the queue is full. The daemon goes on in either case.
+ * errno is left as it was. */
 bool notify_send(const char *state);
 
 /* The same, formatted; a state of more than 1023 bytes is not sent. */
 bool notify_sendf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* RELOADING=1 with the MONOTONIC_USEC of now that belongs to it. "READY=1" ends it. */
+/* RELOADING=1 with the MONOTONIC_USEC of now that belongs to it. "READY=1" ends the
+ * reload. */
 bool notify_reloading(void);
 
 /* How often "WATCHDOG=1" is due, in milliseconds: half of what the manager waits, as

@@ -1,9 +1,9 @@
 /* The file that holds the daemon's process id.
  *
- * The main thread alone comes here, at start and at exit, so nothing is locked inside
- * the process. The room owns the open descriptor whose flock(2) tells other daemons, and
- * nobody else, that this one lives; it is closed on exec, so a script's child can't keep
- * the lock after the daemon is gone. */
+ * Only the main thread runs this, at the start and at the end, so there is no lock. It
+ * owns the open descriptor whose flock(2) tells other daemons that this one lives. The
+ * descriptor is closed on exec, so a script's child cannot keep the lock after the daemon
+ * is gone. */
 #include "daemon/pidfile.h"
 
 #include "base/path.h"
@@ -30,8 +30,8 @@ static bool same_file(int fd, const char *path)
            opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-/* The process id in the file, or 0. The text is the other daemon's, perhaps half written:
- * it is only ever printed. */
+/* The process id in the file, or 0. Another daemon has written the text, perhaps only
+ * half of it yet, so the number is printed and not used. */
 static intmax_t read_pid(int fd)
 {
     char text[32];
@@ -53,8 +53,8 @@ static void say_busy(int fd, const char *path, char *error, size_t size)
         snprintf(error, size, "PidFile: %s: another daemon is starting", path);
 }
 
-/* Opened without following a symbolic link: in a directory that others may write to, one
- * could point at any file of the system. */
+/* Follows no symbolic link: in a directory that others may write to, a link could lead to
+ * any file of the system. */
 static int open_regular(const char *path, char *error, size_t size)
 {
     struct stat st;
@@ -71,8 +71,8 @@ static int open_regular(const char *path, char *error, size_t size)
     return fd;
 }
 
-/* An ending daemon unlinks its file while it holds the lock, so whoever waited for that
- * lock, or opened just before, may hold a file without a name: then look again. */
+/* A daemon that ends unlinks its file while it holds the lock. If this one has opened the
+ * file just before, it may now hold a file without a name: then it tries again. */
 static int open_locked(const char *path, char *error, size_t size)
 {
     for (;;) {
@@ -93,7 +93,8 @@ static int open_locked(const char *path, char *error, size_t size)
     }
 }
 
-/* Never leaves an empty file: what is written first is overwritten in its place. */
+/* Never leaves an empty file: the new text is written over the old one before the file is
+ * cut to its length. */
 static bool write_pid(int fd)
 {
     char text[32];
@@ -112,11 +113,11 @@ bool pidfile_open(const char *path, char *error, size_t size)
     if (fd < 0)
         return false;
     pidfile_path = path_absolute(path); /* daemon(3) changes the directory */
-    if (!pidfile_path || !write_pid(fd)) {
+    if (pidfile_path == NULL || !write_pid(fd)) {
         snprintf(error, size, "PidFile: %s: %s", path, strerror(errno));
         free(pidfile_path);
         pidfile_path = NULL;
-        unlink(path); /* an empty one would say that a daemon is starting */
+        unlink(path); /* an empty file would mean that a daemon is starting */
         close(fd);
         return false;
     }
@@ -126,7 +127,8 @@ bool pidfile_open(const char *path, char *error, size_t size)
 
 void pidfile_chown(unsigned uid, unsigned gid)
 {
-    /* Without it the file can still be emptied at exit through the open descriptor. */
+    /* If this fails, the file can still be emptied at the end, through the open
+     * descriptor. */
     if (pidfile_fd >= 0 && fchown(pidfile_fd, (uid_t)uid, (gid_t)gid) != 0)
         return;
 }
@@ -140,8 +142,8 @@ void pidfile_remove(void)
 {
     if (pidfile_fd < 0)
         return;
-    /* Unlinked before the lock goes with close: the other order would take away the file
-     * of a daemon that started in between. */
+    /* First unlink, then close, which releases the lock. In the other order the file of a
+     * daemon that has started in between could be removed. */
     if (same_file(pidfile_fd, pidfile_path) && unlink(pidfile_path) != 0 &&
         ftruncate(pidfile_fd, 0) != 0)
         fprintf(stderr, "PidFile: %s: %s\n", pidfile_path, strerror(errno));

@@ -1,6 +1,6 @@
-/* The saver: looks about once a second whether SessionFile is to be written, and writes
- * it. It is at most one thread, which a disk may hold up for as long as it likes; the
- * heartbeat says so when it does. `lock` guards `stopping`. */
+/* The saver looks about once a second whether SessionFile is to be written, and writes
+ * it. It is one thread. A disk may hold it up for any time; then the heartbeat says so in
+ * the log. `lock` guards `stopping`. */
 #include "daemon/saver.h"
 
 #include "base/clock.h"
@@ -13,7 +13,7 @@
 
 #define PERIOD 1000 /* milliseconds between two looks */
 
-/* Milliseconds that writing may take before the log speaks of it. */
+/* Milliseconds that writing may take before the log says so. */
 #ifndef SAVE_TIME
 #define SAVE_TIME 10000
 #endif

@@ -33,7 +33,7 @@ static bool nap(int64_t length)
     return go_on;
 }
 
-/* Milliseconds until the next. */
+/* Returns the milliseconds until the next sweep. */
 static int64_t sweep(void)
 {
     struct config *config = config_current();
