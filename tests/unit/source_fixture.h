@@ -34,7 +34,7 @@ static char directory[64], path[96], other[96];
 /* -- A distorted file system -- */
 
 static atomic_bool coarse;          /* times in steps of 2 s */
-static atomic_int years_ago;        /* that all times seem to be earlier */
+static atomic_int years_ago;        /* by which all times seem to be earlier */
 static atomic_int fstats, pauses;   /* calls so far */
 static void (*at_fstat)(int call);  /* before the call */
 static void (*at_pause)(int pause); /* instead of it; NULL: time does pass */
@@ -137,7 +137,7 @@ static inline struct source_ref read_file(const char *name, const char *expected
     return ref;
 }
 
-/* Also: that nothing is left of a failed reading. */
+/* Returns the error of reading; checks that a failed reading leaves nothing behind. */
 static inline int error_of(const char *name, const char *root)
 {
     struct source_ref ref;
@@ -171,8 +171,8 @@ static inline void assert_unchanged(const struct source_ref *ref, bool use_check
     assert_int_equal(source_epoch(), epoch);
 }
 
-/* Runs body() in a child without privileges, or with a mount table of its own; it returns
- * how many of its expectations failed. */
+/* Runs body() in a child, which may give up privileges or take a mount table of its own.
+ * body() returns how many of its expectations failed, or 77 to skip the test. */
 static inline void in_a_child(int (*body)(void))
 {
     pid_t child = fork();

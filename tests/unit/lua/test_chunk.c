@@ -1,4 +1,4 @@
-/* Source is compiled in pieces, and no longer than there is time. */
+/* Compiling source in pieces, as long as there is time. */
 #include "lua/chunk.h"
 
 #include "lua/limit.h"
@@ -25,7 +25,7 @@ static lua_State *open_state(void)
     return L;
 }
 
-/* Names and strings are cut at the ends of pieces, wherever they fall. */
+/* Pieces may end in the middle of names and strings. */
 static void test_text_of_many_pieces_is_compiled(void **unused)
 {
     (void)unused;

@@ -38,7 +38,7 @@ static void swap_link(int call)
         abort();
 }
 
-/* What counts is the file that was opened, not what its name means a moment later. */
+/* The file that was opened counts, whatever its name leads to a moment later. */
 static int error_of_swapped_link(void)
 {
     char name[96];

@@ -1,4 +1,4 @@
-/* Env, Cookies, LocalConfig and Info: made on demand, one request's and no other's. */
+/* Env, Cookies, LocalConfig and Info: made on demand, and for one request only. */
 #include "lua/env.h"
 
 #include <setjmp.h>
@@ -49,7 +49,7 @@ static void each_request_has_its_own(void **state)
     script_close(s);
 }
 
-/* Longer ones are not kept from request to request, nor more than some dozens. */
+/* Neither long values nor more than some dozens are kept from request to request. */
 static void many_and_long_parameters(void **state)
 {
     (void)state;
@@ -106,7 +106,7 @@ static void a_local_config_is_the_servers(void **state)
     script_close(s);
 }
 
-/* A script may set them, and guard its globals as modules do that forbid new ones. */
+/* A script may set these variables, and may forbid new globals, as some modules do. */
 static void a_strict_table_of_globals_sees_them(void **state)
 {
     (void)state;

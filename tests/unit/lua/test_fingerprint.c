@@ -255,7 +255,7 @@ static void a_file_removed_and_made_anew_is_given_time(void **unused)
     assert_false(source_is_current(&ref));
     atomic_store(&pauses, 0);
     assert_int_equal(unlink(path), 0);
-    assert_unchanged(&newer, true); /* nor does a sweep jump to conclusions */
+    assert_unchanged(&newer, true); /* a sweep waits, too */
     source_release(&ref);
     source_release(&newer);
 }

@@ -1,5 +1,5 @@
-/* Lua's switch of hooks: found in this build of Lua, and hooks are called in a finalizer
- * once it is on. */
+/* Lua's switch of hooks: it is found in this build of Lua, and when it is on hooks are
+ * called in a finalizer. */
 #include "lua/hookswitch.h"
 
 #include <setjmp.h>
@@ -27,7 +27,7 @@ static int switch_on(lua_State *L)
     return 0;
 }
 
-/* Hooks called in a finalizer that runs `code`. */
+/* Returns how many hooks are called in a finalizer that runs `code`. */
 static int hooks_in_finalizer(const char *code)
 {
     lua_State *L = luaL_newstate();

@@ -1,5 +1,5 @@
-/* Limits of Lua states, without the rooms above: memory, time, the end by os.exit, and
- * the watch over threads that are late. */
+/* Limits of Lua states, tested alone: memory, time, the end by os.exit, and the watch
+ * over late threads. */
 #include "base/watch.h"
 #include "lua/limit.h"
 
@@ -48,8 +48,8 @@ static lua_State *open_state(size_t max)
     return L;
 }
 
-/* Runs it as the daemon does; what lua_pcall returns, with an error's message on the
- * stack. */
+/* Runs the text as the daemon does. Returns what lua_pcall returns; the message of an
+ * error is on the stack. */
 static int run(lua_State *L, const char *text)
 {
     lua_settop(L, 0);
@@ -306,7 +306,7 @@ static void scripts_in_time_are_left_alone(void **state)
     assert_int_equal(atomic_load(&told.count), 0);
 }
 
-/* What no limit reaches. */
+/* What no limit can end. */
 static int hang(lua_State *L)
 {
     (void)L;

@@ -1,4 +1,5 @@
-/* One script in memory: compiling, the making of a state, running in it, its currency. */
+/* Scripts: compiling a file, making a state of it, running it, and whether it is
+ * current. */
 #include "lua/script.h"
 
 #include <setjmp.h>
@@ -11,8 +12,8 @@
 #include "lua/source.h"
 #include "tests/unit/script_fixture.h"
 
-/* Compiling or making a state of it fails with this status and a message that has `part`
- * in it. */
+/* Compiling the file, or making a state of it, fails with this status and a message that
+ * contains `part`. */
 static void assert_fails(const char *path, int status, const char *part)
 {
     struct script_error error = {0};
@@ -56,7 +57,7 @@ static void a_syntax_error_is_500_with_file_and_line(void **state)
     assert_text_fails("x = 'unfinished", 500, "script.lua:1: ");
 }
 
-/* The code knows its error, and its version: the file is compiled anew only when it has
+/* The code keeps its error and its version: the file is compiled again only when it has
  * changed. */
 static void code_that_does_not_compile_is_remembered(void **state)
 {
@@ -233,7 +234,7 @@ static void an_edit_of_whatever_went_into_the_state_is_seen(void **state)
     }
 }
 
-/* Also what a request loaded later. */
+/* Files that a request loaded later count, too. */
 static void files_loaded_in_a_request_count_too(void **state)
 {
     (void)state;

@@ -67,7 +67,7 @@ static void values_keep_their_types(void **state)
     script_close(s);
 }
 
-/* Longer than what is read in one go. */
+/* Values longer than what is read at once. */
 static void long_values(void **state)
 {
     (void)state;
@@ -174,7 +174,7 @@ static void methods_do_the_same(void **state)
     script_close(s);
 }
 
-/* One may have been planted beside the real one. */
+/* Somebody may have planted a cookie beside the real one. */
 static void the_real_one_among_cookies_of_its_name_is_found(void **state)
 {
     (void)state;

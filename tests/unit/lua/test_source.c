@@ -89,7 +89,7 @@ static void a_file_renamed_over_with_an_older_time_is_seen(void **unused)
     }
 }
 
-/* Old times, the same times, the same size: only the inode tells. */
+/* The times are old and the same, and so is the size: only the inode differs. */
 static void a_file_renamed_over_with_the_same_times_is_seen(void **unused)
 {
     (void)unused;
@@ -154,7 +154,7 @@ static void a_touch_counts_without_checksums(void **unused)
     (void)unused;
     struct source_ref ref = read_file(path, "return 1");
     set_mtime(path, 1000000000);
-    /* That somebody reads it meanwhile must not hide the touch from the sweep. */
+    /* Another reader must not hide the touch from the sweep. */
     struct source_ref meanwhile = read_file(path, "return 1");
     assert_stale(&ref, false);
     source_release(&ref);
@@ -216,7 +216,8 @@ static void another_directory_behind_a_link_is_seen(void **unused)
     rmdir(two);
 }
 
-/* Who enters a directory just before the link is switched is told by who looks after. */
+/* A thread may enter a directory just before the link is switched. The next look at the
+ * path makes its reference stale. */
 static void a_directory_that_was_entered_by_another_name_is_compared(void **unused)
 {
     (void)unused;
@@ -244,7 +245,7 @@ static void a_file_that_was_not_there_is_seen_when_it_comes(void **unused)
     unlink(other);
     assert_int_equal(source_note_absent(other, &ref), 0);
     put_file(other, "return 1");
-    struct source_ref read = read_file(other, "return 1"); /* or by who reads it first */
+    struct source_ref read = read_file(other, "return 1"); /* or by the first reader */
     assert_false(source_is_current(&ref));
     source_release(&ref);
     source_release(&read);
