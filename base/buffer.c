@@ -47,7 +47,7 @@ bool buffer_append(struct buffer *b, const void *data, size_t len)
 {
     if (len == 0)
         return true;
-    if (!buffer_reserve(b, len))
+    if (len > b->cap - b->len && !buffer_reserve(b, len)) /* mostly there is room */
         return false;
     memcpy(b->data + b->len, data, len);
     b->len += len;

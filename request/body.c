@@ -9,31 +9,29 @@
 
 /* A web server may keep a body back as a whole when the request becomes another one: for
  * the page of an error (error_page), a subrequest. Its length is sent all the same. */
-static bool may_be_absent(const struct params *params)
+static bool may_be_absent(const struct body *b)
 {
-    const char *method = params->values[PARAM_REQUEST_METHOD];
+    const char *method = b->params->values[PARAM_REQUEST_METHOD];
     return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
 void body_begin(struct body *b, struct peer *peer, const struct config *config,
                 const struct params *params)
 {
-    *b = (struct body){.peer = peer,
-                       .config = config,
-                       .length = params->content_length,
-                       .may_be_absent = may_be_absent(params)};
+    *b = (struct body){.peer = peer, .config = config, .params = params};
 }
 
 int64_t body_left(const struct body *b)
 {
-    if (b->length < 0)
+    int64_t length = b->params->content_length;
+    if (length < 0)
         return -1;
-    return b->length > b->received ? b->length - b->received : 0;
+    return length > b->received ? length - b->received : 0;
 }
 
 static bool is_whole(const struct body *b)
 {
-    return body_left(b) <= 0 || (b->may_be_absent && b->received == 0);
+    return body_left(b) <= 0 || (b->received == 0 && may_be_absent(b));
 }
 
 /* Milliseconds that the next wait may take; -1: for ever. A client that sends a byte now

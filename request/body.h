@@ -9,7 +9,6 @@
 #include "request/params.h"
 #include "request/peer.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,15 +22,14 @@ enum body_state {
 struct body {
     struct peer *peer;
     const struct config *config;
-    int64_t length;     /* CONTENT_LENGTH; -1: unknown */
-    bool may_be_absent; /* the web server may keep the body as a whole to itself */
+    const struct params *params;
     enum body_state state;
     int64_t received; /* bytes */
     int64_t awaited;  /* milliseconds that it was waited for */
 };
 
-/* Begins with the body of the request that has these parameters. `peer` and `config` are
- * borrowed until the next call. */
+/* Begins with the body of the request that has these parameters. All three are borrowed
+ * until the next call. */
 void body_begin(struct body *b, struct peer *peer, const struct config *config,
                 const struct params *params);
 

@@ -152,17 +152,19 @@ static bool has_length(const struct head *h)
     return true;
 }
 
-/* Every response has one, and printf is slow. */
+/* Every response has one, and printf is slow. Built from its end. */
 static bool write_length(struct buffer *out, int64_t length)
 {
-    char digits[20];
-    size_t at = sizeof digits;
+    char line[40];
+    size_t at = sizeof line;
+    line[--at] = '\n';
+    line[--at] = '\r';
     do
-        digits[--at] = (char)('0' + length % 10);
+        line[--at] = (char)('0' + length % 10);
     while ((length /= 10) > 0);
-    return buffer_append(out, "Content-Length: ", 16) &&
-           buffer_append(out, digits + at, sizeof digits - at) &&
-           buffer_append(out, "\r\n", 2);
+    at -= 16;
+    memcpy(line + at, "Content-Length: ", 16);
+    return buffer_append(out, line + at, sizeof line - at);
 }
 
 static bool write_session_cookie(const struct head *h, struct buffer *out)

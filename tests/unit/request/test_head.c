@@ -149,6 +149,9 @@ static void the_length_is_the_bodys(void **state)
     set("Content-Length", "7");
     assert_writes(false, 12345,
                   "Status: 200 OK\r\n" DEFAULTS "Content-Length: 12345\r\n\r\n");
+    assert_writes(false, INT64_MAX,
+                  "Status: 200 OK\r\n" DEFAULTS
+                  "Content-Length: 9223372036854775807\r\n\r\n");
     set("Content-Length", "7"); /* of a body that streams: not known better */
     assert_writes(false, -1, "Status: 200 OK\r\n" DEFAULTS "Content-Length: 7\r\n\r\n");
 }
