@@ -60,12 +60,20 @@ def test_script_without_any_root_is_served_from_its_own_directory(web, params):
     assert (response.status, response.text.split("|")[2]) == (200, "beside")
 
 
-@pytest.mark.parametrize("claim", [None, "-1", "", "0", "5", "99999", "x", "1e9", "1 2"])
+@pytest.mark.parametrize("claim", [None, "-1", "", "0", "5", "x", "1e9", "1 2"])
 @pytest.mark.parametrize("read", ["Receive()", "con:gets()"])
 def test_body_ends_where_the_stream_ends_whatever_content_length_says(web, claim, read):
     page = web.script("function main(env, con) Send(%s) end" % read)
     response = web.post(page, [b"part one,", b"part two"], CONTENT_LENGTH=claim)
     assert (response.status, response.text) == (200, "part one,part two")
+
+
+@pytest.mark.parametrize("read", ["Receive()", "con:gets()"])
+def test_body_that_ends_before_its_content_length_did_not_arrive_whole(web, read):
+    page = web.script("function main(env, con) Send(%s) end" % read)
+    response = web.post(page, [b"part one,", b"part two"], CONTENT_LENGTH="99999")
+    assert response.status == 400 and response.ended
+    web.wait_log("400: the body did not arrive whole", "info")
 
 
 @pytest.mark.parametrize("claim", [None, "-1"])
