@@ -321,6 +321,14 @@ class Daemon:
             self.idle = self.pid, self.threads()
         return self.idle[1]
 
+    def descriptors(self):
+        """What each open descriptor is."""
+        directory, links = "/proc/%d/fd" % self.pid, []
+        for fd in os.listdir(directory):
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(os.path.join(directory, fd)))
+        return links
+
     def rss(self):
         """Resident memory, in bytes."""
         status = read("/proc/%d/status" % self.pid)
@@ -370,7 +378,14 @@ class Daemon:
                          for d in self.declared)]
         assert not wrong, "errors in the log:\n" + "\n".join(map(repr, wrong[:20]))
 
+    def left_open(self):
+        """What scripts of earlier tests have open: their sites are gone, so their states are
+        about to be closed."""
+        return [link for link in self.descriptors() if link.startswith("pipe:") or
+                link.endswith(" (deleted)") and not link.startswith("/memfd:")]
+
     def begin_test(self, site):
+        wait_until(lambda: not self.left_open(), "the states of earlier tests to be closed")
         self.site = site
         self.mark = len(self.log())
         self.declared, self.any_errors = [], False

@@ -40,11 +40,7 @@ def threads(daemon, name=None):
 def descriptors(daemon):
     """What each open descriptor is, but for connections, and for the files in /proc that are
     opened for a moment to see how large the process is, and what its threads do."""
-    directory, links = "/proc/%d/fd" % daemon.pid, []
-    for fd in os.listdir(directory):
-        with contextlib.suppress(FileNotFoundError):
-            links.append(os.readlink(os.path.join(directory, fd)))
-    return sorted(link for link in links
+    return sorted(link for link in daemon.descriptors()
                   if not link.startswith("socket:") and not link.endswith(("/statm", "/stat")))
 
 
