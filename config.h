@@ -13,14 +13,14 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Runs `file` (NULL: defaults only) in a Lua state of its own. NULL on failure, when
- * `errors` has got one line per mistake: "config.lua: WorkerThreads: expected an integer
- * from 1 to 1024, got \"four\"". An unknown name that is close to an option's is warned
- * of in the log, or on standard error while no log is open. The caller owns the result's
- * one reference. Relative paths count from the directory of the first call: a reload
+/* Runs `file` (NULL: defaults only) in a Lua state of its own. NULL on failure; `errors`
+ * then has a line for each mistake: "config.lua: WorkerThreads: expected an integer from
+ * 1 to 1024, got \"four\"". An unknown name that is close to an option's gives a warning
+ * in the log, or on standard error while no log is open. The caller owns the result's one
+ * reference. Relative paths count from the directory of the first call, so that a reload
  * finds the same files although the daemon's directory has changed. Blocks for
- * CONFIG_LOAD_TIME at most, but longer when the file runs a command, or a function of the
- * C library, that blocks longer; daemon/loading.h bounds that, too. */
+ * CONFIG_LOAD_TIME at most, or longer when the file calls a command or a C function that
+ * blocks; daemon/loading.h limits that, too. */
 struct config *config_load(const char *file, FILE *errors);
 
 /* Logs the warnings of the load: values that are legal but risky, and older names that a

@@ -1,6 +1,7 @@
-/* Users and groups of this system, by name or number. A look-up may block: it may ask a
- * server. It uses the C library's static memory, so that only one thread at a time may
- * look up: the main thread, or the one that loads a configuration while main waits. */
+/* Users and groups of this system, by name or number. A look-up may block, as it may ask
+ * a server. It uses the C library's static memory, so only one thread may look up at a
+ * time: the main thread, or the one that loads a configuration while the main thread
+ * waits. */
 #ifndef LUAFCGID2_BASE_ACCOUNT_H
 #define LUAFCGID2_BASE_ACCOUNT_H
 
@@ -9,7 +10,7 @@
 
 struct account {
     uid_t uid;
-    gid_t gid; /* the user's own; the number of `uid` when no account has that number */
+    gid_t gid;      /* the user's own; `uid` when no account has that number */
     char name[256]; /* "" when no account has that number */
 };
 
@@ -18,8 +19,8 @@ struct account {
 bool account_find_user(const char *text, struct account *user);
 bool account_find_group(const char *text, gid_t *gid);
 
-/* Makes the process this user, with the group `gid` and the user's further groups; for
- * root only, and for good. false: see errno; a part may have been done. */
+/* Makes the process run as this user, with the group `gid` and the user's further groups.
+ * Needs root, and cannot be undone. false: see errno; a part may have been done. */
 bool account_become(const struct account *user, gid_t gid);
 
 #endif

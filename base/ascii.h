@@ -1,5 +1,5 @@
-/* Classes of ASCII characters. Not isalnum and its like: the locale must not decide what
- * a header's name is. Pure; nothing blocks. */
+/* Classes of ASCII characters. isalnum and its like ask the locale, which must not decide
+ * what a header's name is. Pure; nothing blocks. */
 #ifndef LUAFCGID2_BASE_ASCII_H
 #define LUAFCGID2_BASE_ASCII_H
 
@@ -21,8 +21,8 @@ static inline bool ascii_is_alnum(char c)
     return ascii_is_digit(c) || ascii_is_alpha(c);
 }
 
-/* A character of a token (tchar of RFC 9110 section 5.6.2): of a header's or a cookie's
- * name. */
+/* Whether it may be in a token (tchar of RFC 9110 section 5.6.2), such as the name of a
+ * header or a cookie. */
 static inline bool ascii_is_token(char c)
 {
     return ascii_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);

@@ -1,5 +1,6 @@
-/* Growable bytes. Growth doubles, so that appending n bytes in small pieces costs O(n);
- * where so much is not to be had, it goes by smaller and smaller steps. */
+/* Growable bytes. The size doubles, so that appending n bytes in small pieces costs O(n).
+ * Where there is no memory for that, it grows in smaller and smaller steps. Owns nothing;
+ * no locks. */
 #include "base/buffer.h"
 
 #include <stdarg.h>
@@ -12,7 +13,7 @@
 #define BUFFER_FIRST_BYTES 32
 #endif
 
-/* false: so much is not to be had. */
+/* false: there is no memory for so much. */
 static bool resize(struct buffer *b, size_t cap)
 {
     char *data = b->memory == NULL

@@ -1,13 +1,14 @@
-/* A growable run of bytes, owned by whoever declared it. Zeroed memory is an empty
- * buffer, of the C library's memory. Not thread-safe; nothing here blocks. */
+/* A growable run of bytes, owned by whoever declared it. A zeroed struct is an empty
+ * buffer that takes its memory from the C library. One thread at a
+ * time; nothing blocks. */
 #ifndef LUAFCGID2_BASE_BUFFER_H
 #define LUAFCGID2_BASE_BUFFER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Where a buffer has its memory from, if not from the C library: somebody who counts it.
- * As realloc, but told the size before; size 0 frees. NULL: no more is to be had. */
+/* Another source of memory, which counts what it gives. `resize` works as realloc does,
+ * but is told the old size; size 0 frees. NULL: there is no more memory. */
 struct buffer_memory {
     void *(*resize)(void *data, void *block, size_t old_size, size_t size);
     void *data;

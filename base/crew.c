@@ -37,7 +37,7 @@ struct crew_member {
 
 static _Thread_local struct crew_member *self;
 
-/* Of one that was to be there and is not. */
+/* Notes that a thread could not be started. */
 static void miss(struct crew *c, int error)
 {
     pthread_mutex_lock(&c->lock);
@@ -47,7 +47,7 @@ static void miss(struct crew *c, int error)
         log_error("cannot start a %s: %s", c->name, strerror(error));
 }
 
-/* For who looks at the threads with top -H or a debugger. */
+/* The name that top -H and debuggers show. */
 static void set_name(const struct crew *c)
 {
 #ifdef __linux__
@@ -131,7 +131,7 @@ static int create_thread(const struct crew *c, struct crew_member *m)
     return error;
 }
 
-/* 0, or why there is not one more. It was counted as running already. */
+/* 0, or why the thread could not be started. The caller has counted it as running. */
 static int start_one(struct crew *c)
 {
     struct crew_member *m = malloc(sizeof *m);
@@ -297,7 +297,7 @@ bool crew_came_back(struct crew *c)
     return enough;
 }
 
-/* Who fails again is missed again. */
+/* A thread that cannot begin is missing again. */
 void crew_mend(struct crew *c)
 {
     pthread_mutex_lock(&c->lock);

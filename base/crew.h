@@ -1,9 +1,7 @@
-/* A crew: threads that do the same work, of which one that is stuck is replaced, and
- * which may be more for a time.
+/* A crew: threads that do the same work. One that is stuck is replaced.
  *
- * A thread that cannot be started (the system's limit on processes is reached) is missing
- * until the heartbeat, which tries again and again, can start it. One that is able to
- * work is neither stuck nor about to leave. */
+ * If a thread cannot be started, because the system's limit on processes is reached, it
+ * is missing. The heartbeat tries again and again to start it. */
 #ifndef LUAFCGID2_BASE_CREW_H
 #define LUAFCGID2_BASE_CREW_H
 
@@ -14,18 +12,18 @@
 
 struct crew_member;
 
-/* Static, by CREW. One lock, a leaf, guards what is marked so. */
+/* Static, initialised by CREW. One lock, a leaf, guards the fields marked so. */
 struct crew {
-    const char *name;       /* immutable, as are the next two: of one, for the log */
-    bool (*work)(int id);   /* returns at the end; false: could not begin, with errno */
-    size_t stack_bytes;     /* 0: the system's default */
+    const char *name;     /* of one thread, for the log; immutable, as are the next two */
+    bool (*work)(int id); /* returns at the end; false: could not begin, with errno */
+    size_t stack_bytes;   /* 0: the system's default */
     int wanted, most_stuck; /* immutable once there are threads */
     pthread_mutex_t lock;
-    pthread_cond_t changed;      /* any of the following */
-    int running, stuck, leaving; /* lock: the latter two run, too */
-    int missing, begun, failed;  /* lock: not started; of those ever started */
+    pthread_cond_t changed;      /* one of the fields below has changed */
+    int running, stuck, leaving; /* lock; `running` counts the other two */
+    int missing, begun, failed;  /* lock; not started; begun or failed, ever */
     int last_id;                 /* lock */
-    struct crew_member *members; /* lock: those that run */
+    struct crew_member *members; /* lock; those that run */
 };
 
 #define CREW(name_, work_, stack_)                                                       \
@@ -34,40 +32,40 @@ struct crew {
         .lock = PTHREAD_MUTEX_INITIALIZER                                                \
     }
 
-/* Starts `count` threads, with every signal blocked, and waits until they are ready; as
- * many are to be able to work from now on. At most `most_stuck` are replaced. false: not
- * all could be started, as the log says. Main thread. */
+/* Starts `count` threads, with every signal blocked, and waits until they are ready. From
+ * then on the crew keeps that number able to work, and replaces at most `most_stuck`.
+ * false: some could not be started, as the log says. Main thread. */
 bool crew_start(struct crew *c, int count, int most_stuck);
 
-/* By each thread, once it can work. */
+/* Called by each thread once it can work. */
 void crew_begun(struct crew *c);
 
-/* One more for a time, if fewer than `most` are able to work. It may end when it likes.
- * 0, or why not: EALREADY when there are as many, else why it cannot be started. Any
- * thread. */
+/* Starts an extra thread if fewer than `most` are able to work; it may end at any time.
+ * 0, or why not: EALREADY if there are enough, else why it cannot be started. Any thread.
+ */
 int crew_add(struct crew *c, int most);
 
-/* How many more are able to work than crew_start has started; negative: fewer. */
+/* How many more threads are able to work than crew_start has started; negative: fewer. */
 int crew_surplus(struct crew *c);
 
-/* By one that works, to be asked before it ends: whether the others are enough. Then it
- * is to end. */
+/* Called by a thread that works and would end: whether the others are enough. If so, it
+ * must end. */
 bool crew_may_leave(struct crew *c);
 
-/* How many of those able to work have used a processor, or have waited for one, most of
- * the time since the last call or their start; one that has yet to begin counts. One
- * thread. */
+/* How many of the threads that are able to work have used a processor, or waited for one,
+ * for most of the time since the last call or their start. A thread that has not begun
+ * yet counts. One thread calls this. */
 int crew_computing(struct crew *c);
 
-/* Heartbeat: number `id` is stuck, and another takes its place. false: too many are
+/* Heartbeat: thread `id` is stuck, and another takes its place. false: too many are
  * stuck. */
 bool crew_replace(struct crew *c, int id);
 
-/* By one that was stuck and is not any more. true: there are enough without it, and it is
- * to end. */
+/* Called by a thread that was stuck and goes on. true: there are enough without it, and
+ * it must end. */
 bool crew_came_back(struct crew *c);
 
-/* Heartbeat: starts who is missing. */
+/* Heartbeat: starts the threads that are missing. */
 void crew_mend(struct crew *c);
 
 /* Waits until all have ended, for at most `timeout` milliseconds. false: some still run.

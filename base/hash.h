@@ -1,9 +1,9 @@
-/* A hash table. A link lies inside the thing that is found; who owns the table computes
- * the hash, compares the keys, and says which lock guards the table.
+/* A hash table. A link lies inside the thing that is found. The owner of the table
+ * computes the hashes, compares the keys, and says which lock guards the table.
  *
  * The table owns its slots and none of the things. A zeroed struct hash is an empty
- * table. No operation can fail: without memory for more slots the chains get longer.
- * Each takes a bounded time, however many things there are: a table that grows moves two
+ * table. No operation can fail: without memory for more slots the chains get longer. Each
+ * takes a bounded time, however many things there are: a table that grows moves two
  * chains with each new thing.
  *
  *     for (struct hash_link *l = hash_find(&h, hash); l != NULL; l = hash_next(l))

@@ -1,5 +1,4 @@
-/* Circular lists. Any thread; they own nothing and take no lock: whoever owns a list
- * guards it. */
+/* Circular lists. Any thread that holds the lock of the list's owner. Owns nothing. */
 #include "base/list.h"
 
 void list_init(struct link *list)

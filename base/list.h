@@ -22,7 +22,7 @@ struct link {
 /* Makes an empty list, or a link that is in no list. */
 void list_init(struct link *list);
 
-/* Whether a list has nothing in it, or a link is in no list. */
+/* Whether the list is empty, or the link is in no list. */
 bool list_is_empty(const struct link *list);
 
 /* Puts `l`, which is in no list, behind `at`: a link, or the list for its front. */
@@ -34,7 +34,7 @@ void list_append(struct link *list, struct link *l);
 /* Takes `l` out; it is in no list then. Allowed for a link that is in none. */
 void list_remove(struct link *l);
 
-/* Moves everything in the list `from`, in its order, to behind `at`. */
+/* Moves everything in the list `from`, in the same order, to behind `at`. */
 void list_splice(struct link *at, struct link *from);
 
 #endif

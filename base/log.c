@@ -47,8 +47,9 @@ static bool is_tail(unsigned char c)
     return (c & 0xc0) == 0x80;
 }
 
-/* Length of the UTF-8 character at `s` (RFC 3629), of `n` bytes at least one; 0 for bytes
- * that are none: overlong, a surrogate, beyond U+10FFFF, cut short. */
+/* Length of the UTF-8 character at `s` (RFC 3629), where there are `n` bytes, at least
+ * one. 0: the bytes are no character, but overlong, a surrogate, beyond U+10FFFF or cut
+ * short. */
 static size_t utf8_length(const unsigned char *s, size_t n)
 {
     if (s[0] < 0x80)
@@ -88,8 +89,8 @@ static bool is_control(const unsigned char *s, size_t len)
     }
 }
 
-/* The character at `s` as it goes into the line, into `out`; returns the bytes written
- * there and in `used` those taken. */
+/* Writes the character at `s`, escaped if need be, into `out`. Returns the bytes written;
+ * `used` becomes the bytes read. */
 static size_t escape_one(const unsigned char *s, size_t n, char out[16], size_t *used)
 {
     *used = utf8_length(s, n);
@@ -137,8 +138,8 @@ static void line_escape(struct line *line, const char *text, size_t len, size_t 
     }
 }
 
-/* Days since 1970-01-01 to a civil date. Not gmtime_r, which takes a lock in glibc. Years
- * begin in March here, so that the leap day is the last of its year. */
+/* A civil date from days since 1970-01-01. gmtime_r is not used, because it takes a lock
+ * in glibc. Years begin in March here, so that the leap day is the last of its year. */
 static void civil_date(int64_t days, int *year, int *month, int *day)
 {
     int64_t z = days + 719468; /* since 0000-03-01 */
@@ -189,7 +190,7 @@ static size_t say_lost(char *text, uint64_t count)
     return line.len;
 }
 
-/* Before the log is opened, and in programs that never do. */
+/* For programs that never open the log, and before it is opened. */
 static void write_unopened(const char *data, size_t len)
 {
     if (write(STDERR_FILENO, data, len) < 0)
@@ -228,7 +229,7 @@ void log_set_script(const char *script)
 static void write_formatted(enum log_level level, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-/* What is longer than the buffer is longer than a line too, and cut there. */
+/* A text that does not fit the buffer does not fit a line either, and is cut there. */
 static void write_formatted(enum log_level level, const char *format, va_list args)
 {
     char text[LINE_MAX_BYTES + 1];

@@ -16,44 +16,44 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-/* Opens, or replaces atomically while other threads write, the log. An empty path, or
- * one that cannot be opened (which is then said there), means standard error. Called by
- * the main thread only. A relative path counts from the directory of this call. Returns
- * false when a file was asked for and it fell back. */
+/* Opens the log, or goes on in another file, which other threads may write meanwhile. An
+ * empty path means standard error; so does one that cannot be opened, and the log says so
+ * there. A relative path counts from the directory of this call. false: a file was asked
+ * for and cannot be opened. Main thread only. */
 bool log_open(const char *path, enum log_level level);
 
-/* Opens the same path again, after a rotation (SIGUSR1). Main thread only. false: it
- * cannot be, which is said in the log; lines go where they went before. */
+/* Opens the same path again, after a rotation (SIGUSR1). false: it cannot be opened, as
+ * the log says, and lines go where they went before. Main thread only. */
 bool log_reopen(void);
 
-/* Starts the thread that writes what a full pipe or a stalled reader does not take: from
- * now on no thread waits for these. Main thread only, once, after a fork. false: errno.
- */
+/* Starts the thread that writes the lines which a full pipe or a stalled reader does not
+ * take; from then on no other thread waits for these. Main thread only, once, after a
+ * fork. false: errno. */
 bool log_start(void);
 
-/* Before the process ends: waits until all lines are written, for `timeout` milliseconds
- * at most. Any thread. */
+/* Waits until all lines are written, for at most `timeout` milliseconds. For the end of
+ * the process. Any thread. */
 void log_flush(int64_t timeout);
 
-/* Hands the log file to the user the daemon is about to become. */
+/* Gives the log file to the user that the daemon is about to become. */
 void log_chown(unsigned uid, unsigned gid);
 
-/* What this thread's lines name from now on. `worker` 0 means none. `script` is borrowed
- * until the next call; NULL or "" means none. */
+/* What the lines of this thread name from now on. `worker` 0 means none. `script` is
+ * borrowed until the next call; NULL or "" means none. */
 void log_set_worker(int worker);
 void log_set_script(const char *script);
 
 bool log_enabled(enum log_level level);
 
-/* One line. Never fails, never waits for a reader; errno is left as it was. */
+/* Writes one line. Never fails, never waits for a reader; keeps errno. */
 void log_write(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* One line of `len` bytes of any kind, NUL too. */
+/* The same for `len` bytes of any kind, NUL too. */
 void log_text(enum log_level level, const char *text, size_t len);
 
-/* The text (a traceback, say; NULL is none) line by line, each a full log line of its
- * own. */
+/* Writes a text such as a traceback, each of its lines as a line of the log. NULL is an
+ * empty text. */
 void log_lines(enum log_level level, const char *text);
 
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -37,13 +37,13 @@ struct logfile {
     atomic_int kind;  /* S_IFMT of the file behind `fd` */
     atomic_bool torn; /* the last line is there in part; set by the thread that writes */
     pthread_mutex_t lock;
-    pthread_cond_t queued, turn; /* something is in the queue; a write is over */
+    pthread_cond_t queued, turn; /* something was queued; a write has ended */
     bool threaded, writing;      /* lock */
     bool slow;     /* lock; a write took long: the queue is for every line */
-    uint64_t lost; /* lock; lines since that was said */
+    uint64_t lost; /* lock; lines lost that the log has not told of */
     size_t len;    /* lock; bytes in `queue` */
     char queue[QUEUE_BYTES];
-    char batch[QUEUE_BYTES]; /* what the log's thread writes; its own */
+    char batch[QUEUE_BYTES]; /* belongs to the log's own thread: what it writes */
 };
 
 /* -- Opening: main thread only -- */
@@ -175,8 +175,8 @@ bool logfile_chown(struct logfile *f, unsigned uid, unsigned gid)
 
 /* -- Writing: by the thread that has set `writing` -- */
 
-/* As write(2). Without `wait` only as much as is taken at once: a pipe that is ready
- * takes PIPE_BUF bytes, pipe(7). */
+/* As write(2). Without `wait` it writes only as much as the file takes at once: a pipe
+ * that is ready takes PIPE_BUF bytes, see pipe(7). */
 static ssize_t write_part(struct logfile *f, const char *data, size_t len, bool wait)
 {
     int fd = atomic_load(&f->fd), kind = atomic_load(&f->kind);
@@ -192,7 +192,7 @@ static ssize_t write_part(struct logfile *f, const char *data, size_t len, bool 
     return write(fd, data, len < PIPE_BUF ? len : PIPE_BUF);
 }
 
-/* How much was written. Less than all: errno. */
+/* Returns the number of bytes written. If these are not all, errno says why. */
 static size_t write_all(struct logfile *f, const char *data, size_t len, bool wait)
 {
     size_t done = 0;

@@ -33,8 +33,8 @@
 #define SMALL_BYTES 16
 #define LARGE_BYTES                                                                      \
     (TRIM_BYTES + 256 * 1024)     /* at an arena's end it exceeds TRIM_BYTES */
-#define PILED_BYTES (1024 * 1024) /* more than after the last time: worth looking at */
-#define BUSY_LOOKS  10            /* between two times while requests come */
+#define PILED_BYTES (1024 * 1024) /* so much more is worth a look */
+#define BUSY_LOOKS  10            /* looks between two attempts while requests come */
 
 void memory_init(void)
 {
@@ -109,9 +109,9 @@ void memory_note_freed(void)
     atomic_store_explicit(&freed, true, memory_order_relaxed);
 }
 
-/* What is in use cannot be told from what is free but by trying. So it is tried when
- * there is more than after the last time, and when something was freed while there is
- * more than there once was. */
+/* Only trying tells what is free from what is in use. So it tries when there is more
+ * memory than after the last time, and when something was freed and there is more than
+ * there was at the least. */
 void memory_tick(unsigned requests)
 {
     static size_t least, after; /* resident: ever, and after the last time */

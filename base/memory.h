@@ -1,7 +1,7 @@
-/* The process's memory: what was freed goes back to the system.
+/* Gives freed memory back to the system.
  *
- * The C library keeps freed memory for whoever asks next, in the hope that it is soon. A
- * daemon that once had a large page would so be large for good. */
+ * The C library keeps freed memory, because the program may soon ask for it again. So a
+ * daemon that once served a large page would stay large for ever. */
 #ifndef LUAFCGID2_BASE_MEMORY_H
 #define LUAFCGID2_BASE_MEMORY_H
 
@@ -16,20 +16,19 @@ struct memory_thread {
 /* Once, before there are other threads. */
 void memory_init(void);
 
-/* By each thread that runs Lua, at its start and at its end: where it took its memory
- * from is given back, too. `t` stays where it is in between. */
+/* Called by each thread that runs Lua, at its start and its end, so that the memory it
+ * allocated can be given back, too. `t` must not move in between. */
 void memory_join(struct memory_thread *t);
 void memory_leave(struct memory_thread *t);
 
-/* Gives back all that is free, now. Takes some milliseconds when it is much. Any thread.
- */
+/* Gives back all free memory now, which may take some milliseconds. Any thread. */
 void memory_give_back(void);
 
-/* Tells memory_tick that something large, or long-lived, was freed. Any thread. */
+/* Tells memory_tick that something large or long-lived was freed. Any thread. */
 void memory_note_freed(void);
 
-/* Heartbeat, about once a second: gives back what has piled up, once it is no longer in
- * use for one request after the other. `requests` counts those served. */
+/* Heartbeat, about once a second: gives back free memory that has piled up and that
+ * requests do not use one after the other. `requests` counts the requests served. */
 void memory_tick(unsigned requests);
 
 #endif

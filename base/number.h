@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* At least one digit, and nothing else. */
+/* Whether it is at least one digit and nothing else. */
 bool number_is_decimal(const char *text);
 
-/* The number that `text` is, written in digits only. -1: it is none, or more than `most`.
- * NULL is none. */
+/* The number written in `text` as digits only. -1: `text` is no such number, is NULL, or
+ * the number is more than `most`. */
 int64_t number_decimal(const char *text, int64_t most);
 
 #endif

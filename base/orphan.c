@@ -1,9 +1,9 @@
-/* Zombies that are nobody's. Runs on the heartbeat alone, whose `seen` is.
+/* Zombies that no part of the daemon waits for. Runs on the heartbeat alone, which owns
+ * `seen`.
  *
- * waitid would tell of the same zombie again and again, and that may be one that a script
- * has yet to wait for; so all of them are looked for in /proc. C modules and the C
- * library start children, too, and wait for them: a zombie has until the next look for
- * that. */
+ * waitid would report the same zombie again and again, and a script may still want to
+ * wait for that one; so all zombies are looked for in /proc. C modules and the C library
+ * start children, too, and wait for them: they have until the next look to do so. */
 #include "base/orphan.h"
 
 #include "base/log.h"
@@ -26,7 +26,7 @@ enum { SEEN_MAX = 256 }; /* the rest at a later look */
 
 struct zombie {
     pid_t pid;
-    uint64_t born; /* tells it from a later one of the same number */
+    uint64_t born; /* tells it from a later process of the same number */
 };
 
 static struct zombie seen[SEEN_MAX]; /* at the look before */
@@ -45,7 +45,8 @@ static bool has_zombies(void)
     return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
 }
 
-/* Whether the process is a zombie and a child of this one; when it was born. */
+/* Whether the process is a zombie and a child of this one. `born` becomes the time
+ * of its start. */
 static bool is_zombie(pid_t pid, uint64_t *born)
 {
     char path[32], text[1024], state;
@@ -74,7 +75,7 @@ static bool was_seen(const struct zombie *z)
     return false;
 }
 
-/* Takes note of those that were seen before, and notes the others in `found`. */
+/* Waits for those that were seen before, and lists the others in `found`. */
 static size_t look(DIR *processes, struct zombie found[SEEN_MAX])
 {
     size_t count = 0;

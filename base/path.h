@@ -1,5 +1,5 @@
-/* Paths that stay right when the daemon's directory changes. Links are not resolved: they
- * may lead elsewhere by then. */
+/* Paths that stay right when the daemon's directory changes. Links are not resolved, as
+ * they may lead elsewhere by the time of use. */
 #ifndef LUAFCGID2_BASE_PATH_H
 #define LUAFCGID2_BASE_PATH_H
 

@@ -23,7 +23,7 @@ struct child {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct child *children; /* lock */
 
-/* Where it is linked, or would be. */
+/* The link to the child, or the end of the list. */
 static struct child **find_locked(pid_t pid)
 {
     struct child **link = &children;
@@ -32,7 +32,7 @@ static struct child **find_locked(pid_t pid)
     return link;
 }
 
-/* Without memory it is left out: process_abandon then waits for it. */
+/* Without memory the child is not listed; process_abandon then waits for it. */
 static void remember(pid_t pid)
 {
     struct child *c = malloc(sizeof *c);
@@ -77,7 +77,7 @@ static void default_signals(void)
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigemptyset(&action.sa_mask);
     for (int i = 1; i < NSIG; i++)
-        sigaction(i, &action, NULL); /* KILL and STOP refuse, harmlessly */
+        sigaction(i, &action, NULL); /* this fails for KILL and STOP, which is harmless */
     sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);
 }
 
@@ -106,7 +106,7 @@ pid_t process_start(const char *command, int in, int out)
         become(command, in, out, (int)limit);
     int error = errno;
     if (pid > 0) {
-        setpgid(pid, pid); /* too, for it may be killed before it has done so */
+        setpgid(pid, pid); /* here too, as it may be killed before it has done so */
         remember(pid);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -114,7 +114,7 @@ pid_t process_start(const char *command, int in, int out)
     return pid;
 }
 
-/* Forgotten before its number is free for another. */
+/* It leaves the list before its number is free for another process. */
 bool process_wait(pid_t pid, int *status)
 {
     siginfo_t info;
@@ -124,7 +124,7 @@ bool process_wait(pid_t pid, int *status)
     return waitpid(pid, status, 0) == pid;
 }
 
-/* Takes note of the child at `link` if it has died, and out of the list. */
+/* If the child at `link` has died, waits for it and takes it out of the list. */
 static bool reap_locked(struct child **link)
 {
     struct child *c = *link;
@@ -151,7 +151,7 @@ void process_abandon(pid_t pid)
         (*link)->abandoned = true;
     pthread_mutex_unlock(&lock);
     while (!known && !process_wait(pid, &status) && errno == EINTR)
-        ; /* it is not likely to hang, too */
+        ; /* the wait is short, as the child was killed */
 }
 
 static bool is_alive(pid_t pid)

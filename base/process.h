@@ -1,38 +1,37 @@
 /* Children of scripts: what os.execute and io.popen start.
  *
  * A child begins like any program started from a shell: default signal actions, no signal
- * blocked, standard input from /dev/null unless piped, standard error to the log's
- * standard error, and not one descriptor of the daemon besides. */
+ * blocked, standard input from /dev/null unless piped, standard error as the daemon's,
+ * and no other descriptor of the daemon. */
 #ifndef LUAFCGID2_BASE_PROCESS_H
 #define LUAFCGID2_BASE_PROCESS_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Starts `/bin/sh -c command`, the leader of a process group of its own. `in` and `out`
- * become its descriptors 0 and 1; -1: the daemon's. -1 with errno. Callable from any
- * thread. */
+/* Starts `/bin/sh -c command` as the leader of a process group of its own. `in` and `out`
+ * become its descriptors 0 and 1; -1 means the daemon's. -1 with errno: it cannot be
+ * started. Any thread. */
 pid_t process_start(const char *command, int in, int out);
 
-/* Whether the child was started here, and nobody has waited for it yet. Any thread. */
+/* Whether the child was started here and nothing has waited for it yet. Any thread. */
 bool process_is_own(pid_t pid);
 
 /* Waits for the child. false with errno, EINTR included. */
 bool process_wait(pid_t pid, int *status);
 
-/* Kills the child with all that it started, and returns at once: one that takes its time
- * to die, perhaps because its disk hangs, is left to process_reap. Any thread. */
+/* Kills the child with all that it started, and returns at once. If it dies slowly,
+ * perhaps because its disk hangs, process_reap waits for it. Any thread. */
 void process_abandon(pid_t pid);
 
-/* Leaves a child to itself and to process_reap, until process_kill_left(owner), whose
- * caller never forgets that. false: it is still the caller's, for there is no memory, or
- * `owner` has left as many as PROCESS_LEFT_MAX that live. Any thread. */
+/* Lets a child go on by itself, until process_kill_left(owner), which the caller must not
+ * forget; process_reap waits for it. false: it is still the caller's, because there is no
+ * memory or `owner` has let PROCESS_LEFT_MAX living ones go. Any thread. */
 #define PROCESS_LEFT_MAX 32
 bool process_leave(pid_t pid, const void *owner);
 void process_kill_left(const void *owner);
 
-/* Heartbeat: takes note of children of the above two kinds that have died. Never blocks.
- */
+/* Heartbeat: waits for children of these two kinds that have died. Never blocks. */
 void process_reap(void);
 
 #endif

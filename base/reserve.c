@@ -1,6 +1,6 @@
-/* Descriptors in reserve. Each stands for /dev/null, until it is closed for a file that
- * nothing else is left for. They lie in `held`, from where whoever exchanges one for
- * EMPTY has it; there is no lock. */
+/* Descriptors in reserve. Each is open on /dev/null until it is closed in favour of a
+ * file for which no other descriptor is left. They are in `held`: a thread that exchanges
+ * one for EMPTY owns it. There is no lock. */
 #include "base/reserve.h"
 
 #include <errno.h>
@@ -10,12 +10,13 @@
 #include <unistd.h>
 
 enum {
-    HELD = 4,       /* at once: a source, the log, the configuration, the sessions */
-    MARGIN = 32,    /* left for the daemon and its clients by what scripts open */
-    MOST = 1 << 20, /* where there is no limit */
+    HELD = 4,       /* a source, the log, the configuration, the sessions */
+    MARGIN = 32,    /* descriptors that scripts leave for the daemon and clients */
+    MOST = 1 << 20, /* taken as the limit where there is none */
 };
 
-/* As what static memory is at first, 0, is a descriptor, they lie here one higher. */
+/* 0 is a valid descriptor, but also what static memory holds at first; so `held` has each
+ * descriptor plus one. */
 static atomic_int held[HELD];
 #define EMPTY 0
 
@@ -61,7 +62,7 @@ void reserve_fill(void)
     }
 }
 
-/* Another thread may be quicker to use what was given up. */
+/* Another thread may take the number first; then this is tried again. */
 int reserve_open(const char *path, int flags, mode_t mode)
 {
     int fd;
@@ -71,8 +72,8 @@ int reserve_open(const char *path, int flags, mode_t mode)
     return fd;
 }
 
-/* Standard input is /dev/null: put under the number of `fd` it closes that, and nobody
- * can get the number in between. */
+/* Standard input is /dev/null. Putting it under the number of `fd` closes the file, and
+ * no other thread can get the number in between. */
 void reserve_close(int fd)
 {
     if (is_short() && dup3(STDIN_FILENO, fd, O_CLOEXEC) == fd && put(fd))

@@ -49,9 +49,10 @@ static void schedule(uint32_t w[64], const unsigned char block[64])
     }
 }
 
-/* One turn of step 3, for K[t] + W[t]. Of its last eight assignments those that compute
- * are done, to `d` and `h`; the others only move words, and the caller calls the words by
- * other names the next time. Ch and Maj have one operation less than in section 4.1.2. */
+/* One turn of step 3, for K[t] + W[t]. Of its last eight assignments only the two that
+ * compute something are done, to `d` and `h`. The other six only rename words, which the
+ * caller does by passing them in another order. Ch and Maj have one operation less than
+ * in section 4.1.2. */
 static inline void turn(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e,
                         uint32_t f, uint32_t g, uint32_t *h, uint32_t kw)
 {

@@ -20,7 +20,7 @@ void sha256_update(struct sha256 *h, const void *data, size_t len);
 /* Writes the hash; `h` needs another sha256_init before it is used again. */
 void sha256_final(struct sha256 *h, unsigned char hash[SHA256_SIZE]);
 
-/* The three in one. */
+/* All three in one call. */
 void sha256(const void *data, size_t len, unsigned char hash[SHA256_SIZE]);
 
 #endif

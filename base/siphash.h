@@ -1,5 +1,5 @@
-/* SipHash-2-4 (Aumasson and Bernstein, 2012): a fast 64-bit hash of any bytes under a
- * secret of 16 bytes, without which nobody can look for two inputs with one hash. */
+/* SipHash-2-4 (Aumasson and Bernstein, 2012): a fast 64-bit hash of any bytes. Without
+ * the secret of 16 bytes nobody can find two inputs with the same hash. */
 #ifndef LUAFCGID2_BASE_SIPHASH_H
 #define LUAFCGID2_BASE_SIPHASH_H
 

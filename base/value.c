@@ -97,7 +97,7 @@ static const char *put_string(struct writer *w, int index)
 
 static const char *put_value(struct writer *w, int index, int depth);
 
-/* The values at 1, 2, 3, ... up to the first nil; how many into `count`. */
+/* Writes the values at 1, 2, 3, ... up to the first nil. `count` becomes their number. */
 static const char *put_sequence(struct writer *w, int table, int depth,
                                 lua_Integer *count)
 {
@@ -191,7 +191,7 @@ const char *value_encode(struct lua_State *L, int index, struct buffer *out)
     return why;
 }
 
-/* -- Reading: every function returns false at the first byte that cannot be -- */
+/* -- Reading: every function returns false at the first byte that is wrong -- */
 
 struct reader {
     struct lua_State *L;

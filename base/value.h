@@ -1,6 +1,6 @@
 /* Lua values as bytes: booleans, integers, floats, strings of any bytes, and tables of
- * these. Bytes can be kept outside any Lua state, shared between threads, counted and
- * written to a file that any machine can read. Owns nothing; no locks. */
+ * these. The bytes can be kept outside any Lua state, shared between threads, counted,
+ * and written to a file that any machine can read. Owns nothing; no locks. */
 #ifndef LUAFCGID2_BASE_VALUE_H
 #define LUAFCGID2_BASE_VALUE_H
 
@@ -8,7 +8,7 @@
 
 struct lua_State;
 
-#define VALUE_DEPTH_MAX 100                  /* tables within tables */
+#define VALUE_DEPTH_MAX 100                  /* levels of tables */
 #define VALUE_SIZE_MAX  (16u * 1024u * 1024) /* bytes of one encoded value */
 
 /* Appends the encoding of the value at `index` to `out`. Returns NULL, or a static text

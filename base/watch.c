@@ -1,9 +1,9 @@
 /* Deadlines of threads that may hang.
  *
- * The watches are a list under `lock`, walked by the heartbeat; a watch's deadline is
- * atomic and its thread's. The signal handler reads only its own thread's watch. A name
- * that the thread writes is changed under the lock; one that the handler writes is there
- * when `named` is set, and stays until the thread has gone on. */
+ * The watches are a list under `lock`, which the heartbeat walks. The deadline of a watch
+ * is atomic and set by its thread. The signal handler reads only the watch of its own
+ * thread. The thread changes a name under the lock. The handler may write one without it,
+ * and sets `named` afterwards; that name stays until the thread goes on. */
 #include "base/watch.h"
 
 #include "base/clock.h"
@@ -61,7 +61,7 @@ static void on_signal(int number)
 
 void watch_init(void (*late)(void))
 {
-    /* No SA_RESTART: a system call that the script waits in is to return. */
+    /* No SA_RESTART: a system call in which the script waits must return. */
     struct sigaction action = {.sa_handler = on_signal};
     on_late = late;
     sigemptyset(&action.sa_mask);
@@ -189,8 +189,8 @@ void watch_set_name(const char *name, bool reading)
     pthread_mutex_unlock(&lock);
 }
 
-/* Only the late thread itself can tell what it runs: its memory may be gone by the time
- * that another one looks. */
+/* Only the late thread itself can tell which script it runs: when another thread looks,
+ * that memory may be gone. */
 void watch_note_script(const char *name)
 {
     if (own != NULL && !atomic_load_explicit(&own->named, memory_order_relaxed))
@@ -238,7 +238,7 @@ void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *repo
     for (struct watch *w = watches; w != NULL; w = w->next) {
         if (!overdue(w, now, 0))
             continue;
-        if (runs_lua(w)) /* it cannot end: it would need the lock */
+        if (runs_lua(w)) /* the thread cannot end meanwhile: it would need the lock */
             pthread_kill(w->thread, LATE_SIGNAL);
         if (count < BATCH && is_to_be_reported(w, now, watchdog))
             late[count++] = report_of(w);

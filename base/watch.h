@@ -1,24 +1,24 @@
 /* Deadlines of threads that may hang: in a script, in a finalizer, or at a device.
  *
- * Each such thread has a watch and says what it is at. The heartbeat looks at them all:
- * it sends a signal to a thread that is late with a script, and reports one that stays
- * late. Nothing here waits for any of them. */
+ * Each such thread has a watch, which says what it is doing. The heartbeat looks at all
+ * of them. It sends a signal to a thread that is late with a script, and reports one that
+ * stays late. Nothing here waits for any of them. */
 #ifndef LUAFCGID2_BASE_WATCH_H
 #define LUAFCGID2_BASE_WATCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The first two run Lua. The others only wait for devices: no signal is sent to them,
- * which could break off what they do, and they are reported as soon as they are late. */
+/* The first two run Lua. The others only wait for devices. They get no signal, which
+ * could break off what they do, and are reported as soon as they are late. */
 enum watch_role { WATCH_WORKER, WATCH_CLOSER, WATCH_SWEEPER, WATCH_SAVER };
 
-#define WATCH_NAME 256 /* bytes of a name; of a longer one the end is kept */
+#define WATCH_NAME 256 /* bytes of a name; a longer one is cut at the front */
 
 struct watch_report {
     enum watch_role role;
-    int id;                /* among those of its role */
-    bool reading;          /* it is at a file, and not in a script */
+    int id;                /* which thread of its role */
+    bool reading;          /* it works on a file, not in a script */
     char name[WATCH_NAME]; /* of the script or file; "" when that is not known */
 };
 
@@ -32,39 +32,40 @@ void watch_init(void (*late)(void));
 bool watch_create(enum watch_role role, int id);
 void watch_destroy(void);
 
-/* From here the thread has `timeout` milliseconds (0: for ever), and no name. */
+/* From now on the thread has `timeout` milliseconds (0: no limit), and no name. */
 void watch_begin(int64_t timeout);
 void watch_end(void);
 
-/* The clock stands still between these: the thread waits for a peer, which has time
- * limits of its own. They do not nest. */
+/* Between these two the clock stands still: the thread waits for a peer, and that wait
+ * has a limit of its own. They do not nest. */
 void watch_pause(void);
 void watch_resume(void);
 
-/* Milliseconds that the clock stood still, ever; wraps. */
+/* Milliseconds for which the clock has stood still since the thread began; they wrap
+ * around. */
 uint32_t watch_paused(void);
 
 /* Milliseconds left, at least 0; -1 when there is no limit. */
 int64_t watch_time_left(void);
 
-/* What the thread is at, for the report: a script, or with `reading` a file. NULL:
+/* What the thread works on, for the report: a script, or with `reading` a file. NULL:
  * nothing in particular. */
 void watch_set_name(const char *name, bool reading);
 
-/* The name of the script that the thread runs, unless there is a name. Async-signal-safe.
- */
+/* Sets the name of the script that the thread runs, if it has no name yet.
+ * Async-signal-safe. */
 void watch_note_script(const char *name);
 
-/* Whether watch_check has reported the thread. watch_forgive: it goes on, and may be
- * reported again. */
+/* Whether watch_check has reported the thread. watch_forgive: the thread goes on, and may
+ * be reported again. */
 bool watch_was_stuck(void);
 void watch_forgive(void);
 
 /* -- The heartbeat -- */
 
-/* Signals every thread that is late and runs Lua. Calls stuck() once for each
- * of those that has been so for `watchdog` ms or more (0: never), and for each other that
- * is late. */
+/* Sends a signal to every thread that is late with Lua. Calls stuck() once for each of
+ * these that has been late for `watchdog` ms or more (0: never), and for each other
+ * thread that is late. */
 void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *report));
 
 #endif

@@ -1,6 +1,6 @@
-/* The option Config, a table of the site's own: from the file to the bytes that each Lua
- * state decodes. What cannot be given to scripts is found and named here. Runs on the
- * thread that loads; owns nothing, no locks. */
+/* The option Config, a table for the site's scripts: from the file to the bytes that each
+ * Lua state decodes. Values that cannot be given to scripts are found and named here.
+ * Runs on the thread that loads; owns nothing, no locks. */
 #include "config/app.h"
 
 #include "base/ascii.h"
@@ -18,7 +18,7 @@ static bool is_identifier(const char *s)
     return *s == '\0';
 }
 
-/* `path` and one key more, as Lua would write it, pushed as a string. */
+/* Pushes `path` and one more key, written as Lua would, as a string. */
 static void push_path(lua_State *L, const char *path, int key)
 {
     char text[128];
@@ -62,9 +62,9 @@ static void explain_key(struct loader *l, int key, const char *path)
                         report_describe(l->L, key, text, sizeof text));
 }
 
-/* Takes a field whose key or value is a function out of the table, found at `path`; the
- * key is at `key`, above it the value and the field's own path. Earlier members of the
- * family gave scripts none either, without a word. */
+/* If the key or the value of a field is a function, takes the field out of the table that
+ * was found at `path`. The key is at `key`; above it are the value and the path of the
+ * field. Earlier programs of the family left functions out as well, without a warning. */
 static bool leave_out_function(struct loader *l, int table, int key, const char *path)
 {
     lua_State *L = l->L;
@@ -79,9 +79,9 @@ static bool leave_out_function(struct loader *l, int table, int key, const char 
     return true;
 }
 
-/* Complains of every value in the table that value_encode refuses, and takes functions
- * out. `seen` maps a table to true while the walk is inside it, to false after it: each
- * is walked once. */
+/* Reports every value in the table that value_encode refuses, and takes functions out.
+ * `seen` maps a table to true while the walk is inside it and to false after it, so that
+ * each is walked once. */
 static void explain_table(struct loader *l, int table, int seen, const char *path,
                           int depth)
 {

@@ -4,9 +4,9 @@
 
 #include "config/loader.h"
 
-/* Encodes the table at `index` into the struct's `app` and complains of each value in it
- * that scripts cannot get. Functions are left out, with a warning. false: it is no table,
- * and nothing was said of that yet. */
+/* Encodes the table at `index` into the struct's `app`. Each value that scripts cannot
+ * get is a mistake; functions are left out, with a warning. false: it is no table, and no
+ * message was given yet. */
 bool app_store(struct loader *l, const struct option_row *o, int index);
 
 #endif

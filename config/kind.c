@@ -130,8 +130,8 @@ void kind_complain(struct loader *l, const struct option_row *o, int index)
 
 /* -- From Lua into the struct; false: the value does not fit -- */
 
-/* The number at `index`, which the caller finds bent when it is in quotes. false: none
- * that this option takes. */
+/* The number at `index`. One in quotes counts as bent. false: it is no number that this
+ * option takes. */
 static bool number_at(lua_State *L, const struct option_row *o, int index, lua_Number *n,
                       bool *bent)
 {
@@ -159,7 +159,7 @@ static bool fit_range(const struct option_row *o, lua_Number *n, bool *bent)
     return true;
 }
 
-/* To the nearest integer; of two, the lower one. */
+/* Rounds to the nearest integer; a half is rounded down. */
 static void round_number(lua_Number *n, bool *bent)
 {
     lua_Number whole = (lua_Number)(int64_t)*n, fraction = *n - whole;
@@ -221,8 +221,8 @@ static bool store_boolean(struct loader *l, const struct option_row *o, int inde
     return true;
 }
 
-/* The text that the option's `mend` makes of the value at `index`, which may be a number.
- * Warns of it. */
+/* Makes a good text of the value at `index`, which may be a number, by the option's
+ * `mend`, and warns of it. */
 static bool mend_text(struct loader *l, const struct option_row *o, int index, char *text,
                       size_t size)
 {
@@ -259,8 +259,8 @@ static bool store_text(struct loader *l, const struct option_row *o, int index)
     return true;
 }
 
-/* The directory of the first load: a reload finds the same files although the daemon's
- * directory has changed. Loads follow one another, so that it needs no lock. */
+/* The directory of the first load, so that a reload finds the same files although the
+ * daemon's directory has changed. Loads follow one another, so it needs no lock. */
 static const char *start_directory(void)
 {
     static char directory[PATH_MAX];

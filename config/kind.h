@@ -6,13 +6,13 @@
 #include "config/loader.h"
 
 /* Puts the value at `index` into the struct, which owns what it points to. false: it does
- * not fit, and nothing was said of that yet. */
+ * not fit, and no message was given yet. */
 bool kind_store(struct loader *l, const struct option_row *o, int index);
 
-/* A mistake: the value at `index` does not fit the option. */
+/* Reports a mistake: the value at `index` does not fit the option. */
 void kind_complain(struct loader *l, const struct option_row *o, int index);
 
-/* Frees what the option's field points to. The field may still be zero. */
+/* Frees the memory that the option's field points to. The field may still be zero. */
 void kind_free(struct config *c, const struct option_row *o);
 
 /* Whether the option has the same value in both. Lists and tables count as equal: none of

@@ -35,9 +35,9 @@ static void read_options(struct loader *l)
     l->config->entrypoint_set = loader_is_set(l, "Entrypoint");
 }
 
-/* Logged at once, and so seen on standard error when the daemon starts: most likely the
- * one who starts it made the slip. `standard` is the table of globals from before the
- * file. */
+/* Logged at once, and so seen on standard error when the daemon starts: the slip was most
+ * likely made by the person who starts it. `standard` is the table of globals from before
+ * the file. */
 static void warn_of_unknown_names(struct loader *l, int standard)
 {
     lua_State *L = l->L;

@@ -6,9 +6,9 @@
 
 #include <stdio.h>
 
-/* Fills `config`, all zero before, from `file` (NULL: defaults only). Blocks as
- * config_load says. false: there is a line for each mistake on `errors`, and the struct
- * is filled in part. In both cases the caller frees what its fields point to. */
+/* Fills `config`, which is zeroed, from `file` (NULL: defaults only). Blocks as
+ * config_load does. false: `errors` has a line for each mistake, and the struct is filled
+ * in part. In both cases the caller frees what its fields point to. */
 bool load_into(struct config *config, const char *file, FILE *errors);
 
 #endif

@@ -19,11 +19,10 @@ struct loader {
     FILE *errors;
     struct config *config;
     int mistakes;
-    struct buffer warnings;          /* lines, for config_log_warnings */
-    bool run;                        /* there is a file to run */
-    bool early;                      /* it uses the names of the first luafcgid2 */
-    bool bad[OPTIONS_MAX];           /* a mistake was reported: not to be compared with
-                                               others */
+    struct buffer warnings; /* lines, for config_log_warnings */
+    bool run;               /* there is a file to run */
+    bool early;             /* it uses the names of the first luafcgid2 */
+    bool bad[OPTIONS_MAX];  /* a mistake was reported: not compared with other options */
     const char *set_as[OPTIONS_MAX]; /* the name it was set by; NULL: default */
 };
 
@@ -33,7 +32,7 @@ void *loader_field(const struct config *c, const struct option_row *o);
 /* The row's number, for the arrays above. */
 size_t loader_row(const struct option_row *o);
 
-/* The name that the file's author knows the option by. loader_called takes its name. */
+/* The name by which the file sets the option. loader_called takes its name of today. */
 const char *loader_name(const struct loader *l, const struct option_row *o);
 const char *loader_called(const struct loader *l, const char *name);
 

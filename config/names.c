@@ -1,5 +1,5 @@
-/* The names that an option may go by in a file: today's, those of earlier members of the
- * family, and slips. Runs on the thread that loads; owns nothing, no locks. */
+/* The names of an option in a file: today's, those of earlier programs of the family, and
+ * slips. Runs on the thread that loads; owns nothing, no locks. */
 #include "config/names.h"
 
 #include "config/report.h"
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* Raw: a file may give its globals a metatable that objects to unknown names. */
+/* Raw access: a file may give its globals a metatable that refuses unknown names. */
 static int push_global(lua_State *L, const char *name)
 {
     lua_pushglobaltable(L);
@@ -17,8 +17,8 @@ static int push_global(lua_State *L, const char *name)
     return type;
 }
 
-/* The first luafcgid2 had lower-case names of its own, of which `states` meant another
- * thing than in luafcgid. `threads` and `maxstates` tell such a file. */
+/* The first luafcgid2 had lower-case names of its own, and its `states` meant something
+ * else than luafcgid's. A file that sets `threads` or `maxstates` is one of these. */
 bool names_are_early(lua_State *L)
 {
     bool early = push_global(L, "threads") == LUA_TNUMBER;
@@ -48,7 +48,7 @@ static void names_of(const struct loader *l, const struct option_row *o,
     names[3] = l->early ? o->early : NULL;
 }
 
-/* luafcgid took "" for a string that is not set; so do we under its names, where "" is no
+/* luafcgid took "" as a string that is not set. So do we, under its names, where "" is no
  * good value. */
 static bool counts_as_unset(const struct loader *l, const struct option_row *o,
                             const char *name, int index)

@@ -1,11 +1,11 @@
-/* The names that an option may go by. For the files of this folder only. */
+/* The names of an option. For the files of this folder only. */
 #ifndef LUAFCGID2_CONFIG_NAMES_H
 #define LUAFCGID2_CONFIG_NAMES_H
 
 #include "config/loader.h"
 
-/* Whether the file uses the names of the first luafcgid2. Its globals are those of `L`.
- */
+/* Whether the file, whose globals are those of `L`, uses the names of the first
+ * luafcgid2. */
 bool names_are_early(lua_State *L);
 
 /* Pushes the value that the file gave the option, and notes the name in the load. false:

@@ -44,8 +44,8 @@ struct option_row {
     void (*note)(int64_t n, char *text, size_t size);              /* after "got N" */
     bool (*risk)(const struct config *c, char *text, size_t size); /* config/risk.h */
 
-    /* Earlier members of the family took values that we do not. Such a value is bent: the
-     * nearest one that works is used, with a warning. */
+    /* Earlier programs of the family took values that we do not take. Such a value is
+     * bent: the nearest good one is used, with a warning. */
     bool bends;              /* numbers in quotes, and fractions, ... */
     int64_t lowest, highest; /* ... and numbers outside of min to max but within these */
     bool (*mend)(const char *given, char *text, size_t size); /* texts that `check`

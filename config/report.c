@@ -1,4 +1,4 @@
-/* What is said of a configuration while it is loaded: mistakes, warnings, and values in
+/* Messages about a configuration while it is loaded: mistakes, warnings, and values in
  * words. Runs on the thread that loads; owns nothing, no locks. */
 #include "config/report.h"
 

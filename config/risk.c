@@ -1,4 +1,4 @@
-/* What is said of values that are legal and risky. Runs on the thread that loads; owns
+/* Warnings of values that are legal and risky. Runs on the thread that loads; owns
  * nothing, no locks. */
 #include "config/risk.h"
 

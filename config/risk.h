@@ -1,6 +1,6 @@
-/* Values that are legal and that one should know of: each function is the `risk` of a row
- * in config/option.c. It returns whether there is something to say, and says it in
- * `text`. Pure; nothing blocks. For the files of this folder only. */
+/* Warnings of values that are legal and risky. Each function is the `risk` of a row in
+ * config/option.c. It returns whether there is a warning, and writes it into `text`.
+ * Pure; nothing blocks. For the files of this folder only. */
 #ifndef LUAFCGID2_CONFIG_RISK_H
 #define LUAFCGID2_CONFIG_RISK_H
 

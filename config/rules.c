@@ -19,7 +19,7 @@
 
 /* -- Options that must fit each other -- */
 
-/* luafcgid ran with fewer states than workers. */
+/* luafcgid allowed fewer states than workers. */
 static void raise_states(struct loader *l)
 {
     struct config *c = l->config;
@@ -31,7 +31,7 @@ static void raise_states(struct loader *l)
     c->lua_total_states = c->worker_threads;
 }
 
-/* Of two that do not fit, a default gives way to what was set. */
+/* If two options do not fit, the one that was not set follows the other. */
 static void check_total_states(struct loader *l)
 {
     struct config *c = l->config;
@@ -67,7 +67,7 @@ static void check_workers(struct loader *l)
                         c->worker_threads_max);
 }
 
-/* luafcgid2 made as many as it could of what LuaStates asked for. */
+/* The first luafcgid2 made as many states as it could, and said nothing. */
 static void lower_states(struct loader *l)
 {
     struct config *c = l->config;
@@ -114,7 +114,7 @@ static void check_headers(struct loader *l)
     free(given);
 }
 
-/* A mistake if there is nothing of that type, or it cannot be read. */
+/* Reports a mistake if there is nothing of that type, or it cannot be read. */
 static void check_place(struct loader *l, const char *name, const char *path, mode_t type,
                         const char *expected)
 {
@@ -130,7 +130,7 @@ static void check_place(struct loader *l, const char *name, const char *path, mo
                         expected, path, strerror(error));
 }
 
-/* Without either no request could be served. */
+/* If one of these is not there, no request can be served. */
 static void check_places(struct loader *l)
 {
     check_place(l, "ScriptRoot", l->config->script_root, S_IFDIR, "a directory");
@@ -138,7 +138,8 @@ static void check_places(struct loader *l)
                 "a file that can be read");
 }
 
-/* RFC 6265bis section 4.1.2.7; browsers look at the name's case, and some do not. */
+/* RFC 6265bis section 4.1.2.7. Some browsers compare the prefix without case, so it
+ * is compared without case here. */
 static void check_cookie_prefix(struct loader *l)
 {
     struct config *c = l->config;
@@ -192,7 +193,7 @@ void rules_check(struct loader *l)
         checks[i](l);
 }
 
-/* -- Values that are legal and that one should know of -- */
+/* -- Values that are legal and risky -- */
 
 static void warn_of_rows(struct loader *l)
 {
@@ -202,7 +203,7 @@ static void warn_of_rows(struct loader *l)
             report_warn(l, "%s: %s", loader_name(l, o), text);
 }
 
-/* What no single option is to blame for. */
+/* Warnings of two options together. */
 static void warn_of_sums(struct loader *l)
 {
     const struct config *c = l->config;

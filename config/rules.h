@@ -4,11 +4,11 @@
 
 #include "config/loader.h"
 
-/* Makes options fit each other where one of them was not set, and complains of the
- * others. Looks at files: may block as the file system does. */
+/* Makes options fit each other where one of them was not set, and reports those that do
+ * not fit. Looks at files, so it may block as the file system does. */
 void rules_check(struct loader *l);
 
-/* Warns of values that are legal and that one should know of. */
+/* Warns of values that are legal and risky. */
 void rules_warn(struct loader *l);
 
 #endif

@@ -1,7 +1,7 @@
-/* Running the configuration file, in the Lua state of its load, within bounds: the file,
+/* Running the configuration file in the Lua state of its load, with limits on the file,
  * its memory and its time. All that belongs to the load is in struct loader. Lua's hook
- * cannot stop a command or a function of the C library; whoever waits for the load bounds
- * those, see daemon/loading.h. Runs on the thread that loads; no locks. */
+ * cannot stop a command or a C function; the thread that waits for the load limits those,
+ * see daemon/loading.h. Runs on the thread that loads; no locks. */
 #include "config/run.h"
 
 #include "base/clock.h"
@@ -50,7 +50,8 @@ static struct loader *loader_of(lua_State *L)
     return data;
 }
 
-/* From the first late look on, every instruction raises: no pcall outlives that. */
+/* Once the time is over, every instruction raises an error, so that no pcall goes
+ * on. */
 static void look_at_clock(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
@@ -97,7 +98,8 @@ static int no_finalizers(lua_State *L)
     return lua_gettop(L);
 }
 
-/* Finalizers run where no hook ends them, and debug could take the hook away. */
+/* Finalizers run where no hook can stop them, and the debug library could remove the
+ * hook. */
 void run_open_libraries(lua_State *L)
 {
     static const char *const kept[] = {"traceback", "getinfo"};
@@ -153,8 +155,8 @@ static int read_all(const struct loader *l, int fd, struct buffer *text)
     }
 }
 
-/* A pipe can be read once. After a reload an empty one would give the defaults, without
- * a word. */
+/* A pipe can be read only once. If it is empty at a reload, the defaults would apply
+ * without a message. */
 static int read_opened(const struct loader *l, int fd, struct buffer *text)
 {
     struct stat st;
@@ -184,8 +186,8 @@ static const char *describe_error(int error)
                               : strerror(error);
 }
 
-/* What must not be seen is made a comment in place: a first line for the shell, and the
- * mark that some editors put before everything. Two blanks are before the text. */
+/* The first line for the shell, and the mark that some editors put at the start, are
+ * turned into a comment. Two blanks are before the text. */
 static void prepare(struct buffer *text)
 {
     size_t start = 2;
@@ -197,8 +199,8 @@ static void prepare(struct buffer *text)
         memset(text->data, '-', 2);
 }
 
-/* Pushes the file's chunk, as source only: damaged bytecode can crash the loader. false:
- * it cannot be read, as was complained, or an error message is on top. */
+/* Pushes the file's chunk. Only source is taken, as damaged bytecode can crash the
+ * loader. false: it cannot be read, which was reported, or an error message is on top. */
 static bool load_chunk(struct loader *l)
 {
     struct buffer text = {0};
@@ -230,8 +232,8 @@ static void short_name(struct loader *l, char *name, size_t size)
     lua_pop(l->L, 1);
 }
 
-/* The error at the top. Lua's own begin with the file's short name and the line, and get
- * the whole name; others get it before them. */
+/* Reports the error at the top. Lua's own errors begin with the file's short name and the
+ * line, and get the whole name; others get it put before them. */
 static void complain_of_error(struct loader *l)
 {
     char name[LUA_IDSIZE];
@@ -270,7 +272,7 @@ bool run_file(struct loader *l)
     if (status != LUA_OK && l->mistakes == before)
         complain_of_status(l, status);
     lua_settop(l->L, top);
-    if (l->late && l->mistakes == before) /* it went on from where it was stopped */
+    if (l->late && l->mistakes == before) /* it went on after it was stopped */
         report_complain(l, "took longer than %d seconds", CONFIG_LOAD_TIME / 1000);
     return l->mistakes == before;
 }

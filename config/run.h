@@ -4,15 +4,16 @@
 
 #include "config/loader.h"
 
-/* The Lua state of a load, with bounds on its memory and on its time, which begins now.
- * The caller closes it. NULL: out of memory. */
+/* Makes the Lua state of a load, with limits on its memory and on its time, which begins
+ * now. The caller closes it. NULL: out of memory. */
 lua_State *run_newstate(struct loader *l);
 
-/* Opens the standard libraries, without what could end the daemon or hold it up. */
+/* Opens the standard libraries, without the functions that could end the daemon or hold
+ * it up. */
 void run_open_libraries(lua_State *L);
 
-/* Runs the file; blocks for CONFIG_LOAD_TIME at most, see config_load. false: it cannot
- * be read or run, and that was complained of. */
+/* Runs the file. Blocks for CONFIG_LOAD_TIME at most, see config_load. false: it cannot
+ * be read or run, which was reported. */
 bool run_file(struct loader *l);
 
 #endif

@@ -46,7 +46,7 @@ static bool is_v6_listen(const char *text)
     return inet_pton(AF_INET6, address, &parsed) == 1 && is_port(end + 2);
 }
 
-/* `colon` is the last one of `text`. A host of more than one colon lacks its brackets. */
+/* `colon` is the last colon in `text`. A host with further colons needs brackets. */
 static bool is_host_listen(const char *text, const char *colon)
 {
     if (!is_port(colon + 1))
@@ -60,7 +60,7 @@ static bool is_host_listen(const char *text, const char *colon)
     return true;
 }
 
-/* All digits are refused: whoever writes "9000" means ":9000", not a socket file. */
+/* Digits alone are refused: "9000" is meant as ":9000", not as a socket file. */
 static bool is_path_listen(const char *text)
 {
     struct sockaddr_un address;
@@ -73,9 +73,9 @@ bool text_listen(const char *text)
     if (strncmp(text, "fd:", 3) == 0)
         return number_decimal(text + 3, 65535) >= 0;
     if (strncmp(text, "unix:", 5) == 0)
-        return false; /* how web servers write it; not the name of a directory here */
+        return false; /* web servers write it so; it is not the name of a directory */
     if (strstr(text, "://") != NULL)
-        return false; /* nor is tcp://127.0.0.1:9000 a file in one */
+        return false; /* nor is tcp://127.0.0.1:9000 a file in a directory */
     if (text[0] == '[')
         return is_v6_listen(text);
     const char *colon = strrchr(text, ':');
@@ -127,7 +127,8 @@ bool text_content_type(const char *text)
     return true;
 }
 
-/* Length of the line at `text` without its end; where the next one begins in `next`. */
+/* Returns the length of the line at `text` without its end; `next` becomes the start of
+ * the next line. */
 static size_t header_line(const char *text, const char **next)
 {
     size_t len = strcspn(text, "\n");
@@ -135,7 +136,7 @@ static size_t header_line(const char *text, const char **next)
     return len > 0 && text[len] == '\n' && text[len - 1] == '\r' ? len - 1 : len;
 }
 
-/* Of a header "Status": with this, a request could not even be begun. */
+/* For a default header "Status": with this one no request could be begun. */
 static bool is_status_value(const char *text, size_t len)
 {
     while (len > 0 && (*text == ' ' || *text == '\t')) {

@@ -49,8 +49,8 @@ bool text_extension(const char *text);
 /* Octal digits, at most 0777, into `mode`. */
 bool text_mode(const char *text, unsigned *mode);
 
-/* Levenshtein distance; `most` + 1 when it is more than `most`, and for any name
- * of more than 63 characters. */
+/* Levenshtein distance; `most` + 1 if it is more than `most`, or if a name has more than
+ * 63 characters. */
 unsigned text_distance(const char *a, const char *b, unsigned most);
 
 /* Equal but for case and underscores. */

@@ -1,4 +1,4 @@
-/* Reading of the Cookie header, without copying it. */
+/* Reads the Cookie header without copying it. Any thread; owns nothing. */
 #include "http/cookie.h"
 
 #include <string.h>
@@ -15,8 +15,8 @@ static size_t trimmed(const char *s, size_t len)
     return len;
 }
 
-/* `len` bytes at `s`. Quotes protect nothing: a value in them ends at a ';' as any does,
- * or else a cookie with one quote would swallow those behind it. */
+/* Takes `len` bytes at `s`. A ';' ends a value in quotes, too: otherwise a cookie with a
+ * single quote would swallow those behind it. */
 static void take_value(const char *s, size_t len, struct cookie *cookie)
 {
     while (len > 0 && is_space(*s)) {

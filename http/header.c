@@ -1,5 +1,6 @@
-/* A response's header table: a short list searched from the front. A response has some
- * five fields, for which a scan is faster than any hash. */
+/* A response's header table: a short list that is searched from the front. A response has
+ * some five fields, and a scan of these is faster than any hash. Runs on the thread that
+ * works on the request, which owns the table. */
 #include "http/header.h"
 
 #include "base/ascii.h"
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* A text longer than this, white space and all, is not even read. */
+/* A longer text, with its white space, is refused unread. */
 #define TEXT_MAX_BYTES (4 * HEADERS_MAX_BYTES)
 
 struct header_field {
@@ -31,7 +32,8 @@ static bool is_value(const char *s, size_t len)
     return true;
 }
 
-/* One more of these is a further entry or restriction, never a correction. */
+/* Fields that may repeat: one more of them adds something and does not replace the
+ * last. */
 static bool may_repeat(const char *name, size_t len)
 {
     static const char *const names[] = {"Set-Cookie",
@@ -81,8 +83,8 @@ static void trim(const char **s, size_t *len)
         (*len)--;
 }
 
-/* Puts the bytes of a field at the end, or, so that a loop that sets one field over and
- * over does not grow, in the place of the field they replace. */
+/* Puts the bytes of a field at the end, or in the place of the field that they replace:
+ * so a loop that sets one field over and over does not grow the table. */
 static bool store_value(struct headers *h, struct header_field *f, const char *value,
                         size_t len)
 {
@@ -111,8 +113,8 @@ static struct header_field *add_field(struct headers *h)
     return &h->list[h->count];
 }
 
-/* A field set again and again with ever longer values leaves gaps: writes the table anew
- * without them. */
+/* A field that is set again and again with longer values leaves gaps. This writes the
+ * table anew without them. */
 static bool compact(struct headers *h)
 {
     struct headers copy = {0};
@@ -222,7 +224,8 @@ const char *headers_get(const struct headers *h, const char *name, size_t *len)
 
 bool headers_write(const struct headers *h, struct buffer *out)
 {
-    /* A replaced field may lie anywhere in `bytes`: count it, do not use bytes.len. */
+    /* A replaced field may lie anywhere in `bytes`, so its size is counted instead of
+     * using bytes.len. */
     size_t need = 0;
     for (size_t i = 0; i < h->count; i++)
         need += h->list[i].name_len + h->list[i].value_len + 4;

@@ -1,9 +1,9 @@
 /* The header fields of one response (RFC 9110 section 5, RFC 3875 section 6.3).
  *
- * Names are compared without case. Setting a field replaces it, except those that may
+ * Names are compared without case. Setting a field replaces it, except for those that may
  * repeat: Set-Cookie, Link, WWW-Authenticate, Vary, Content-Security-Policy (and
- * -Report-Only), Server-Timing, Via. Owned by one request; nothing blocks. Zeroed memory
- * is an empty table. */
+ * -Report-Only), Server-Timing, Via. One request owns the table; nothing blocks. A zeroed
+ * struct is an empty table. */
 #ifndef LUAFCGID2_HTTP_HEADER_H
 #define LUAFCGID2_HTTP_HEADER_H
 
@@ -46,7 +46,8 @@ enum headers_result headers_set_lines(struct headers *h, const char *text, size_
 
 void headers_remove(struct headers *h, const char *name);
 
-/* The first field of that name: its value, not terminated, into `len`; NULL: none. */
+/* The value of the first field of that name, not terminated; its length goes into `len`.
+ * NULL: there is none. */
 const char *headers_get(const struct headers *h, const char *name, size_t *len);
 
 /* Appends "Name: value\r\n" for every field. false: out of memory. */

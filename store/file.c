@@ -1,9 +1,8 @@
-/* SessionFile. Written by the saver; read by the main thread before there are others.
- * Owns no state between calls; takes no lock.
+/* SessionFile. The saver writes it; main reads it before there are other threads. Owns no
+ * state between calls; takes no lock.
  *
- * A reader believes nothing: every length is compared with what is left of the file
- * before memory is asked for, and what was read counts only if the sum at the end is
- * right. */
+ * A reader trusts nothing: it compares every length with what is left of the file before
+ * it asks for memory, and what it read counts only if the sum at the end is right. */
 #include "store/file.h"
 
 #include "base/log.h"
@@ -96,7 +95,7 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-/* `path` with something behind it; NULL: out of memory. */
+/* `path` with `suffix` behind it. The caller frees it. NULL: out of memory. */
 static char *path_with(const char *path, const char *suffix)
 {
     size_t size = strlen(path) + strlen(suffix) + 1;
@@ -106,7 +105,7 @@ static char *path_with(const char *path, const char *suffix)
     return text;
 }
 
-/* Renaming would replace a device or a link as readily as a file. */
+/* A rename would replace a device or a link, too. */
 static bool may_replace(const char *path)
 {
     struct stat st;
@@ -129,7 +128,7 @@ bool file_begin(struct session_writer *w, const char *path,
     w->temporary = path_with(path, ".new");
     if (w->temporary == NULL)
         return false;
-    /* A leftover of a crash goes; with O_EXCL nobody can have put a link there since. */
+    /* A file left by a crash is removed; O_EXCL refuses a link put there since. */
     unlink(w->temporary);
     w->fd = reserve_open(w->temporary,
                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -154,7 +153,7 @@ bool file_append(struct session_writer *w, const struct buffer *records, uint32_
     return write_all(w->fd, records->data, records->len);
 }
 
-/* A renamed file survives a power cut only once its directory is written. */
+/* A renamed file survives a power failure only once its directory is written. */
 static bool sync_directory(const char *path)
 {
     char *directory = path_with(path, "");
@@ -168,7 +167,7 @@ static bool sync_directory(const char *path)
     free(directory);
     if (fd < 0)
         return false;
-    /* EINVAL: a file system on which directories need not, and cannot, be synced. */
+    /* EINVAL: on this file system directories cannot be synced, and need not be. */
     bool ok = fsync(fd) == 0 || errno == EINVAL;
     reserve_close(fd);
     return ok;
@@ -321,7 +320,7 @@ static bool take_age(struct reader *r, int64_t *age)
     return true;
 }
 
-/* All of a session but its tag. record->data is to be freed in any case. */
+/* Reads a session behind its tag. The caller frees record->data in any case. */
 static bool take_session(struct reader *r, struct session_record *record)
 {
     uint64_t realms;
@@ -410,7 +409,8 @@ static void set_aside(const char *path, const char *why)
     free(aside);
 }
 
-/* Whoever can write the file can make sessions; so nobody else may. NULL, or why not. */
+/* A user who can write the file can make sessions, so no other user may. NULL, or why the
+ * file is not trusted. */
 static const char *distrust(const struct stat *st)
 {
     if (!S_ISREG(st->st_mode))

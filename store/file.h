@@ -42,8 +42,8 @@ struct session_writer {
     struct sha256 sum;
 };
 
-/* Starts FILE.new, mode 0600. EEXIST: what is at `path` is no regular file, and is left
- * alone. */
+/* Starts FILE.new, mode 0600. EEXIST: something else than a regular file is at `path`,
+ * and is left alone. */
 bool file_begin(struct session_writer *w, const char *path,
                 const struct session_head *head);
 /* Writes `count` records. */
@@ -62,10 +62,10 @@ void file_record_put(const struct session_record *r, struct buffer *out);
 /* -- Reading -- */
 
 /* Calls each(record, arg) for every session; what it does not move out of record->data is
- * freed; false from it (out of memory) ends the reading. True when the whole file was
- * read and is undamaged: only then may what came from it be used. `head` is filled before
- * the first call. No file at all is false too. Everything else is logged: a damaged file
- * is renamed FILE.damaged; one that others could have written is left and not read. */
+ * freed. If it returns false (out of memory), reading ends. true: the whole file was read
+ * and is undamaged; only then may what came from it be used. `head` is filled before the
+ * first call. Everything wrong is logged, except that there is no file. A damaged file is
+ * renamed FILE.damaged; one that other users could have written is left and not read. */
 bool file_read(const char *path, struct session_head *head,
                bool (*each)(struct session_record *record, void *arg), void *arg);
 

@@ -1,8 +1,8 @@
-/* The data of one session. Called with the lock of the session's shard held, but for
- * realm_variable_create, realm_variable_drop and realms_free on what nobody else can
- * reach; takes no lock of its own. Realms are few and looked through one by one; the
- * variables of a realm are found by binary search, so a script that keeps as much as it
- * may cannot make a lookup slow. */
+/* The data of one session. The caller holds the lock of the session's shard, except for
+ * realm_variable_create, realm_variable_drop and realms_free on data that no other thread
+ * can reach. Realms are few and searched one by one. The variables of a realm are found
+ * by binary search, so a script that keeps as much as it may cannot make a look-up
+ * slow. */
 #include "store/realm.h"
 
 #include <stdlib.h>
@@ -63,7 +63,7 @@ static bool is_every(struct bytes realm)
 
 /* -- One realm -- */
 
-/* Whether `name` is there; `at` is its index, or the one it would get. */
+/* Whether `name` is there. `at` becomes its index, or the index that it would get. */
 static bool search(const struct realm *r, struct bytes name, size_t *at)
 {
     size_t low = 0, high = r->count;
@@ -97,7 +97,7 @@ static bool reserve(struct realm *r)
     return true;
 }
 
-/* Needs the room of `reserve`. */
+/* There must be room, see `reserve`. */
 static void put(struct realm *r, struct variable *v)
 {
     size_t at;
@@ -112,7 +112,7 @@ static void put(struct realm *r, struct variable *v)
     r->variables[at] = v;
 }
 
-/* What a variable of that name counts now. */
+/* The bytes that a variable of that name counts now. */
 static uint64_t size_of(const struct realm *r, struct bytes name)
 {
     size_t at;
@@ -211,7 +211,7 @@ static enum realm_result set_one(struct realms *r, struct bytes name, struct var
     return REALM_OK;
 }
 
-/* All that can fail comes before the first change. */
+/* Everything that can fail comes before the first change. */
 static enum realm_result set_every(struct realms *r, struct variable *v, int64_t max)
 {
     if (r->count == 0)

@@ -1,6 +1,6 @@
-/* The data of one session: realms, each with variables by name; names and values are any
- * bytes. Plain memory without a lock: whoever owns the session guards it. What it may
- * take is counted in bytes, so that a session can be bounded. */
+/* The data of one session: realms, each with variables by name. Names and values are any
+ * bytes. Plain memory without a lock: whoever owns the session guards it. Its size is
+ * counted in bytes, so that a session can be bounded. */
 #ifndef LUAFCGID2_STORE_REALM_H
 #define LUAFCGID2_STORE_REALM_H
 
@@ -13,7 +13,7 @@ struct bytes {
     size_t len;
 };
 
-/* What a realm or a variable counts beside the bytes of its name and value. */
+/* Bytes that a realm or a variable counts beside its name and value. */
 #define REALM_OVERHEAD    128
 #define VARIABLE_OVERHEAD 64
 
@@ -40,7 +40,7 @@ struct realms {
 
 enum realm_result {
     REALM_OK,
-    REALM_ABSENT, /* nothing of that name */
+    REALM_ABSENT, /* there is nothing of that name */
     REALM_FULL,   /* it would count more than `max` bytes */
     REALM_NO_MEMORY,
 };
@@ -49,17 +49,17 @@ struct bytes realm_name(const struct realm *r);
 struct bytes realm_variable_name(const struct variable *v);
 struct bytes realm_variable_value(const struct variable *v);
 
-/* The caller's, to be given to realms_set or freed with realm_variable_drop. NULL: out of
- * memory or longer than 2 GiB. Needs no lock, so that copying can be done before one is
- * taken. */
+/* Makes a variable, which the caller owns and frees with realm_variable_drop. NULL: out
+ * of memory, or longer than 2 GiB. Needs no lock, so that copying can be done before one
+ * is taken. */
 struct variable *realm_variable_create(struct bytes name, struct bytes value);
 void realm_variable_drop(struct variable *v); /* NULL is allowed */
 
 /* The realm "*" below is every realm there is. `max` <= 0: no bound. */
 
-/* Stores `v`, and makes the realm if need be. "*": stores in all or in none; REALM_ABSENT
- * if there is none. The caller keeps its `v` and drops it afterwards, whatever is
- * returned. Unless REALM_OK nothing has changed. */
+/* Stores `v`, and makes the realm if need be. "*": stores it in all realms or in none;
+ * REALM_ABSENT if there is none. The caller keeps its `v` and drops it afterwards,
+ * whatever is returned. Unless REALM_OK is returned nothing has changed. */
 enum realm_result realms_set(struct realms *r, struct bytes realm, struct variable *v,
                              int64_t max);
 
@@ -76,8 +76,8 @@ const struct variable *realms_get(const struct realms *r, struct bytes realm,
 /* "*": whether there is any realm. */
 bool realms_has(const struct realms *r, struct bytes realm);
 
-/* Moves a realm, or all for "*", from `r` to the empty `removed`, for realms_free once no
- * lock is held. false: no such realm; never for "*". */
+/* Moves a realm, or all for "*", from `r` to the empty `removed`, which realms_free frees
+ * once no lock is held. false: there is no such realm; never for "*". */
 bool realms_remove(struct realms *r, struct bytes realm, struct realms *removed);
 
 /* What remains is empty. */

@@ -43,7 +43,7 @@ static bool make_key(size_t len, char key[SESSION_KEY_MAX + 1])
     return true;
 }
 
-/* Anything else than a key of the right shape is turned away before it is hashed. */
+/* A text of another shape than a key's is refused before it is hashed. */
 static bool is_key(const struct config *config, const char *key)
 {
     size_t len = 0;
@@ -152,7 +152,7 @@ int64_t session_cookie_life(const struct config *config, int64_t age)
     return lease_cookie_life(config, age);
 }
 
-/* Max-Age alone: an Expires would be wrong wherever the clock of this machine is. */
+/* Only Max-Age: Expires would be wrong where this machine's clock is wrong. */
 static void print_life(const char *key, int64_t life, char text[32])
 {
     text[0] = '\0';
@@ -206,7 +206,7 @@ bool session_set(struct session_store *s, const struct config *config,
     if (value.data == NULL)
         return s->operations->unset(s, id, realm, name);
     enum realm_result result = REALM_FULL;
-    /* What is too large in any case is not even copied. */
+    /* A value that is too large by itself is not even copied. */
     if (config->session_max_size <= 0 || value.len <= (uint64_t)config->session_max_size)
         result = s->operations->set(s, config, id, realm, name, value);
     if (result != REALM_OK)

@@ -93,8 +93,8 @@ struct session *shard_remove_locked(struct shard *shard, const struct session_id
     return s;
 }
 
-/* The newest stays where it is: a cursor that stands on it has no next place to go to,
- * and would never come to it again. */
+/* The newest session stays where it is. If a cursor stands on it, the cursor has no next
+ * place, and the walk would not come to the session again. */
 void shard_touch_locked(struct shard *shard, struct session *s, int64_t now)
 {
     s->lease.used = now;

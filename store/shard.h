@@ -1,6 +1,6 @@
-/* A shard of the sessions in this process, for store/local.c and store/save.c only. The
- * caller of a function whose name ends in _locked holds the shard's lock, or there is no
- * other thread. */
+/* A shard of the sessions in this process. For store/local.c and store/save.c only.
+ * Whoever calls a function that ends in _locked holds the shard's lock, or there is no
+ * other thread yet. */
 #ifndef LUAFCGID2_STORE_SHARD_H
 #define LUAFCGID2_STORE_SHARD_H
 
@@ -23,17 +23,18 @@ struct session {
     struct realms data;
 };
 
-/* Walks over the list of a shard that let go of its lock between sessions. */
+/* Walks over the list that release the lock between sessions. */
 enum shard_cursor { SHARD_CURSOR_SWEEP, SHARD_CURSOR_SAVE, SHARD_CURSORS };
 
 struct shard {
-    /* On cache lines of its own: the workers' locks would slow each other. */
+    /* On a cache line of its own, so that the locks of two shards do not slow each
+     * other. */
     _Alignas(64) pthread_mutex_t lock;
     /* All else is guarded by the lock, and so are the sessions and their data. */
     struct hash by_id;
     struct link by_use;                    /* the longest idle one first */
     struct session *cursor[SHARD_CURSORS]; /* the next session of each walk, or NULL */
-    bool changed, touched;                 /* since a save began last */
+    bool changed, touched;                 /* since the last save began */
 };
 
 /* 0 or an errno value. */
@@ -43,17 +44,17 @@ void shard_destroy(struct shard *shard); /* of an empty shard */
 /* NULL: not there. */
 struct session *shard_find_locked(struct shard *shard, const struct session_id *id);
 
-/* The session's id must not be there. As the one used last. Cannot fail. */
+/* Adds the session as the one used last. Its id must not be there. Cannot fail. */
 void shard_insert_locked(struct shard *shard, struct session *s);
 
 /* Takes the session out; it is the caller's. NULL: not there. */
 struct session *shard_remove_locked(struct shard *shard, const struct session_id *id);
 
-/* The longest idle session; the one that is idle as long or less. NULL: there is none. */
+/* The longest idle session; the one after `s` in that order. NULL: there is none. */
 struct session *shard_oldest_locked(struct shard *shard);
 struct session *shard_newer_locked(struct shard *shard, const struct session *s);
 
-/* Makes it the one used last. */
+/* Notes a use: the session becomes the one used last. */
 void shard_touch_locked(struct shard *shard, struct session *s, int64_t now);
 
 #endif
