@@ -95,10 +95,16 @@ static inline uint32_t length_value(const uint8_t *p)
            p[3];
 }
 
-/* The pair's two lengths, from `have` bytes of them. 0: more bytes are needed. */
+/* The pair's two lengths, from `have` bytes of them. 0: more bytes are needed. Nearly all
+ * pairs have lengths of one byte: these come first, and cost least. */
 static inline size_t pair_lengths(const uint8_t *p, size_t have, uint32_t *name,
                                   uint32_t *value)
 {
+    if (have >= 2 && !((p[0] | p[1]) & 0x80)) {
+        *name = p[0];
+        *value = p[1];
+        return 2;
+    }
     size_t n = have > 0 ? length_size(p[0]) : 1;
     if (have <= n || have < n + length_size(p[n]))
         return 0;

@@ -62,16 +62,22 @@ static void note_known(struct params *ps, const struct param *p)
 
 /* -- The list -- */
 
-static struct param *add(struct params *ps)
+static bool grow(struct params *ps)
 {
-    if (ps->count == ps->cap) {
-        size_t cap = ps->cap == 0 ? 64 : ps->cap * 2;
-        struct param *list = realloc(ps->list, cap * sizeof *list);
-        if (list == NULL)
-            return NULL;
-        ps->list = list;
-        ps->cap = cap;
-    }
+    size_t cap = ps->cap == 0 ? 64 : ps->cap * 2;
+    struct param *list = realloc(ps->list, cap * sizeof *list);
+    if (list == NULL)
+        return false;
+    ps->list = list;
+    ps->cap = cap;
+    return true;
+}
+
+/* Inline: it is called some 25 times for a request. */
+static inline struct param *add(struct params *ps)
+{
+    if (ps->count == ps->cap && !grow(ps))
+        return NULL;
     return &ps->list[ps->count++];
 }
 
