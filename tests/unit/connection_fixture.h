@@ -46,7 +46,7 @@ enum {
 
 /* -- A small client -- */
 
-/* A head whose script is `name`. */
+/* The head of a request for the script `name`. */
 static inline void put_head(struct message *b, unsigned id, bool keep, const char *name,
                             unsigned padding)
 {
@@ -112,7 +112,7 @@ static inline bool receive(int fd, void *p, size_t n)
 struct response {
     struct message out;
     bool ended, closed; /* which of the two came first */
-    bool cut;           /* before the close it was said that the response is not whole */
+    bool cut;           /* the record came which says that the response is not whole */
     unsigned id, status;
     unsigned others; /* records that are neither STDOUT nor END_REQUEST */
     uint8_t other[256];
@@ -354,14 +354,14 @@ static inline void start(struct server *s)
     start_workers(s, listener);
 }
 
-/* After connections_stop. */
+/* Waits for the workers to end, after connections_stop. */
 static inline void join_workers(struct server *s)
 {
     while (s->workers > 0)
         pthread_join(s->threads[--s->workers], NULL);
 }
 
-/* The same; then there is no server any more. */
+/* The same, and then the server is gone. */
 static inline void finish(struct server *s)
 {
     join_workers(s);
@@ -460,7 +460,8 @@ static inline bool is_closed(int fd)
 
 static const char *program;
 
-/* What changes the process for good is run in one of its own. */
+/* Runs this program again with the argument `what`: for a test that changes the process
+ * for good. */
 static inline void run_myself(const char *what)
 {
     int status;

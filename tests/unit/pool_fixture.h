@@ -308,7 +308,7 @@ static inline int set_up(void **unused)
     return pool == NULL;
 }
 
-/* Every test ends with nothing left of what was compiled and made. */
+/* At the end of every test nothing is left of what was compiled and made. */
 static inline int tear_down(void **unused)
 {
     (void)unused;
@@ -405,7 +405,7 @@ static inline bool is_asleep(pid_t tid)
     return state == 'S';
 }
 
-/* All threads are inside pool_checkout and have nothing left to do but wait. */
+/* Waits until all threads are inside pool_checkout and do nothing but wait. */
 static inline void wait_until_stuck(int threads)
 {
     while (atomic_load(&arrived) < threads)

@@ -1,4 +1,4 @@
-/* Loading in a thread: what comes of it, and what becomes of a load that is given up. */
+/* Loading in a thread: its results, and what happens to a load that is given up. */
 #include "daemon/loading.h"
 
 #include <setjmp.h>

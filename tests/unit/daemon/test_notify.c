@@ -1,4 +1,5 @@
-/* The notify room against a socket of our own in place of the service manager's. */
+/* Notifications to a socket of the test's, which takes the place of the service
+ * manager's. */
 #include "daemon/notify.h"
 
 #include <errno.h>

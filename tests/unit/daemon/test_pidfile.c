@@ -1,4 +1,5 @@
-/* The pidfile room: each test in a directory of its own, other daemons as children. */
+/* The pid file: each test has a directory of its own, and other daemons are child
+ * processes. */
 #include "daemon/pidfile.h"
 
 #include <fcntl.h>
@@ -215,7 +216,8 @@ static void a_child_does_not_inherit_the_lock(void **state)
 {
     (void)state;
     open_and_write();
-    /* The shell lists what it was started with; the file must not be there. */
+    /* The shell looks at the descriptors that it was started with: the file must not be
+     * among them. */
     char command[256];
     snprintf(
         command, sizeof command,

@@ -43,7 +43,7 @@ static void ask(const char *path)
     pool_checkin(pool, s, true);
 }
 
-/* It looks at once when it starts. The file is edited after that look. */
+/* The sweeper looks once when it starts, and after that only when it is woken. */
 static void a_woken_sweeper_closes_states_of_changed_files(void **state)
 {
     (void)state;

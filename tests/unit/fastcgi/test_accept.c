@@ -1,4 +1,4 @@
-/* Who is accepted, and who makes room for whom. */
+/* Which connections are accepted, and which are closed to make room for others. */
 #include "tests/unit/connection_fixture.h"
 
 static void silent_and_half_heads_hold_no_worker(void **state)
@@ -66,7 +66,8 @@ static void half_heads_make_room_for_the_healthy(void **state)
         close(fds[i]);
 }
 
-/* Nobody may be closed: the new ones wait in the backlog until somebody is done. */
+/* All connections are busy, so none may be closed: new ones wait in the backlog until a
+ * request is done. */
 static void busy_connections_are_never_closed_for_room(void **state)
 {
     struct scene *t = *state;
@@ -95,8 +96,9 @@ static void busy_connections_are_never_closed_for_room(void **state)
     close(fd);
 }
 
-/* By run_myself: the limit is the process's. All descriptors are taken while clients wait
- * in the backlog; no event announces them again; they are served when there are some. */
+/* Runs in a process of its own, because it sets the process's limit. All descriptors are
+ * in use while clients wait in the backlog, and no event tells of them again. They are
+ * served once there are descriptors. */
 static int starve(void)
 {
     struct server s;
@@ -122,7 +124,7 @@ static int starve(void)
             return 1;
         send(fds[i], b.data, b.len, MSG_NOSIGNAL);
     }
-    /* The idle one makes room for one at a time; each then is idle in its turn. */
+    /* The idle connection makes room for one at a time; then that one is idle. */
     int64_t deadline = now_ms() + PATIENCE;
     while (atomic_load(&s.served) < 2) {
         if (now_ms() > deadline)

@@ -1,5 +1,4 @@
-/* Connections from one request to the next, to the end of the server, and many at once.
- */
+/* Connections over many requests and until the server stops, and many of them at once. */
 #include "tests/unit/connection_fixture.h"
 
 /* -- Requests -- */
@@ -39,7 +38,7 @@ static void pipelined_requests_are_all_served(void **state)
         put_head(&t->b, 1 + (unsigned)i, true, name, 0);
         put_body(&t->b, 1 + (unsigned)i, big_body, (size_t)i * 10, 100);
     }
-    /* In pieces that have nothing to do with the requests. */
+    /* In pieces that do not begin or end where requests do. */
     for (size_t at = 0; at < t->b.len; at += 1777)
         send_all(fd, t->b.data + at, t->b.len - at < 1777 ? t->b.len - at : 1777);
     for (int i = 0; i < MANY; i++) {
@@ -66,7 +65,7 @@ static void stop_wakes_all_and_finishes_what_runs(void **state)
     connections_stop(t->s.set);
     assert_closed(idle);
     assert_int_equal(dial(&t->s), -1);
-    ask(late, true, "x", &t->r); /* who connected before is served */
+    ask(late, true, "x", &t->r); /* a client that connected before is served */
     assert_closed(late);
     wait_until(
         (connections_tick(t->s.set, &t->s.config), connections_count(t->s.set) == 1));
@@ -168,7 +167,7 @@ static void *read_flood(void *arg)
     return NULL;
 }
 
-/* A client that always has the next request there does not keep others out. */
+/* A client whose next request is always there does not keep other clients waiting. */
 static void an_endless_pipeline_starves_nobody(void **state)
 {
     struct scene *t = *state;

@@ -1,4 +1,4 @@
-/* Responses that are not whole: what tells the peer so, and when. */
+/* Responses that are not whole: how the peer is told, and when. */
 #include "tests/unit/connection_fixture.h"
 
 static void a_response_without_end_is_cut(void **state)
@@ -41,7 +41,8 @@ static void a_reader_that_does_not_read_is_closed_at_last(void **state)
     close(fd);
 }
 
-/* Wherever in a record the socket was full: the rest of it comes, then the cut. */
+/* The socket may be full in the middle of a record: then the rest of the record comes
+ * before the cut. */
 static void a_reader_that_comes_too_late_gets_whole_records_and_the_cut(void **state)
 {
     struct scene *t = *state;
@@ -72,7 +73,7 @@ static void a_stop_waits_a_while_for_a_reader_that_comes_too_late(void **state)
     finish(&t->s);
 }
 
-/* What runs is cut off: where it has sent something, its peer hears of it. */
+/* Requests that still run are cut off. If one has sent something, its peer is told. */
 static void the_end_of_the_process_cuts_what_has_begun(void **state)
 {
     struct scene *t = *state;
@@ -91,7 +92,8 @@ static void the_end_of_the_process_cuts_what_has_begun(void **state)
     record_put_cut(cut, 1);
     assert_memory_equal(got + 8 + 5, cut, sizeof cut);
     read_response(fd[1], &t->r);
-    assert_out(&t->r, "slow"); /* nothing of it had gone out: it may still become whole */
+    /* None of it had been sent, so it may still become whole. */
+    assert_out(&t->r, "slow");
     stop(&t->s);
     assert_closed(fd[0]); /* nothing more of it came */
     close(fd[0]);

@@ -1,5 +1,5 @@
-/* Memory that is read through a descriptor: as a file in memory, and as a socket pair
- * where the system has no such file, which the test plays. */
+/* Memory that is read through a descriptor: a file in memory, and a socket pair on
+ * systems without such files. The test pretends to be one. */
 #include "fastcgi/feed.h"
 
 #include <setjmp.h>
@@ -18,7 +18,7 @@ enum { SIZE = 16 * FEED_PAGE, MAX = 20000 };
 
 static bool without_files;
 
-/* In place of the C library's. */
+/* Takes the place of the C library's. */
 int memfd_create(const char *name, unsigned flags)
 {
     if (without_files) {
@@ -28,7 +28,7 @@ int memfd_create(const char *name, unsigned flags)
     return (int)syscall(SYS_memfd_create, name, flags);
 }
 
-/* A sanitizer's allocator says no, too, instead of ending the program. */
+/* Makes a sanitizer's allocator return NULL instead of ending the program. */
 const char *__asan_default_options(void);
 const char *__tsan_default_options(void);
 
@@ -110,7 +110,7 @@ static void reads_return_the_bytes_at_the_offset(void **state)
             assert_offered(offsets[i], lengths[k], lengths[k]);
 }
 
-/* As libfcgi reads a head: records' headers first, then what they announce. */
+/* Reads as libfcgi reads a head: the header of a record, then its content. */
 static void torn_reads_return_the_same(void **state)
 {
     (void)state;
@@ -141,8 +141,8 @@ static void the_bytes_before_the_offset_are_not_read(void **state)
     assert_memory_equal(got, "after", 5);
 }
 
-/* A head that libfcgi did not take whole, because it broke off: in a file the next offer
- * begins anew wherever the last one was left. */
+/* libfcgi may stop in the middle of a head that is broken. In a file the next offer
+ * begins at its own place all the same. */
 static void an_offer_that_was_not_read_is_forgotten(void **state)
 {
     (void)state;

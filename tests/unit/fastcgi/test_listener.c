@@ -1,4 +1,5 @@
-/* Where the daemon listens: paths, addresses, sockets that others made. */
+/* Where the daemon listens: paths, addresses, and sockets that another program has made.
+ */
 #include "tests/unit/connection_fixture.h"
 
 static void assert_refused(const struct config *config, const char *part)
@@ -199,7 +200,7 @@ static void inherited_sockets_are_used_and_not_unlinked(void **state)
     unlink(path);
 }
 
-/* By run_myself: the environment and descriptor 3 are the process's. */
+/* Runs in a process of its own, because it changes the environment and descriptor 3. */
 static int systemd_child(void)
 {
     struct server s;

@@ -1,5 +1,5 @@
 /* What a look at a head finds: heads in pieces, heads that are too long, records that do
- * not belong, the requests behind one another. */
+ * not belong to them, and one request behind another. */
 #include "tests/unit/connection_fixture.h"
 
 static void a_head_byte_by_byte_is_served(void **state)

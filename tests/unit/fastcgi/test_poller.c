@@ -1,5 +1,5 @@
-/* The set of descriptors that workers wait on: edges, kicks, the end. Under whichever of
- * epoll and kqueue the build has. */
+/* The poller: edges, kicks, and waking all. It tests epoll or kqueue, whichever the build
+ * has. */
 #include "fastcgi/poller.h"
 
 #include <setjmp.h>
@@ -57,7 +57,7 @@ static void drain(int fd)
         ;
 }
 
-/* The next event comes, and is this one. */
+/* Waits for the next event, which must be this one. */
 static struct poller_event expect(struct poller *p, uint32_t cookie)
 {
     struct poller_event e;
@@ -148,7 +148,7 @@ static void a_closed_descriptor_is_forgotten(void **state)
     expect_none(f->p);
 }
 
-/* Fills what the peer does not read, has it read, and expects to hear of it. */
+/* Fills the socket, makes the peer read, and expects the event that there is room. */
 static void expect_room(struct fixture *f, uint32_t cookie)
 {
     static const char text[4096];
@@ -199,7 +199,7 @@ static void a_kick_before_the_wait_is_not_lost(void **state)
     expect_none(f->p);
     for (int i = 0; i < 1000; i++)
         poller_kick(f->p);
-    expect(f->p, POLLER_KICKED); /* they may coalesce, but never to none */
+    expect(f->p, POLLER_KICKED); /* many kicks may become one, but not none */
 }
 
 struct waiters {
@@ -245,11 +245,11 @@ static void kick_one_wake_all(void **state)
         pthread_join(w.threads[i], NULL);
     assert_int_equal(atomic_load(&w.woken), WAITERS);
     assert_int_equal(atomic_load(&w.others), 0);
-    for (int i = 0; i < 3; i++) /* and whoever comes later */
+    for (int i = 0; i < 3; i++) /* later waits return, too */
         assert_int_equal(poller_wait(f->p, PATIENCE, &e), 1);
 }
 
-/* Events go to one waiter each, none is lost, and none is told twice. */
+/* Each event goes to one waiter: none is lost, and none comes twice. */
 static void many_descriptors_and_waiters(void **state)
 {
     enum { MANY = 200 };

@@ -1,4 +1,4 @@
-/* The record room: every way a head can be cut, split or broken. */
+/* Records: all ways in which a head can be cut, split or broken. */
 #include "fastcgi/record.h"
 #include "tests/records.h"
 
@@ -401,7 +401,7 @@ static void longest_head_is_exactly_max(void **state)
     }
 }
 
-/* The header alone tells: nobody has to send 64 KiB to be refused. */
+/* The header is enough to refuse it: the 64 KiB need not come first. */
 static void too_long_is_refused_at_the_header(void **state)
 {
     (void)state;
@@ -414,7 +414,8 @@ static void too_long_is_refused_at_the_header(void **state)
 
 /* -- Records that do not belong -- */
 
-/* Runs a check to its end, taking out what does not belong; counts that. */
+/* Runs a check to its end. Takes out the records that do not belong to the head, and
+ * counts them. */
 static enum record_verdict check_through(struct record_head *h, unsigned counts[16])
 {
     enum record_verdict verdict;

@@ -1,4 +1,4 @@
-/* A connection comes, is parked, and is forgotten. */
+/* How a connection comes, is parked, and goes. */
 #include "tests/unit/connection_fixture.h"
 
 static void closed_idle_connections_are_forgotten(void **state)
@@ -16,7 +16,7 @@ static void closed_idle_connections_are_forgotten(void **state)
     wait_until(connections_count(t->s.set) == 0);
 }
 
-/* The end of the peer's side comes together with the request. */
+/* The peer closes its side together with the request. */
 static void a_half_closed_peer_is_served_and_then_forgotten(void **state)
 {
     struct scene *t = *state;

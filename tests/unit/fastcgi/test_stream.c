@@ -35,8 +35,8 @@ static void an_abort_in_the_body_ends_the_connection(void **state)
     assert_int_equal(atomic_load(&t->s.aborted), 1);
 }
 
-/* The body is full of records that would begin a request for "forged", at each alignment;
- * nobody reads it; the connection is kept. */
+/* The body is full of records that would begin a request for "forged", at each alignment.
+ * The script does not read it, and the connection is kept. */
 static void forged_records_in_an_unread_body_begin_nothing(void **state)
 {
     struct scene *t = *state;
@@ -69,7 +69,8 @@ static void forged_records_in_an_unread_body_begin_nothing(void **state)
     drop(&forged);
 }
 
-/* More than is worth draining: closed, and what is behind never served. */
+/* The body is too long to be drained: the connection is closed, and what is behind the
+ * body is not served. */
 static void a_long_unread_body_closes_the_connection(void **state)
 {
     struct scene *t = *state;
@@ -138,7 +139,7 @@ static void a_reader_that_vanishes_is_noticed(void **state)
         struct pollfd p = {.fd = fd, .events = POLLIN};
         assert_int_equal(poll(&p, 1, PATIENCE), 1);
         close(fd);
-        /* TCP may take it all before it knows. */
+        /* TCP may take all of it before it knows that the peer is gone. */
         wait_until(t->tcp || atomic_load(&t->s.aborted) == i + 1);
     }
     wait_until(connections_count(t->s.set) == 0);

@@ -27,7 +27,7 @@ static void sweep_closes_late_heads_and_idle_connections(void **state)
     close(half);
 }
 
-/* Its bytes keep coming; its time does not begin again with each. */
+/* Its bytes keep coming, but its time does not begin again with each of them. */
 static void a_trickling_head_is_closed_all_the_same(void **state)
 {
     struct scene *t = *state;

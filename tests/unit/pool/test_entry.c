@@ -1,4 +1,4 @@
-/* The ids of a script's states. */
+/* Entries: their keys, and the ids of their states. */
 #include "pool/entry.h"
 
 #include "tests/unit/pool_fixture.h"

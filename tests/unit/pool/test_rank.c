@@ -1,4 +1,4 @@
-/* Whose states go when the pool is full. */
+/* Whose idle states are evicted when the pool is full. */
 #include "pool/rank.h"
 
 #include "tests/unit/pool_fixture.h"
@@ -151,7 +151,8 @@ static void the_age_goes_up_after_so_many_evictions(void **unused)
     assert_int_equal(ranks.age, 2);
 }
 
-/* Who has not been asked for joins those of the next rank, ahead of them. */
+/* When the age goes up, the entries of the lowest rank join those of the next, ahead of
+ * them. */
 static void who_grows_old_goes_before_who_came_later(void **unused)
 {
     (void)unused;

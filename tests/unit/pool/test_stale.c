@@ -66,7 +66,8 @@ static void a_state_checked_in_during_a_sweep_is_found_by_the_next(void **unused
     struct script *s = take(0);
     edit(1);
     pool_sweep(pool);
-    /* As if it had been found current before the change, and pushed after the sweep. */
+    /* As if the state had been found current before the change, and was pushed after the
+     * sweep. */
     give(s);
     atomic_fetch_add(&files[0].version, 1);
     pool_sweep(pool);

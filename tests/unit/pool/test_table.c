@@ -1,4 +1,4 @@
-/* Scripts are found again, and those without states are remembered within bounds. */
+/* Scripts are found again, and a bounded number of those without states is remembered. */
 #include "pool/table.h"
 
 #include "tests/unit/pool_fixture.h"
@@ -241,7 +241,7 @@ static void a_walk_meets_each_once_and_no_later_ones(void **unused)
     }
 }
 
-/* What nobody needs any more goes when the walk has passed it. */
+/* An entry that nothing needs any more is dropped when the walk has passed it. */
 static void a_walk_goes_on_behind_an_entry_that_was_let_go(void **unused)
 {
     (void)unused;

@@ -70,7 +70,8 @@ static void hammer_with(int max, int total, int retries, int n)
         require(atomic_load(&files[i].live) <= max);
 }
 
-/* A state that is being closed has no slot any more; here each thread closes its own. */
+/* A state that is being closed has no place any more. Here each thread closes the states
+ * that it discards. */
 enum { CLOSING = THREADS + 1 };
 
 static void limits_hold_at_every_moment_without_extra_states(void **unused)
