@@ -134,7 +134,7 @@ UNIT_LDFLAGS_store/test_local = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out $(BUILD)/main.o,$(OBJECTS))
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) $(UNIT_LDFLAGS_$*) -o $@ \
-	    $(filter %.c %.o,$^) $(ALL_LIBS) -lcmocka
+	    $< $(filter %.o,$^) $(ALL_LIBS) -lcmocka
 
 POOL_TESTS = $(filter $(BUILD)/unit/test_pool $(BUILD)/unit/pool/%,$(UNIT))
 
@@ -142,7 +142,7 @@ $(POOL_TESTS): $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/pool.o \
                                 $(addprefix $(BUILD)/lua/,source.o fingerprint.o confine.o) \
                                 $(filter $(BUILD)/pool/% $(BUILD)/base/%,$(OBJECTS))
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) \
+	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(filter %.o,$^) \
 	    $(ALL_LIBS) -lcmocka
 
 # The programs run side by side with make -j; what each says stays together.
