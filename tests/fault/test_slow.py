@@ -11,6 +11,7 @@ from fastcgi import STDIN, head, record
 from peers import params
 from servers import PATIENCE, SANITIZER
 
+pytestmark = pytest.mark.alone
 LIMIT = 2 if SANITIZER else 0.4  # seconds, of RequestTimeout and Watchdog
 SIZE = 20000000
 PAGES = {"whole": "function main() return ('x'):rep(1000):rep(%d) end" % (SIZE // 1000),
