@@ -142,6 +142,7 @@ def module_daemons(request, module_scratch):
 
 def borrow(daemon, site):
     """A shared daemon for one test."""
+    servers.wait_until(lambda: not daemon.left_open(), "the states of earlier tests to be closed")
     daemon.begin_test(site)
     yield daemon
     assert daemon.running(), "the daemon ended with status %s: %s" % (

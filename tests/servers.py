@@ -385,7 +385,6 @@ class Daemon:
                 link.endswith(" (deleted)") and not link.startswith("/memfd:")]
 
     def begin_test(self, site):
-        wait_until(lambda: not self.left_open(), "the states of earlier tests to be closed")
         self.site = site
         self.mark = len(self.log())
         self.declared, self.any_errors = [], False
