@@ -86,17 +86,27 @@ static int push_arguments(lua_State *L, struct env *env)
     return count;
 }
 
+static int served(lua_State *L, int status, lua_KContext context)
+{
+    (void)context;
+    if (status != LUA_OK && status != LUA_YIELD)
+        return 1;
+    if (lua_isstring(L, -1) && !request_has_sent(call_of(L)->request)) /* a number, too */
+        response_api_send(L, -1);
+    return 0;
+}
+
 /* A script can call this function as well: debug.getinfo gives it. */
 static int serve(lua_State *L)
 {
     struct call *call = call_of(L);
     struct env *env = state_env(state_of(L));
+    lua_settop(L, 0);
     env_begin(L, env, call->request, call->worker);
+    lua_pushcfunction(L, state_add_traceback);
     push_entry_point(L, request_config(call->request));
-    lua_call(L, push_arguments(L, env), 1);
-    if (lua_isstring(L, -1) && !request_has_sent(call->request)) /* a number, too */
-        response_api_send(L, -1);
-    return 0;
+    int count = push_arguments(L, env);
+    return served(L, lua_pcallk(L, count, 1, 1, 0, served), 0);
 }
 
 bool api_serve(struct script *s, struct call *call, struct script_error *error)
@@ -105,7 +115,7 @@ bool api_serve(struct script *s, struct call *call, struct script_error *error)
     call_begin(s, call);
     struct buffer *body = request_buffer(call->request);
     limit_adopt(state_limit(s), body);
-    bool ok = state_run(s, serve, error);
+    bool ok = state_run(s, serve, false, error) != STATE_FAILED;
     limit_disown(state_limit(s), body);
     call_end(s);
     env_end(env);

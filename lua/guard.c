@@ -37,33 +37,19 @@ int guard_original(lua_State *L)
 
 /* -- Coroutines: limits must reach the one that runs -- */
 
-/* Runs `co` with the `count` arguments on its stack. When it ends by an error, returns
- * false with the error value on top of L. Raises the error of a broken limit. */
-static bool run(lua_State *L, lua_State *co, int count)
+/* Resumes `co` with the `count` arguments on its stack. Returns how many values it gave,
+ * which are then on top of L; or -1 with an error value on top of L. Raises the error of
+ * a broken limit. When `co` waits, L waits as well, and goes on with `k`. */
+static int go_on(lua_State *L, lua_State *co, int count, lua_KFunction k)
 {
     int status = limit_resume(limit_of(L), co, L, count);
-    if (status == LUA_OK || status == LUA_YIELD)
-        return true;
-    limit_check(L);
-    lua_xmove(co, L, 1);
-    return false;
-}
-
-/* Resumes `co` with `count` values from the top of L. Returns how many values it gave,
- * which are then on top of L; or -1 with an error value on top of L. */
-static int resume(lua_State *L, lua_State *co, int count)
-{
-    if ((lua_status(co) == LUA_OK && lua_gettop(co) == 0) || limit_has_ended(co)) {
-        lua_pushliteral(L, "cannot resume dead coroutine");
+    if (status == LIMIT_WAITS)
+        return lua_yieldk(L, 0, 0, k); /* does not return */
+    if (status != LUA_OK && status != LUA_YIELD) {
+        limit_check(L);
+        lua_xmove(co, L, 1);
         return -1;
     }
-    if (!lua_checkstack(co, count)) {
-        lua_pushliteral(L, "too many arguments to resume");
-        return -1;
-    }
-    lua_xmove(L, co, count);
-    if (!run(L, co, count))
-        return -1;
     int results = lua_gettop(co);
     if (!lua_checkstack(L, results + 1)) {
         lua_settop(co, 0);
@@ -74,20 +60,46 @@ static int resume(lua_State *L, lua_State *co, int count)
     return results;
 }
 
-static int coroutine_resume(lua_State *L)
+/* The same for `count` values on top of L and a coroutine that the script has chosen,
+ * which may have ended. */
+static int resume(lua_State *L, lua_State *co, int count, lua_KFunction k)
 {
-    lua_State *co = lua_tothread(L, 1);
-    luaL_argcheck(L, co != NULL, 1, "coroutine expected");
-    int results = resume(L, co, lua_gettop(L) - 1);
+    if ((lua_status(co) == LUA_OK && lua_gettop(co) == 0) || limit_has_ended(co)) {
+        lua_pushliteral(L, "cannot resume dead coroutine");
+        return -1;
+    }
+    if (!lua_checkstack(co, count)) {
+        lua_pushliteral(L, "too many arguments to resume");
+        return -1;
+    }
+    lua_xmove(L, co, count);
+    return go_on(L, co, count, k);
+}
+
+static int resumed(lua_State *L, int results)
+{
     lua_pushboolean(L, results >= 0);
     int count = results >= 0 ? results : 1;
     lua_insert(L, -count - 1);
     return count + 1;
 }
 
-static int wrapped(lua_State *L)
+static int resume_after_wait(lua_State *L, int status, lua_KContext context)
 {
-    int results = resume(L, lua_tothread(L, lua_upvalueindex(1)), lua_gettop(L));
+    (void)status;
+    (void)context;
+    return resumed(L, go_on(L, lua_tothread(L, 1), 0, resume_after_wait));
+}
+
+static int coroutine_resume(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, 1);
+    luaL_argcheck(L, co != NULL, 1, "coroutine expected");
+    return resumed(L, resume(L, co, lua_gettop(L) - 1, resume_after_wait));
+}
+
+static int unwrapped(lua_State *L, int results)
+{
     if (results >= 0)
         return results;
     if (lua_type(L, -1) == LUA_TSTRING) {
@@ -98,6 +110,20 @@ static int wrapped(lua_State *L)
     return lua_error(L);
 }
 
+static int wrapped_after_wait(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+    return unwrapped(L, go_on(L, co, 0, wrapped_after_wait));
+}
+
+static int wrapped(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+    return unwrapped(L, resume(L, co, lua_gettop(L), wrapped_after_wait));
+}
+
 static int coroutine_wrap(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -106,6 +132,34 @@ static int coroutine_wrap(lua_State *L)
     lua_xmove(L, co, 1);
     lua_pushcclosure(L, wrapped, 1);
     return 1;
+}
+
+/* -- The coroutine of the request, which to scripts is the main one -- */
+
+static bool is_base(lua_State *L)
+{
+    return L == limit_of(L)->base;
+}
+
+static int coroutine_running(lua_State *L)
+{
+    bool is_main = lua_pushthread(L) || is_base(L);
+    lua_pushboolean(L, is_main);
+    return 2;
+}
+
+static int coroutine_isyieldable(lua_State *L)
+{
+    lua_pushboolean(L, lua_isyieldable(L) && !is_base(L));
+    return 1;
+}
+
+static int coroutine_yield(lua_State *L)
+{
+    if (!is_base(L))
+        return lua_yield(L, lua_gettop(L));
+    lua_pushliteral(L, "attempt to yield from outside a coroutine");
+    return lua_error(L);
 }
 
 /* -- Handlers and finalizers: Lua calls them with hooks off -- */
@@ -154,7 +208,7 @@ static int guarded_call(lua_State *L)
     lua_State *co = lua_newthread(L);
     lua_insert(L, 1);
     lua_xmove(L, co, count + 1);
-    return run(L, co, count) ? 0 : lua_error(L);
+    return go_on(L, co, count, NULL) >= 0 ? 0 : lua_error(L);
 }
 
 /* Guards the finalizer of the metatable on top. Returns whether it has one. */
@@ -430,6 +484,9 @@ void guard_open(lua_State *L)
         {LUA_LOADLIBNAME, "loadlib", package_loadlib},
         {LUA_COLIBNAME, "resume", coroutine_resume},
         {LUA_COLIBNAME, "wrap", coroutine_wrap},
+        {LUA_COLIBNAME, "running", coroutine_running},
+        {LUA_COLIBNAME, "isyieldable", coroutine_isyieldable},
+        {LUA_COLIBNAME, "yield", coroutine_yield},
         {LUA_DBLIBNAME, "debug", debug_debug},
         {LUA_DBLIBNAME, "sethook", debug_sethook},
         {LUA_DBLIBNAME, "setmetatable", debug_setmetatable},

@@ -27,6 +27,9 @@
 
 #define TRACEBACK_LEVELS 22
 
+/* Errors of an os.exit that a script may catch before its coroutine ends for good. */
+#define STRIKES_MAX 100
+
 static _Thread_local struct limit
     *volatile current; /* of the state that this thread runs */
 
@@ -129,6 +132,16 @@ static void stop_collecting(struct limit *l, lua_State *L)
     l->collects = true;
 }
 
+/* Whether a strike in L leaves the coroutine for good. The coroutine of requests is
+ * needed again after an os.exit, so an error ends the request, unless too many are
+ * caught. */
+static bool leaves(struct limit *l, lua_State *L)
+{
+    if (L != l->running->L || l->running->below == NULL || !lua_isyieldable(L))
+        return false;
+    return L != l->base || l->kind != LIMIT_EXIT || ++l->strikes > STRIKES_MAX;
+}
+
 /* Called at every instruction: raises an error, or leaves a coroutine for good. In a
  * coroutine an error would not end it in time. Calls of pcall can be nested a hundred
  * thousand deep there; each error ends one of them only, and takes longer the more there
@@ -144,7 +157,7 @@ static void on_instruction(lua_State *L, lua_Debug *ar)
     }
     stop_collecting(l, L);
     limit_note(l, L);
-    if (L == l->running->L && l->running->below != NULL && lua_isyieldable(L)) {
+    if (leaves(l, L)) {
         lua_yield(L, 0);
         return;
     }
@@ -174,6 +187,7 @@ void limit_break(struct limit *l, enum limit_kind kind)
 void limit_mend(struct limit *l)
 {
     l->kind = LIMIT_NONE;
+    l->strikes = 0;
     unhook(l->main.L); /* in others the hook removes itself */
     if (l->collects)
         lua_gc(l->main.L, LUA_GCRESTART, 0);
@@ -207,10 +221,11 @@ bool limit_has_ended(lua_State *co)
 
 /* The order matters: a signal that comes after the push sets the hook of `co` with the
  * others; one that came before has set `kind`. */
-int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
+static int resume(struct limit *l, struct limit_thread *t, lua_State *from, int nargs)
 {
-    struct limit_thread t = {co, l->running};
-    l->running = &t;
+    lua_State *co = t->L;
+    t->below = l->running;
+    l->running = t;
     atomic_signal_fence(memory_order_seq_cst);
     if (l->closing)
         end_late_closing(l);
@@ -222,11 +237,43 @@ int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
              on_instruction) /* inherited from the coroutine that made it */
         unhook(co);
     int status = lua_resume(co, from, nargs);
-    l->running = t.below;
-    if (status != LUA_YIELD || l->kind == LIMIT_NONE)
+    l->running = t->below;
+    if (status != LUA_YIELD)
+        return status;
+    if (l->waits)
+        return LIMIT_WAITS;
+    if (l->kind == LIMIT_NONE)
         return status;
     lua_settop(co, 0);
     return LIMIT_ENDED;
+}
+
+int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs)
+{
+    struct limit_thread t = {
+        .L = co,
+        .may_wait = l->running->may_wait && lua_isyieldable(from),
+    };
+    return resume(l, &t, from, nargs);
+}
+
+int limit_resume_base(struct limit *l, int nargs, bool may_wait)
+{
+    struct limit_thread t = {.L = l->base, .may_wait = may_wait};
+    l->waits = false;
+    return resume(l, &t, l->main.L, nargs);
+}
+
+bool limit_may_wait(lua_State *L)
+{
+    const struct limit_thread *t = limit_of(L)->running;
+    return t->L == L && t->may_wait && lua_isyieldable(L);
+}
+
+int limit_wait(lua_State *L, lua_KContext context, lua_KFunction k)
+{
+    limit_of(L)->waits = true;
+    return lua_yieldk(L, 0, context, k);
 }
 
 /* -- The allocator -- */
@@ -384,7 +431,7 @@ int limit_raise_memory(lua_State *L)
 lua_State *limit_newstate(struct limit *l)
 {
     lua_State *L = lua_newstate(allocate, l);
-    l->main = (struct limit_thread){L, NULL};
+    l->main = (struct limit_thread){.L = L};
     l->running = &l->main;
     l->denied_at = SIZE_MAX;
     l->outside = (struct buffer_memory){resize_outside, l};

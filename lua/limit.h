@@ -27,6 +27,7 @@ enum limit_kind {
 struct limit_thread {
     lua_State *L;
     struct limit_thread *below;
+    bool may_wait; /* all that called it, down to the request's coroutine, can yield */
 };
 
 /* Part of a state. Only its owner uses it, and the signal handler in the owner's
@@ -36,8 +37,11 @@ struct limit {
     size_t used;      /* bytes allocated by Lua and, through `outside`, for it */
     size_t max;       /* bytes; 0: no limit */
     struct limit_thread main;
+    lua_State *base; /* the coroutine that scripts take for the main one; or NULL */
     struct limit_thread *volatile running;
+    bool waits;             /* the coroutines yield for limit_wait, not for the script */
     volatile int kind;      /* enum limit_kind */
+    int strikes;            /* errors of an os.exit in `base` */
     bool closing;           /* lua_close is running */
     uint32_t closing_since; /* since then, as clock_ticks says */
     bool collects;          /* the collector was stopped, and must be started again */
@@ -108,10 +112,25 @@ const char *limit_message(enum limit_kind kind);
 
 /* lua_resume for lua/guard.c; meanwhile `co` is one of the running coroutines of `l`.
  * Returns LIMIT_ENDED, with no values and no error on its stack, when a broken limit has
- * ended it. Such a coroutine must not be resumed again. */
+ * ended it. Such a coroutine must not be resumed again. Returns LIMIT_WAITS when `co` is
+ * in limit_wait: then `from` must yield at once, without values, and when it goes on
+ * resume `co` again, without arguments. */
 #define LIMIT_ENDED (-1)
+#define LIMIT_WAITS (-2)
 int limit_resume(struct limit *l, lua_State *co, lua_State *from, int nargs);
 bool limit_has_ended(lua_State *co);
+
+/* The same for `base`, which is resumed from the main coroutine. Returns LIMIT_WAITS only
+ * with `may_wait`; to go on then, call it again. */
+int limit_resume_base(struct limit *l, int nargs, bool may_wait);
+
+/* Whether the function that runs in L may call limit_wait. It may not where Lua itself
+ * cannot yield, as in callbacks of table.sort and string.gsub. */
+bool limit_may_wait(lua_State *L);
+
+/* Gives the thread back until limit_resume_base is called again. Then `k` goes on, with
+ * the stack as it is now. Does not return, but is written as `return`. */
+int limit_wait(lua_State *L, lua_KContext context, lua_KFunction k);
 
 /* -- Threads that run Lua -- */
 

@@ -256,13 +256,11 @@ struct script *script_create(struct script_code *code, const char *root,
     s->handles = &whole->handles;
     bool ok = state_open(s, code->path, &code->source, root, config, id);
     if (ok) {
-        lua_pushcfunction(s->L, set_up);
-        ok = state_pcall(s, error);
-        state_flush(s);
-        if (ok && limit_broken(&s->limit) == LIMIT_EXIT) {
+        enum state_outcome outcome = state_run(s, set_up, false, error);
+        ok = outcome == STATE_DONE;
+        if (outcome == STATE_EXITED)
             state_set_error(error, 500, "os.exit called while the script was loaded");
-            ok = false;
-        }
+        s->requests = 0;
     } else {
         state_set_error(error, 500, "out of memory");
     }

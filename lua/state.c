@@ -50,11 +50,13 @@ static int describe(lua_State *L)
     return 1;
 }
 
-static int add_traceback(lua_State *L)
+/* Makes the error value at index 1 of L a text with the traceback of `of`, which may be
+ * L itself, from `level` on. */
+static int describe_error(lua_State *L, lua_State *of, int level)
 {
     struct limit *limit = state_limit(state_of(L));
     if (limit_broken(limit) != LIMIT_NONE) {
-        limit_note(limit, L); /* in case a function of the library raised the error */
+        limit_note(limit, of); /* in case a function of the library raised the error */
         return 1;
     }
     if (!lua_isstring(L, 1)) {
@@ -72,31 +74,49 @@ static int add_traceback(lua_State *L)
         lua_concat(L, 2);
         lua_replace(L, 1);
     }
-    luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    luaL_traceback(L, of, lua_tostring(L, 1), level);
     return 1;
+}
+
+int state_add_traceback(lua_State *L)
+{
+    return describe_error(L, L, 1);
+}
+
+/* The same for what has ended the coroutine at index 2. */
+static int add_traceback_of(lua_State *L)
+{
+    lua_State *of = lua_tothread(L, 2);
+    luaL_argcheck(L, of != NULL, 2, "coroutine expected"); /* a script calls this */
+    lua_settop(L, 1); /* the registry holds it, too */
+    return describe_error(L, of, 0);
+}
+
+/* Fills `error` from the limit that is broken, or else from the value on top of L. */
+static void note_failure(struct script *s, lua_State *L, struct script_error *error)
+{
+    enum limit_kind kind = limit_broken(&s->limit);
+    const char *text = lua_gettop(L) == 0 ? NULL : lua_tostring(L, -1);
+    int status = kind == LIMIT_TIME ? 504 : 500;
+    if (kind != LIMIT_NONE)
+        text = s->limit.where != NULL ? s->limit.where : limit_message(kind);
+    else if (text != NULL && refusal_status(L, -1) != 0)
+        status = refusal_status(L, -1);
+    state_set_error(error, status, text == NULL ? "unknown error" : text);
 }
 
 bool state_pcall(struct script *s, struct script_error *error)
 {
     lua_State *L = s->L;
-    lua_pushcfunction(L, add_traceback);
+    lua_pushcfunction(L, state_add_traceback);
     lua_insert(L, 1);
     limit_enter(&s->limit);
     int status = lua_pcall(L, 0, 0, 1);
     limit_leave(&s->limit);
     enum limit_kind kind = limit_broken(&s->limit);
     bool ok = (status == LUA_OK && kind == LIMIT_NONE) || kind == LIMIT_EXIT;
-    if (!ok) {
-        const char *text = lua_tostring(L, -1);
-        int refusal = kind == LIMIT_NONE ? refusal_status(L, -1) : 0;
-        if (kind != LIMIT_NONE)
-            text = s->limit.where != NULL ? s->limit.where : limit_message(kind);
-        state_set_error(error,
-                        refusal != 0         ? refusal
-                        : kind == LIMIT_TIME ? 504
-                                             : 500,
-                        text == NULL ? "unknown error" : text);
-    }
+    if (!ok)
+        note_failure(s, L, error);
     lua_settop(L, 0);
     return ok;
 }
@@ -272,15 +292,91 @@ void state_flush(struct script *s)
     line->len = 0;
 }
 
-bool state_run(struct script *s, int (*body)(lua_State *), struct script_error *error)
+/* -- In the coroutine that scripts take for the main one -- */
+
+static int make_base(lua_State *L)
+{
+    struct script *s = state_of(L);
+    s->limit.base = lua_newthread(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &s->limit.base); /* an earlier one is garbage */
+    return 0;
+}
+
+/* Makes the coroutine, if there is none that can run: an error may have ended it. */
+static bool has_base(struct script *s, struct script_error *error)
+{
+    lua_State *base = s->limit.base;
+    if (base != NULL && lua_status(base) == LUA_OK)
+        return true;
+    lua_pushcfunction(s->L, make_base);
+    return state_pcall(s, error);
+}
+
+/* Fills `error` with what ended the coroutine of requests, which is of no further use: an
+ * error that nothing caught, or a C function that yielded as in any other coroutine. */
+static void note_loss_of_base(struct script *s, int status, struct script_error *error)
+{
+    lua_State *L = s->L, *base = s->limit.base;
+    lua_pushcfunction(L, add_traceback_of);
+    if (status == LUA_YIELD)
+        lua_pushliteral(L, "attempt to yield from outside a coroutine");
+    else
+        lua_xmove(base, L, 1);
+    lua_pushthread(base);
+    lua_xmove(base, L, 1);
+    limit_enter(&s->limit); /* __tostring of an error value is the script's */
+    lua_pcall(L, 2, 1, 0);
+    limit_leave(&s->limit);
+    note_failure(s, L, error);
+    lua_settop(L, 0);
+}
+
+/* What comes after the coroutine has given the thread back. */
+static enum state_outcome settle(struct script *s, int status, struct script_error *error)
+{
+    lua_State *base = s->limit.base;
+    enum limit_kind kind = limit_broken(&s->limit);
+    if (status == LIMIT_WAITS)
+        return STATE_WAITS;
+    bool ok = (status == LUA_OK && lua_gettop(base) == 0 && kind == LIMIT_NONE) ||
+              kind == LIMIT_EXIT;
+    if (!ok && status != LUA_OK && status != LIMIT_ENDED)
+        note_loss_of_base(s, status, error);
+    else if (!ok)
+        note_failure(s, base, error);
+    if (status == LUA_OK)
+        lua_settop(base, 0);
+    state_flush(s);
+    if (kind == LIMIT_EXIT)
+        limit_mend(&s->limit);
+    return kind == LIMIT_EXIT ? STATE_EXITED : ok ? STATE_DONE : STATE_FAILED;
+}
+
+static enum state_outcome resume(struct script *s, bool may_wait,
+                                 struct script_error *error)
+{
+    int status;
+    limit_enter(&s->limit);
+    do
+        status = limit_resume_base(&s->limit, 0, may_wait);
+    while (status == LIMIT_WAITS && limit_broken(&s->limit) != LIMIT_NONE);
+    limit_leave(&s->limit);
+    return settle(s, status, error);
+}
+
+enum state_outcome state_run(struct script *s, int (*body)(lua_State *), bool may_wait,
+                             struct script_error *error)
 {
     s->requests++;
-    lua_pushcfunction(s->L, body);
-    bool ok = state_pcall(s, error);
-    state_flush(s);
-    if (limit_broken(&s->limit) == LIMIT_EXIT)
-        limit_mend(&s->limit);
-    return ok;
+    if (!has_base(s, error))
+        return STATE_FAILED;
+    lua_pushcfunction(s->limit.base, body);
+    return resume(s, may_wait, error);
+}
+
+enum state_outcome state_go_on(struct script *s, struct script_error *error)
+{
+    return resume(s, true, error);
 }
 
 bool state_is_usable(const struct script *s)

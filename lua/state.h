@@ -52,11 +52,22 @@ unsigned state_failures(const struct script *s);
 
 /* -- For the worker -- */
 
-/* Calls body(L) without arguments, under the limits. Returns true when it returned or
- * called os.exit; on an error returns false with `error` filled (500, 504, a refusal's
- * status). */
-bool state_run(struct script *s, int (*body)(struct lua_State *),
-               struct script_error *error);
+enum state_outcome { STATE_DONE, STATE_EXITED, STATE_FAILED, STATE_WAITS };
+
+/* Calls body(L) without arguments, under the limits, in the coroutine that scripts take
+ * for the main one. The body calls the script by lua_pcallk with the message handler
+ * state_add_traceback, and returns nothing, or the text of an error. Returns STATE_DONE
+ * when the body returned, STATE_EXITED after os.exit, STATE_FAILED with `error` filled
+ * (500, 504, a refusal's status). With `may_wait` it returns STATE_WAITS when the script
+ * is in limit_wait. */
+enum state_outcome state_run(struct script *s, int (*body)(struct lua_State *),
+                             bool may_wait, struct script_error *error);
+
+/* Goes on with a script that waits. Any thread that owns the state may do so. */
+enum state_outcome state_go_on(struct script *s, struct script_error *error);
+
+/* A message handler, which makes of any error value a text with a traceback. */
+int state_add_traceback(struct lua_State *L);
 
 /* Whether the state can serve again: not after it ran out of time or memory. */
 bool state_is_usable(const struct script *s);

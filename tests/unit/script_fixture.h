@@ -138,7 +138,7 @@ static inline const char *error_of(struct script *s, const char *text)
     static char message[4096];
     struct script_error error = {0};
     chunk = text;
-    if (state_run(s, run_chunk, &error))
+    if (state_run(s, run_chunk, false, &error) != STATE_FAILED)
         return NULL;
     assert_non_null(error.message);
     snprintf(message, sizeof message, "%d: %s", error.status, error.message);

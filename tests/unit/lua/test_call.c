@@ -42,10 +42,10 @@ static void a_state_knows_the_request_it_serves(void **state)
     struct script_error error = {0};
     struct script *s = script("");
     call_begin(s, &first);
-    assert_true(state_run(s, see_first, &error));
+    assert_int_equal(state_run(s, see_first, false, &error), STATE_DONE);
     call_end(s);
     call_begin(s, &second);
-    assert_true(state_run(s, see_second, &error));
+    assert_int_equal(state_run(s, see_second, false, &error), STATE_DONE);
     call_end(s);
     script_close(s);
 }
@@ -55,7 +55,7 @@ static void between_requests_there_is_none(void **state)
     (void)state;
     struct script_error error = {0};
     struct script *s = script("");
-    assert_false(state_run(s, see_none, &error));
+    assert_int_equal(state_run(s, see_none, false, &error), STATE_FAILED);
     assert_non_null(strstr(error.message, "no request is being served"));
     state_error_clear(&error);
     script_close(s);

@@ -61,7 +61,7 @@ static void assert_answer(const char *body, const char *expected)
 {
     struct script_error error = {0};
     struct script *s = page(body);
-    assert_true(state_run(s, open_all, &error));
+    assert_true(state_run(s, open_all, false, &error) == STATE_DONE);
     assert_string_equal(serve(s, "A=1"), expected);
     script_close(s);
 }

@@ -33,7 +33,7 @@ static struct script *refusing(void)
 {
     struct script_error error = {0};
     struct script *s = script("");
-    assert_true(state_run(s, open_functions, &error));
+    assert_int_equal(state_run(s, open_functions, false, &error), STATE_DONE);
     return s;
 }
 

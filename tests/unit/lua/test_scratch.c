@@ -37,7 +37,7 @@ static void the_result_is_a_string_and_the_buffer_is_empty_then(void **state)
     (void)state;
     struct script_error error = {0};
     struct script *s = script("");
-    assert_true(state_run(s, use_a_buffer, &error));
+    assert_int_equal(state_run(s, use_a_buffer, false, &error), STATE_DONE);
     script_close(s);
 }
 
@@ -55,7 +55,7 @@ static void what_it_holds_counts_for_the_memory_limit(void **state)
     config->script_memory_limit = 4 << 20;
     struct script_error error = {0};
     struct script *s = script("");
-    assert_false(state_run(s, fill_a_buffer, &error));
+    assert_int_equal(state_run(s, fill_a_buffer, false, &error), STATE_FAILED);
     assert_non_null(strstr(error.message, "memory limit exceeded"));
     state_error_clear(&error);
     script_close(s);

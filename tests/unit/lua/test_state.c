@@ -69,7 +69,7 @@ static void a_relative_name_is_beside_the_script(void **state)
     (void)state;
     struct script_error error = {0};
     struct script *s = script("");
-    assert_true(state_run(s, push_paths, &error));
+    assert_int_equal(state_run(s, push_paths, false, &error), STATE_DONE);
     assert_string_equal(state_dir(s), directory);
     assert_string_equal(state_root(s), directory);
     assert_int_equal(state_id(s), 1);
@@ -94,7 +94,7 @@ static void of_very_many_missing_files_the_first_are_noted(void **state)
     (void)state;
     struct script_error error = {0};
     struct script *s = script("");
-    assert_true(state_run(s, note_many, &error));
+    assert_int_equal(state_run(s, note_many, false, &error), STATE_DONE);
     write_file("absent999.lua", "");
     source_sweep(true);
     assert_true(state_is_current(s));
