@@ -32,6 +32,7 @@ struct crew_member {
     /* The crew's lock: */
     struct crew_member *next;
     bool stuck, leaving;
+    bool asleep;             /* at the last look */
     int64_t used, looked_at; /* ns: of the clock, at the last look; or the start */
 };
 
@@ -239,17 +240,21 @@ static bool wants_processor(const struct crew_member *m)
 #endif
 }
 
-/* Whether `m` computes; notes its clock for the next look. */
+/* Whether `m` waits, and has done so for a while; notes how it is for the next look. Who
+ * computes sleeps for moments, too (for a lock, for memory). A thread that sleeps now and
+ * has used no processor since the last look was asleep all the time. */
 static bool look(struct crew_member *m, int64_t now)
 {
     struct timespec t;
     if (!m->has_clock || clock_gettime(m->clock, &t) != 0)
-        return true;
+        return false;
     int64_t used = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    bool computes = (used - m->used) * 2 >= now - m->looked_at;
+    bool idle = used == m->used, was_asleep = m->asleep;
+    bool used_little = (used - m->used) * 2 < now - m->looked_at;
+    m->asleep = (idle && was_asleep) || (used_little && !wants_processor(m));
     m->used = used;
     m->looked_at = now;
-    return computes || wants_processor(m);
+    return m->asleep && (idle || was_asleep);
 }
 
 int crew_computing(struct crew *c)
@@ -258,7 +263,7 @@ int crew_computing(struct crew *c)
     pthread_mutex_lock(&c->lock);
     int computing = c->running;
     for (struct crew_member *m = c->members; m != NULL; m = m->next)
-        computing -= m->stuck || m->leaving || !look(m, now);
+        computing -= m->stuck || m->leaving || look(m, now);
     pthread_mutex_unlock(&c->lock);
     return computing;
 }

@@ -52,9 +52,10 @@ int crew_surplus(struct crew *c);
  * must end. */
 bool crew_may_leave(struct crew *c);
 
-/* How many of the threads that are able to work have used a processor, or waited for one,
- * for most of the time since the last call or their start. A thread that has not begun
- * yet counts. One thread calls this. */
+/* How many of the threads that are able to work do not wait: they have used a processor,
+ * or waited for one, for half of the time since the last call; or they are awake now, or
+ * were at the last call. A thread that has not begun yet counts. One thread calls this.
+ */
 int crew_computing(struct crew *c);
 
 /* Heartbeat: thread `id` is stuck, and another takes its place. false: too many are

@@ -7,6 +7,7 @@
 #include "daemon/governor.h"
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/log.h"
 #include "config.h"
 #include "fastcgi/connection.h"
@@ -31,7 +32,7 @@ enum {
     WAIT_TIME = 20,      /* ms that a request waits for a free worker */
     IDLE_LOOK = 20,      /* ms between two looks while no worker can be started */
 #ifdef __linux__
-    GROWTH_LOOK = 3, /* ms between two looks while workers are */
+    GROWTH_LOOK = 2, /* ms between two looks while workers are */
 #else
     GROWTH_LOOK = 100, /* a thread that computes may have to wait so long for its turn */
 #endif
@@ -64,10 +65,10 @@ static bool is_stopping(void)
 static void report(int error, int most)
 {
     uint32_t now = clock_ticks();
-    if (ever_reported && (int32_t)(now - report_due) < 0)
+    if (ever_reported && deadline_left(report_due, now) > 0)
         return;
     reported = ever_reported = true;
-    report_due = now + REPORT_TIME;
+    report_due = deadline_after(now, REPORT_TIME);
     if (error == EALREADY)
         log_warning("requests wait: all %d workers are busy with scripts that wait"
                     " themselves; raise WorkerThreadsMax",

@@ -24,6 +24,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # 
 import fcgi
 import rows as rowlist
 import servers
+import sleepers
 from servers import Failure
 
 MANY = 10000
@@ -37,6 +38,7 @@ Sample = collections.namedtuple("Sample", "rate cpu p99 memory")
 SPECIAL = {
     "scripts": f"one script, with 1 and with {MANY} scripts loaded",
     "wait": "longest wait of a healthy request among bad peers",
+    "waiting": f"{sleepers.SLEEPING} scripts that wait, {sleepers.COMPUTING} that compute for ever",
     "instructions": "callgrind's count for one hello",
 }
 
@@ -343,6 +345,10 @@ def session_cost(results):
     return None if a is None or b is None else a.cpu - b.cpu
 
 
+def waited(figure):
+    return lambda results: results.waiting and getattr(results.waiting, figure)
+
+
 OURS, OURS_PLAIN = ("hello", "luafcgid2-ka"), ("hello", "luafcgid2")
 BARS = [  # text, workload that has to be asked for, figure, relation, limit; or no limit
     ("CPU per request, keepalive, to the floor", "hello",
@@ -373,6 +379,13 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
      ratio("cpu", ("scripts", "scripts-many"), ("scripts", "scripts-1")), "<=", 1.25),
     (f"longest wait among {BAD_PEERS} half heads, silent, idle kept: ms", "wait",
      lambda results: results.wait, "<=", 50.0),
+    (f"until {sleepers.SLEEPING} scripts that wait have begun: ms", "waiting",
+     waited("begin"), "", None),
+    (f"longest wait beside {sleepers.SLEEPING} scripts that wait: ms", "waiting",
+     waited("longest"), "<=", 100.0),
+    ("threads more beside them", "waiting", waited("workers"), "", None),
+    (f"threads more beside {sleepers.COMPUTING} scripts that compute for ever", "waiting",
+     waited("computing"), "<=", 0),
     ("session: CPU per request over hello, keepalive: us", "session",
      session_cost, "<=", 3.0),
 ]
@@ -381,7 +394,7 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
 class Results:
     def __init__(self):
         self.cells = Cells()
-        self.wait = self.instructions = None
+        self.wait = self.waiting = self.instructions = None
 
 
 def print_cells(cells, workload, text, labels):
@@ -491,6 +504,8 @@ def run(options, park):
     special(options, results, "scripts",
             lambda: measure_scripts(options, park, results.cells))
     results.wait = special(options, results, "wait", lambda: measure_wait(options, park))
+    results.waiting = special(options, results, "waiting",
+                              lambda: sleepers.measure(park, say))
     results.instructions = special(options, results, "instructions",
                                    lambda: measure_instructions(park))
     return results

@@ -143,6 +143,39 @@ def test_more_stuck_workers_than_there_were_end_the_daemon(watched, workers):
     d.expected_status = 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_more_stuck_workers_than_workerthreads_end_the_daemon_that_has_grown(watched, workers):
+    """However many others there are, or may be."""
+    d = watched(WorkerThreads=workers, WorkerThreadsMax=8, RequestTimeout=2 * LIMIT)
+    d.any_errors = True
+    page = d.script("function main() Send('a') Flush() Receive() end")
+    waiting = [d.hold(page) for _ in range(3)]
+    held = [d.open("held.lua", "GET", query="free").end() for _ in range(workers + 1)]
+    assert d.get("good.lua").status == 200
+    d.expected_status = d.wait()
+    assert d.expected_status > 0
+    d.wait_log("no worker is left", "error")
+    for c in waiting + held:
+        c.close()
+
+
+def test_a_worker_that_is_stuck_does_not_count_as_one_that_computes(watched):
+    """A loop that no limit reaches, and then scripts that wait."""
+    d = watched(WorkerThreads=1, WorkerThreadsMax=8)
+    d.any_errors = d.any_stderr = True
+    stuck = d.open(d.script("function main() ('a'):rep(3000):find(('.-'):rep(30) .. 'b') end"),
+                   "GET").end()
+    d.wait_log(STUCK, "error")
+    page = d.script("function main() Send('a') Flush() Receive() Send('b') end")
+    waiting = [d.hold(page) for _ in range(3)]
+    assert d.get("good.lua").status == 200
+    assert [c.end().response().raw for c in waiting] == [b"b"] * 3
+    d.process.kill()
+    d.expected_status = -signal.SIGKILL
+    d.wait()
+    stuck.close()
+
+
 # -- finalizers: a state is closed when its file has changed --
 
 FINALIZER = r"a finalizer \(__gc\) of %s is stuck"

@@ -1,0 +1,6 @@
+-- Computes for ever: until RequestTimeout.
+function main()
+    Send("inside")
+    Flush()
+    while true do end
+end
