@@ -54,6 +54,33 @@ static void test_states_must_fit_each_other(void **state)
                    "uses a state, got 5");
 }
 
+static void test_there_may_not_be_fewer_workers_at_most_than_at_least(void **state)
+{
+    (void)state;
+    assert_mistake("WorkerThreads = 8 WorkerThreadsMax = 7",
+                   "WorkerThreadsMax: expected at least WorkerThreads (8), got 7");
+    assert_mistake("workers = 8 WorkerThreadsMax = 7",
+                   "WorkerThreadsMax: expected at least workers (8), got 7");
+    static const struct {
+        const char *text;
+        int least, most;
+    } rows[] = {
+        {"", 4, 64},
+        {"WorkerThreads = 64", 64, 64},
+        {"WorkerThreads = 65", 65, 65},
+        {"workers = 1000", 1000, 1000},
+        {"WorkerThreadsMax = 3", 3, 3},
+        {"WorkerThreads = 2 WorkerThreadsMax = 2", 2, 2},
+        {"states = 3", 3, 64},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *c = load_good(rows[i].text);
+        assert_int_equal(c->worker_threads, rows[i].least);
+        assert_int_equal(c->worker_threads_max, rows[i].most);
+        config_unref(c);
+    }
+}
+
 static void test_a_longer_session_time_switches_a_default_max_age_off(void **state)
 {
     (void)state;
@@ -126,6 +153,7 @@ int main(void)
         TEST(test_script_root_through_a_link_stays_as_given),
         TEST(test_a_startup_script_that_is_not_there_is_a_mistake),
         TEST(test_states_must_fit_each_other),
+        TEST(test_there_may_not_be_fewer_workers_at_most_than_at_least),
         TEST(test_a_longer_session_time_switches_a_default_max_age_off),
         TEST(test_a_default_gives_way_to_what_was_set),
         TEST(test_cookie_settings_must_not_contradict_each_other),
