@@ -1,9 +1,9 @@
-/* The governor: starts more workers while those there are wait, and dismisses those that
- * have nothing to do.
+/* The governor starts more workers while all workers wait, and dismisses those that have
+ * nothing to do.
  *
- * It sleeps for as long as a worker is free and none is to be dismissed. All it has is
- * its own; it takes no lock but for moments inside fastcgi/jam.c and base/crew.c, and
- * never waits for a worker. */
+ * It sleeps for as long as a worker is free and none is to be dismissed. No other thread
+ * touches what it has. It takes no lock but for moments inside fastcgi/jam.c and
+ * base/crew.c, and never waits for a worker. */
 #include "daemon/governor.h"
 
 #include "base/clock.h"
@@ -95,8 +95,8 @@ static int most_workers(void)
     return most > most_computing ? most : most_computing;
 }
 
-/* Not all may wait that are started now: so no more than may compute. false: none was
- * started. */
+/* Perhaps not all of the new workers will wait, so no more are started than may compute.
+ * false: none was started. */
 static bool start_workers(void)
 {
     int count = most_computing - workers_computing(), most = most_workers(), error = 0;

@@ -1,10 +1,10 @@
-/* The governor: the thread that sees to it that scripts which wait, for a database, a
- * program or a slow peer, delay nobody.
+/* The governor: the thread that starts more workers while scripts wait for a database, a
+ * program or a slow peer, so that they delay no other request.
  *
  * WorkerThreads is how many requests compute at once. When a request has waited for a
  * while because every worker is busy, and fewer than WorkerThreads of them use a
- * processor, more workers start, up to WorkerThreadsMax. Those that have long been
- * superfluous leave. */
+ * processor, more workers start, up to WorkerThreadsMax. Workers that have had nothing to
+ * do for long leave. */
 #ifndef LUAFCGID2_DAEMON_GOVERNOR_H
 #define LUAFCGID2_DAEMON_GOVERNOR_H
 

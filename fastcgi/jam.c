@@ -5,9 +5,9 @@
  * on which the governor sleeps. A worker takes it only when it is the last free one and
  * the governor sleeps.
  *
- * The governor's look into the poller is a worker's, without a request as its result. How
- * long a request has waited is told by a mark: how many connections were deferred until
- * then. When so many were taken, all that waited then were. */
+ * The governor looks into the poller as a worker does, but takes no request. A mark tells
+ * how long a request has waited: it is the number of connections that were deferred until
+ * then. Once as many have been taken, all that waited then have been. */
 #include "fastcgi/jam.h"
 
 #include "base/clock.h"
@@ -49,8 +49,8 @@ void jam_enter(struct connections *set)
     atomic_fetch_add(&set->jam.idle, 1);
 }
 
-/* Either this sees that the governor sleeps, or the governor that nobody is free (all is
- * sequentially consistent). */
+/* Either this sees that the governor sleeps, or the governor sees that no worker is free
+ * (all is sequentially consistent). */
 void jam_leave(struct connections *set)
 {
     struct jam *j = &set->jam;
@@ -99,7 +99,7 @@ bool jam_await_busy(struct connections *set, int64_t timeout)
     return error == 0 && !is_stopping(set);
 }
 
-/* The others find out by the kick what there is. */
+/* What a kick was for is done by the worker that the next kick wakes. */
 static void sort_out_event(struct connections *set, const struct poller_event *event)
 {
     struct connection *c;

@@ -1,9 +1,10 @@
 /* Whether requests wait because every worker is busy.
  *
  * The governor (daemon/governor.c), one thread, asks. It sleeps while a worker is free,
- * and costs nothing then. While all are busy, nobody looks into the poller; so it does,
- * and puts those connections that have a request, or a part of one, in the list from
- * which any worker takes. The workers' part is called by fastcgi/connection.c alone. */
+ * and costs nothing then. While all workers are busy, none of them looks into the poller.
+ * So the governor does, and puts the connections that have a request, or a part of one,
+ * into the list from which any worker takes. The workers' part is called by
+ * fastcgi/connection.c alone. */
 #ifndef LUAFCGID2_FASTCGI_JAM_H
 #define LUAFCGID2_FASTCGI_JAM_H
 
@@ -25,7 +26,7 @@ bool jam_await_request(struct connections *set, int timeout);
 /* Marks the end of what waits now. */
 void jam_mark(struct connections *set);
 
-/* Whether all that waited at the mark was taken since. */
+/* Whether all that waited at the mark has been taken since. */
 bool jam_is_passed(struct connections *set);
 
 /* How many workers are free. */

@@ -29,7 +29,6 @@ static void let_go(struct server *s, int *fds, int count)
 
 static void start_with(struct server *s, int workers)
 {
-    default_config(s);
     s->config.worker_threads = workers;
     start(s);
     wait_until(jam_idle(s->set) == workers);
@@ -37,30 +36,26 @@ static void start_with(struct server *s, int workers)
 
 static void free_workers_are_counted(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     int fds[2];
-    (void)state;
-    start_with(&s, 2);
+    start_with(&t->s, 2);
     for (int i = 0; i < 2; i++) {
-        fds[i] = ask_slow(&s);
-        wait_until(atomic_load(&s.in_slow) == (unsigned)i + 1);
-        assert_int_equal(jam_idle(s.set), 1 - i);
+        fds[i] = ask_slow(&t->s);
+        wait_until(atomic_load(&t->s.in_slow) == (unsigned)i + 1);
+        assert_int_equal(jam_idle(t->s.set), 1 - i);
     }
-    let_go(&s, fds, 2);
-    wait_until(jam_idle(s.set) == 2);
-    stop(&s);
+    let_go(&t->s, fds, 2);
+    wait_until(jam_idle(t->s.set) == 2);
 }
 
 static void a_free_worker_lets_the_governor_sleep(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     int fd;
-    (void)state;
-    start_with(&s, 2);
-    fd = ask_slow(&s);
-    assert_false(jam_await_busy(s.set, SHORT));
-    let_go(&s, &fd, 1);
-    stop(&s);
+    start_with(&t->s, 2);
+    fd = ask_slow(&t->s);
+    assert_false(jam_await_busy(t->s.set, SHORT));
+    let_go(&t->s, &fd, 1);
 }
 
 static void *ask_soon(void *arg)
@@ -73,116 +68,100 @@ static void *ask_soon(void *arg)
 
 static void the_last_one_to_become_busy_wakes_it(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     pthread_t thread;
     void *fd;
-    (void)state;
-    start_with(&s, 1);
-    pthread_create(&thread, NULL, ask_soon, &s);
-    assert_true(jam_await_busy(s.set, -1));
+    start_with(&t->s, 1);
+    pthread_create(&thread, NULL, ask_soon, &t->s);
+    assert_true(jam_await_busy(t->s.set, -1));
     pthread_join(thread, &fd);
-    let_go(&s, fd, 1);
+    let_go(&t->s, fd, 1);
     free(fd);
-    stop(&s);
 }
 
 /* None is taken by a look: the worker finds both. */
 static void a_request_that_waits_is_seen(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     int fds[2];
-    (void)state;
-    start_with(&s, 1);
-    fds[0] = ask_slow(&s);
-    assert_true(jam_await_busy(s.set, PATIENCE));
-    wait_until(atomic_load(&s.in_slow) == 1);
-    assert_false(jam_await_request(s.set, SHORT));
-    fds[1] = ask_slow(&s);
+    start_with(&t->s, 1);
+    fds[0] = ask_slow(&t->s);
+    assert_true(jam_await_busy(t->s.set, PATIENCE));
+    wait_until(atomic_load(&t->s.in_slow) == 1);
+    assert_false(jam_await_request(t->s.set, SHORT));
+    fds[1] = ask_slow(&t->s);
     for (int i = 0; i < 3; i++)
-        assert_true(jam_await_request(s.set, PATIENCE));
-    let_go(&s, fds, 2);
-    stop(&s);
+        assert_true(jam_await_request(t->s.set, PATIENCE));
+    let_go(&t->s, fds, 2);
 }
 
 /* Whether they came by an accept or were deferred: a crowd that connects at once. */
 static void a_mark_is_passed_when_all_before_it_are_taken(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     int fds[20];
-    (void)state;
-    start_with(&s, 1);
+    start_with(&t->s, 1);
     for (int i = 0; i < 20; i++)
-        fds[i] = ask_slow(&s);
-    wait_until(atomic_load(&s.in_slow) == 1);
-    assert_true(jam_await_request(s.set, PATIENCE));
-    jam_mark(s.set);
+        fds[i] = ask_slow(&t->s);
+    wait_until(atomic_load(&t->s.in_slow) == 1);
+    assert_true(jam_await_request(t->s.set, PATIENCE));
+    jam_mark(t->s.set);
     for (int i = 0; i < 5; i++) {
         poll(NULL, 0, 3);
-        assert_false(jam_is_passed(s.set));
+        assert_false(jam_is_passed(t->s.set));
     }
-    let_go(&s, fds, 20);
-    wait_until(jam_is_passed(s.set));
-    wait_until(jam_idle(s.set) == 1);
-    stop(&s);
+    let_go(&t->s, fds, 20);
+    wait_until(jam_is_passed(t->s.set));
+    wait_until(jam_idle(t->s.set) == 1);
 }
 
 /* A body that trickles in to who has the request, a peer that hangs up, one that is
  * silent: nobody waits. */
 static void other_events_are_no_requests(void **state)
 {
-    struct server s;
-    struct response r = {0};
+    struct scene *t = *state;
     int fd;
-    (void)state;
-    start_with(&s, 1);
-    int idle = must_dial(&s);
-    ask(idle, true, "kept", &r);
-    fd = ask_slow(&s);
-    wait_until(atomic_load(&s.in_slow) == 1);
+    start_with(&t->s, 1);
+    int idle = must_dial(&t->s);
+    ask(idle, true, "kept", &t->r);
+    fd = ask_slow(&t->s);
+    wait_until(atomic_load(&t->s.in_slow) == 1);
     send_all(fd, "\1\5\0\1\0\0\0\0", 8);
     close(idle);
-    int silent = must_dial(&s);
+    int silent = must_dial(&t->s);
     int64_t until = now_ms() + SHORT;
     while (now_ms() < until)
-        assert_false(jam_await_request(s.set, 5));
-    assert_int_equal(connections_count(s.set), 2);
-    let_go(&s, &fd, 1);
-    ask(silent, true, "silent no more", &r);
+        assert_false(jam_await_request(t->s.set, 5));
+    assert_int_equal(connections_count(t->s.set), 2);
+    let_go(&t->s, &fd, 1);
+    ask(silent, true, "silent no more", &t->r);
     close(silent);
-    stop(&s);
-    drop(&r.out);
 }
 
 static void as_many_leave_as_are_dismissed(void **state)
 {
-    struct server s;
-    struct response r = {0};
-    (void)state;
-    start_with(&s, 5);
-    jam_dismiss(s.set, 3);
-    wait_until(jam_idle(s.set) == 2);
+    struct scene *t = *state;
+    start_with(&t->s, 5);
+    jam_dismiss(t->s.set, 3);
+    wait_until(jam_idle(t->s.set) == 2);
     assert_int_equal(poll(NULL, 0, SHORT), 0);
-    assert_int_equal(jam_idle(s.set), 2);
-    int fd = must_dial(&s);
-    ask(fd, true, "served", &r);
+    assert_int_equal(jam_idle(t->s.set), 2);
+    int fd = must_dial(&t->s);
+    ask(fd, true, "served", &t->r);
     close(fd);
-    stop(&s);
-    drop(&r.out);
 }
 
 static void a_dismissal_can_be_withdrawn(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     int fd;
-    (void)state;
-    start_with(&s, 1);
-    fd = ask_slow(&s);
-    wait_until(atomic_load(&s.in_slow) == 1);
-    jam_dismiss(s.set, 1);
-    jam_dismiss(s.set, 0);
-    let_go(&s, &fd, 1);
-    wait_until(jam_idle(s.set) == 1);
-    stop(&s);
+    start_with(&t->s, 1);
+    fd = ask_slow(&t->s);
+    wait_until(atomic_load(&t->s.in_slow) == 1);
+    jam_dismiss(t->s.set, 1);
+    jam_dismiss(t->s.set, 0);
+    let_go(&t->s, &fd, 1);
+    wait_until(jam_idle(t->s.set) == 1);
 }
 
 static void *await_busy(void *arg)
@@ -192,33 +171,32 @@ static void *await_busy(void *arg)
 
 static void a_stop_ends_the_sleep(void **state)
 {
-    struct server s;
+    struct scene *t = *state;
     pthread_t thread;
     void *result;
-    (void)state;
-    start_with(&s, 1);
-    pthread_create(&thread, NULL, await_busy, s.set);
+    start_with(&t->s, 1);
+    pthread_create(&thread, NULL, await_busy, t->s.set);
     poll(NULL, 0, SHORT);
-    connections_stop(s.set);
+    connections_stop(t->s.set);
     pthread_join(thread, &result);
     assert_null(result);
-    assert_true(connections_are_stopping(s.set));
-    assert_false(jam_await_request(s.set, -1));
-    finish(&s);
+    assert_true(connections_are_stopping(t->s.set));
+    assert_false(jam_await_request(t->s.set, -1));
+    finish(&t->s);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(free_workers_are_counted),
-        cmocka_unit_test(a_free_worker_lets_the_governor_sleep),
-        cmocka_unit_test(the_last_one_to_become_busy_wakes_it),
-        cmocka_unit_test(a_request_that_waits_is_seen),
-        cmocka_unit_test(a_mark_is_passed_when_all_before_it_are_taken),
-        cmocka_unit_test(other_events_are_no_requests),
-        cmocka_unit_test(as_many_leave_as_are_dismissed),
-        cmocka_unit_test(a_dismissal_can_be_withdrawn),
-        cmocka_unit_test(a_stop_ends_the_sleep),
+        TEST(free_workers_are_counted),
+        TEST(a_free_worker_lets_the_governor_sleep),
+        TEST(the_last_one_to_become_busy_wakes_it),
+        TEST(a_request_that_waits_is_seen),
+        TEST(a_mark_is_passed_when_all_before_it_are_taken),
+        TEST(other_events_are_no_requests),
+        TEST(as_many_leave_as_are_dismissed),
+        TEST(a_dismissal_can_be_withdrawn),
+        TEST(a_stop_ends_the_sleep),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, prepare, NULL);
 }
