@@ -2,7 +2,8 @@
 #
 #   make                  builds ./luafcgid2
 #   make check            installs what the tests need, then runs all of them
-#   make check-unit       the unit tests only
+#   make check-unit       the unit tests, and check-layers
+#   make check-layers     whether includes and calls keep to the layers of the README
 #   make check-warnings   compiles with gcc and clang the ways that distributions do
 #   make check-torture    serves requests while memory runs out at every possible point
 #   make fuzz             fuzzes what peers can send, with clang; FUZZ_SECONDS=60 each
@@ -149,7 +150,10 @@ $(POOL_TESTS): $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/pool.o \
 $(UNIT:%=%.run): %.run: %
 	@$< >$<.log 2>&1; status=$$?; echo "== $<"; cat $<.log; exit $$status
 
-check-unit: $(UNIT:%=%.run)
+check-unit: $(UNIT:%=%.run) check-layers
+
+check-layers: $(OBJECTS)
+	tests/check_layers $(BUILD)
 
 $(BUILD)/torture: tests/fault/torture/torture.c tests/fault/torture/faults.c \
                   tests/fault/torture/faults.h $(filter-out $(BUILD)/main.o,$(OBJECTS))
@@ -337,5 +341,5 @@ help:
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)
 
-.PHONY: all hasty check check-unit check-warnings check-torture fuzz bench clean help
+.PHONY: all hasty check check-unit check-layers check-warnings check-torture fuzz bench clean help
 .DELETE_ON_ERROR:
