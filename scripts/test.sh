@@ -50,10 +50,10 @@ logged unit make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} check-unit ||
 # Runs pytest and keeps its output in a file. INT lets it stop the servers that it started.
 # That nothing was selected (5) is no failure here: the other run may have had it.
 run_pytest() {
-    file=$1
+    name=$1
     shift
-    logged "$file" timeout -s INT -k 60 "${TEST_SECONDS:-600}" \
-        /usr/bin/python3 -m pytest -q "$@" || [ "$(cat "$output/$file.status")" -eq 5 ] ||
+    logged "$name" timeout -s INT -k 60 "${TEST_SECONDS:-600}" \
+        /usr/bin/python3 -m pytest -q "$@" || [ "$(cat "$output/$name.status")" -eq 5 ] ||
         failures=1
 }
 

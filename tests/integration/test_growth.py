@@ -32,6 +32,7 @@ def growing(daemon):
     def make(**options):
         d = daemon(binary=HASTY, **{"WorkerThreadsMax": 64, "LuaMaxSearchRetries": 0,
                                     "RequestTimeout": 120, **options})
+        d.threads()  # all of them run
         d.site.write("waiting.lua", WAITING)
         d.site.write("hello.lua", HELLO)
         d.site.write("spinning.lua", SPINNING)
