@@ -1,9 +1,9 @@
 /* Crews of threads.
  *
  * All threads are detached. A crew's lock guards its counts and the list of its members,
- * each of which is its thread's memory. It is taken at the start and end of a thread, by
- * the heartbeat, and by who asks how many compute: that reads each thread's clock under
- * the lock, some microseconds each. */
+ * each of which belongs to its thread. The lock is taken when a thread starts or ends, by
+ * the heartbeat, and by crew_computing, which reads each thread's clock under it: some
+ * microseconds each. */
 #include "base/crew.h"
 
 #include "base/clock.h"
@@ -88,7 +88,8 @@ static int able_locked(const struct crew *c)
     return c->running - c->stuck - c->leaving;
 }
 
-/* The calling thread is to end. It counts no more, though it still runs. */
+/* The calling thread is about to end. It does not count any more, though it still runs.
+ */
 static void leave_locked(struct crew *c)
 {
     self->leaving = true;
