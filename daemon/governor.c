@@ -160,7 +160,7 @@ static void dismiss_superfluous(void)
 /* Milliseconds between two looks at free workers; -1: none can be superfluous. */
 static int look_time(void)
 {
-    return workers_surplus() > 0 ? SUPERFLUOUS_TIME / LOOKS : -1;
+    return reported || workers_surplus() > 0 ? SUPERFLUOUS_TIME / LOOKS : -1;
 }
 
 static void *govern(void *arg)
@@ -178,6 +178,8 @@ static void *govern(void *arg)
                 clear_jam();
         }
         dismiss_superfluous();
+        if (jam_idle(set) > 0)
+            report_end();
     }
     return arg;
 }
