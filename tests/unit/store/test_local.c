@@ -49,6 +49,14 @@ static void expiry_is_spread_over_sweeps(void **state)
     assert_int_equal(store_count(store), HALF);
 }
 
+/* Sweeps until `count` sessions were looked at, wherever they lie: one sweep looks at 16
+ * of a shard and more. */
+static void tick_past(int count)
+{
+    for (int i = 0; i <= count / 16; i++)
+        store_tick(store, &config);
+}
+
 /* Kept in use, so that only SessionMaxAge ends them, and they are the newest in their
  * list. */
 static void a_sweep_finds_what_is_too_old_as_well(void **state)
@@ -61,10 +69,10 @@ static void a_sweep_finds_what_is_too_old_as_well(void **state)
     pass(24 * HOUR - 1);
     for (int i = 0; i < 50; i++)
         assert_true(alive(&all[i]));
-    store_tick(store, &config);
+    tick_past(100);
     assert_int_equal(store_count(store), 100);
     pass(1);
-    store_tick(store, &config);
+    tick_past(100);
     assert_int_equal(store_count(store), 0);
 }
 
