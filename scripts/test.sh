@@ -45,7 +45,7 @@ total() {
 
 failures=0
 make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} all hasty || exit 1
-logged unit make -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} check-unit || failures=1
+logged unit make -k -j"$(getconf _NPROCESSORS_ONLN)" ${mode:+"$mode"} check-unit || failures=1
 
 # Runs pytest and keeps its output in a file. INT lets it stop the servers that it started.
 # That nothing was selected (5) is no failure here: the other run may have had it.
