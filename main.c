@@ -274,6 +274,14 @@ static void end_reload(struct loading *l)
     notify_send("READY=1");
 }
 
+/* The daemon ends. A load that is still under way ends with the process. */
+static void drop_reload(struct loading *l)
+{
+    char *errors;
+    config_unref(loading_end(l, &errors));
+    free(errors);
+}
+
 /* The next signal. While a configuration is loaded, it waits for RELOAD_LOOK at most; 0:
  * none came. */
 static int next_signal(const sigset_t *handled, struct loading *loading)
@@ -304,6 +312,8 @@ static void wait_for_signals(const sigset_t *handled, const char *file)
             break;
         case SIGTERM:
         case SIGINT:
+            if (loading != NULL)
+                drop_reload(loading);
             return;
         }
         if (loading != NULL && loading_wait(loading, 0)) {

@@ -17,19 +17,26 @@
 
 #define LATE_SIGNAL SIGVTALRM
 
+#define LOOK_MAX                                                                         \
+    2000 /* ms between two looks; the heartbeat looks each second or more                \
+          */
+
 struct watch {
-    struct watch *next;   /* lock */
-    pthread_t thread;     /* immutable */
-    enum watch_role role; /* immutable */
-    int id;               /* immutable */
-    uint32_t stopped_at;  /* the thread's; while its clock stands still */
-    bool stopped;         /* the thread's */
-    uint32_t paused;      /* the thread's */
-    atomic_bool timed;    /* there is a deadline; written by the thread */
-    atomic_uint deadline; /* on clock_ticks; written before `timed` */
-    atomic_bool stuck;    /* set by the heartbeat */
-    atomic_bool reading;  /* written by the thread */
-    atomic_bool named;    /* `name` is written */
+    struct watch *next;     /* lock */
+    pthread_t thread;       /* immutable */
+    enum watch_role role;   /* immutable */
+    int id;                 /* immutable */
+    uint32_t stopped_at;    /* the thread's; while its clock stands still */
+    bool stopped;           /* the thread's */
+    uint32_t paused;        /* the thread's */
+    atomic_bool timed;      /* there is a deadline; written by the thread */
+    atomic_uint deadline;   /* on clock_ticks; written before `timed` */
+    atomic_bool stuck;      /* set by the heartbeat */
+    bool seen_late;         /* the heartbeat's: at its last look, */
+    uint32_t seen_deadline; /* with this deadline; */
+    uint32_t late_for;      /* ms since it first was, while the heartbeat was awake */
+    atomic_bool reading;    /* written by the thread */
+    atomic_bool named;      /* `name` is written */
     char name[WATCH_NAME];
 };
 
@@ -44,18 +51,18 @@ static bool runs_lua(const struct watch *w)
     return w->role == WATCH_WORKER || w->role == WATCH_CLOSER;
 }
 
-static bool overdue(const struct watch *w, uint32_t now, int64_t grace)
+static bool is_overdue(const struct watch *w, uint32_t now)
 {
     if (!atomic_load_explicit(&w->timed, memory_order_acquire))
         return false;
     unsigned deadline = atomic_load_explicit(&w->deadline, memory_order_relaxed);
-    return -(int64_t)deadline_left(deadline, now) >= grace;
+    return deadline_is_over(deadline, now);
 }
 
 static void on_signal(int number)
 {
     (void)number;
-    if (own != NULL && overdue(own, clock_ticks(), 0))
+    if (own != NULL && is_overdue(own, clock_ticks()))
         on_late();
 }
 
@@ -210,9 +217,23 @@ void watch_forgive(void)
         atomic_store(&own->stuck, false);
 }
 
-static bool is_to_be_reported(struct watch *w, uint32_t now, int64_t watchdog)
+/* Time in which the whole process stood still is no time for a late thread: it had none
+ * to see its signal. So no look counts for more than LOOK_MAX. */
+static void note_lateness(struct watch *w, uint32_t awake)
 {
-    if (runs_lua(w) && (watchdog <= 0 || !overdue(w, now, watchdog)))
+    uint32_t deadline = atomic_load_explicit(&w->deadline, memory_order_relaxed);
+    if (w->seen_late && w->seen_deadline == deadline) {
+        w->late_for += awake;
+        return;
+    }
+    w->seen_late = true;
+    w->seen_deadline = deadline;
+    w->late_for = 0;
+}
+
+static bool is_to_be_reported(struct watch *w, int64_t watchdog)
+{
+    if (runs_lua(w) && (watchdog <= 0 || w->late_for < watchdog))
         return false;
     return !atomic_exchange(&w->stuck, true);
 }
@@ -233,14 +254,20 @@ void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *repo
     enum { BATCH = 16 }; /* the rest at the next look */
     struct watch_report late[BATCH];
     int count = 0;
+    static uint32_t last_look; /* the heartbeat's */
     uint32_t now = clock_ticks();
+    uint32_t awake = now - last_look < LOOK_MAX ? now - last_look : LOOK_MAX;
+    last_look = now;
     pthread_mutex_lock(&lock);
     for (struct watch *w = watches; w != NULL; w = w->next) {
-        if (!overdue(w, now, 0))
+        if (!is_overdue(w, now)) {
+            w->seen_late = false;
             continue;
+        }
+        note_lateness(w, awake);
         if (runs_lua(w)) /* the thread cannot end meanwhile: it would need the lock */
             pthread_kill(w->thread, LATE_SIGNAL);
-        if (count < BATCH && is_to_be_reported(w, now, watchdog))
+        if (count < BATCH && is_to_be_reported(w, watchdog))
             late[count++] = report_of(w);
     }
     pthread_mutex_unlock(&lock);

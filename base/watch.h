@@ -64,8 +64,9 @@ void watch_forgive(void);
 /* -- The heartbeat -- */
 
 /* Sends a signal to every thread that is late with Lua. Calls stuck() once for each of
- * these that has been late for `watchdog` ms or more (0: never), and for each other
- * thread that is late. */
+ * these that has been late for `watchdog` ms or more since its first signal (0: never),
+ * and for each other thread that is late. Time in which the calling thread did not run,
+ * as when the process was stopped, hardly counts. */
 void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *report));
 
 #endif

@@ -130,7 +130,7 @@ bool workers_replace(const struct watch_report *report)
     bool possible = crew_replace(&crew, report->id);
     log_error("worker %d is stuck %s %s; %s", report->id,
               report->reading ? "at the file" : "in a script that no limit reaches,",
-              report->name,
+              report->name[0] != '\0' ? report->name : "(not known)",
               possible ? "another takes its place" : "as all the others are");
     return possible;
 }

@@ -141,10 +141,20 @@ static bool is_base(lua_State *L)
     return L == limit_of(L)->base;
 }
 
+/* The state's own main coroutine is out of reach of scripts, even of finalizers that run
+ * in it: a hook there would see what makes and closes states. */
+static bool is_hidden(lua_State *L)
+{
+    return L == limit_of(L)->main.L;
+}
+
 static int coroutine_running(lua_State *L)
 {
-    bool is_main = lua_pushthread(L) || is_base(L);
-    lua_pushboolean(L, is_main);
+    if (is_hidden(L))
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &limit_of(L)->base);
+    else
+        lua_pushthread(L);
+    lua_pushboolean(L, is_hidden(L) || is_base(L));
     return 2;
 }
 
@@ -341,6 +351,8 @@ static int debug_sethook(lua_State *L)
     if (kind != LIMIT_NONE)
         return luaL_error(L, "%s", limit_message(kind));
     int hook = lua_isthread(L, 1) ? 2 : 1;
+    if (is_hidden(hook == 2 ? lua_tothread(L, 1) : L))
+        return 0;
     if (lua_isfunction(L, hook)) {
         lua_pushvalue(L, hook);
         lua_pushcclosure(L, guarded_call, 1);

@@ -37,7 +37,8 @@ struct limit {
     size_t used;      /* bytes allocated by Lua and, through `outside`, for it */
     size_t max;       /* bytes; 0: no limit */
     struct limit_thread main;
-    lua_State *base; /* the coroutine that scripts take for the main one; or NULL */
+    lua_State *base; /* the coroutine that scripts take for the main one; or NULL. The
+                        registry has it, too, by this field's address */
     struct limit_thread *volatile running;
     bool waits;             /* the coroutines yield for limit_wait, not for the script */
     volatile int kind;      /* enum limit_kind */

@@ -51,13 +51,13 @@ static int describe(lua_State *L)
 }
 
 /* Makes the error value at index 1 of L a text with the traceback of `of`, which may be
- * L itself, from `level` on. */
-static int describe_error(lua_State *L, lua_State *of, int level)
+ * L itself, from `level` on. Leaves more on the stack. */
+static void describe_error(lua_State *L, lua_State *of, int level)
 {
     struct limit *limit = state_limit(state_of(L));
     if (limit_broken(limit) != LIMIT_NONE) {
         limit_note(limit, of); /* in case a function of the library raised the error */
-        return 1;
+        return;
     }
     if (!lua_isstring(L, 1)) {
         lua_pushcfunction(L, describe);
@@ -67,7 +67,7 @@ static int describe_error(lua_State *L, lua_State *of, int level)
         lua_replace(L, 1);
     }
     if (refusal_status(L, 1) != 0)
-        return 1;
+        return;
     if (lua_rawlen(L, 1) > MESSAGE_BYTES) {
         lua_pushlstring(L, lua_tostring(L, 1), MESSAGE_BYTES);
         lua_pushliteral(L, " ...");
@@ -75,21 +75,27 @@ static int describe_error(lua_State *L, lua_State *of, int level)
         lua_replace(L, 1);
     }
     luaL_traceback(L, of, lua_tostring(L, 1), level);
+    lua_replace(L, 1);
+}
+
+/* Scripts can call this function and the next one: debug.getinfo gives them. */
+int state_add_traceback(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    describe_error(L, L, 1);
+    lua_settop(L, 1);
     return 1;
 }
 
-int state_add_traceback(lua_State *L)
-{
-    return describe_error(L, L, 1);
-}
-
-/* The same for what has ended the coroutine at index 2. */
+/* The same for an error that has ended the coroutine at index 2, which must stay there:
+ * while the script's __tostring runs, nothing else may refer to it. */
 static int add_traceback_of(lua_State *L)
 {
     lua_State *of = lua_tothread(L, 2);
-    luaL_argcheck(L, of != NULL, 2, "coroutine expected"); /* a script calls this */
-    lua_settop(L, 1); /* the registry holds it, too */
-    return describe_error(L, of, 0);
+    luaL_argcheck(L, of != NULL, 2, "coroutine expected");
+    describe_error(L, of, 0);
+    lua_settop(L, 1);
+    return 1;
 }
 
 /* Fills `error` from the limit that is broken, or else from the value on top of L. */
@@ -294,22 +300,37 @@ void state_flush(struct script *s)
 
 /* -- In the coroutine that scripts take for the main one -- */
 
+static bool base_can_run(const struct script *s)
+{
+    return s->limit.base != NULL && lua_status(s->limit.base) == LUA_OK;
+}
+
+/* A script that calls this function finds a coroutine that can run: its own. */
 static int make_base(lua_State *L)
 {
     struct script *s = state_of(L);
-    s->limit.base = lua_newthread(L);
+    if (base_can_run(s))
+        return luaL_error(L, "the coroutine of requests is there");
+    lua_State *base = lua_newthread(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &s->limit.base); /* an earlier one is garbage */
+    s->limit.base = base;
     return 0;
 }
 
 /* Makes the coroutine, if there is none that can run: an error may have ended it. */
 static bool has_base(struct script *s, struct script_error *error)
 {
-    lua_State *base = s->limit.base;
-    if (base != NULL && lua_status(base) == LUA_OK)
+    if (base_can_run(s))
         return true;
     lua_pushcfunction(s->L, make_base);
-    return state_pcall(s, error);
+    bool ok = state_pcall(s, error);
+    if (ok && base_can_run(s))
+        return true;
+    if (ok)
+        state_set_error(error, 500, "os.exit called while garbage was collected");
+    if (limit_broken(&s->limit) == LIMIT_EXIT)
+        limit_mend(&s->limit);
+    return false;
 }
 
 /* Fills `error` with what ended the coroutine of requests, which is of no further use: an

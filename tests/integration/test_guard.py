@@ -280,3 +280,88 @@ def test_garbage_is_collected_again_after_os_exit(solo):
         assert solo.value("collectgarbage('isrunning')") == "true"
         solo.site.write(page, "function main() return tostring(collectgarbage('isrunning')) end")
         wait_until(lambda: solo.get(page).text == "true", "the new script")
+
+
+# Each ends the coroutine of requests by an error outside all that catches it, so that
+# __tostring of the value runs where the state's own functions do.
+OUTSIDE = {
+    "hook there, its functions called": """
+        local value = setmetatable({}, {__tostring = function()
+            M = coroutine.running()
+            debug.sethook(M, function()
+                F = F or debug.getinfo(M, 1, "f").func
+                G = G or debug.getinfo(M, 0, "f").func
+            end, "c")
+            return "value"
+        end})
+        function main()
+            debug.sethook(M)
+            for _, f in ipairs{F or print, G or print} do pcall(f) end
+            coroutine.wrap(function() collectgarbage() collectgarbage() end)()
+            return "fine"
+        end
+        debug.sethook(coroutine.running(), function() error(value) end, "c")""",
+    "its frames called with a coroutine that is collected": """
+        found = {}
+        local value = setmetatable({}, {__tostring = function()
+            for level = 0, 9 do
+                local info = debug.getinfo(level, "fS")
+                if info and info.what == "C" then found[#found + 1] = info.func end
+            end
+            return "value"
+        end})
+        function main()
+            local garbage = setmetatable({}, {__tostring = function()
+                collectgarbage() collectgarbage()
+                local t = {}
+                for i = 1, 200 do t[i] = coroutine.create(print) end
+                return "x"
+            end})
+            for _, f in ipairs(found) do
+                pcall(f, garbage, coroutine.create(function() local a end))
+            end
+            return "fine"
+        end
+        debug.sethook(coroutine.running(), function() error(value) end, "c")""",
+    "hook there that exits": """
+        local value = setmetatable({}, {__tostring = function()
+            debug.sethook(function() os.exit() end, "c")
+            return "value"
+        end})
+        function main() return "fine" end
+        debug.sethook(coroutine.running(), function() error(value) end, "c")""",
+    "finalizer given in the last moment": """
+        local late = {__gc = true}
+        kept = setmetatable({}, late)
+        first = setmetatable({}, {__gc = function()
+            late.__gc = function()
+                debug.sethook(function() while true do end end, "c")
+            end
+        end})
+        function main() kept, first = nil collectgarbage() return "fine" end""",
+}
+
+
+@pytest.mark.parametrize("script", OUTSIDE.values(), ids=OUTSIDE)
+def test_main_coroutine_of_a_state_is_out_of_reach(daemon, script):
+    d = daemon(WorkerThreads=2, LuaMaxErrors=0, RequestTimeout=1, Watchdog=3)
+    page = d.script(script)
+    with unharmed(d):
+        seen = [d.get(page).text for _ in range(4)]
+        assert "fine" in seen[1:], seen
+    d.any_errors = True
+
+
+def test_script_whose_error_loops_while_it_is_loaded_costs_only_its_request(daemon):
+    """The loop is in a hook that its __tostring wants to leave behind."""
+    d = daemon(WorkerThreads=2, RequestTimeout=1, Watchdog=1)
+    page = d.script("""
+        error(setmetatable({}, {__tostring = function()
+            debug.sethook(coroutine.running(), function() while true do end end, "c")
+            return "the value"
+        end}))""")
+    for _ in range(4):
+        response = d.get(page)
+        assert response.status == 500
+    assert d.main("return 'hello'").text == "hello"
+    d.expect_error("the value")

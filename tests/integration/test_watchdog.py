@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -376,3 +377,17 @@ def test_child_that_ignores_signals_is_killed_all_the_same(watched):
             check_page(d.run("function main() os.execute(\"trap '' TERM INT HUP; sleep 1000; "
                              "sleep 1000\") end"), 504)
         d.expect_error("time limit exceeded")
+
+
+def test_time_in_which_the_process_stood_still_makes_nobody_stuck(daemon):
+    """As a machine does that is paused: the threads had no time to see their signals."""
+    d = daemon(WorkerThreads=2, WorkerThreadsMax=4, RequestTimeout=1, Watchdog=1)
+    page = d.script("function main() io.popen('sleep 30'):read('a') end")
+    clients = [d.open(page).end() for _ in range(4)]
+    wait_until(lambda: len(children(d)) == 4, "all four to wait")
+    d.signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    wait_until(lambda: time.monotonic() > stopped + 2.5, "longer than both times together")
+    d.signal(signal.SIGCONT)
+    assert [c.response().status for c in clients] == [504] * 4
+    d.expect_error("time limit exceeded")
