@@ -338,14 +338,14 @@ void slot_sort_out(struct connections *set, struct connection *c)
 
 bool slots_anyone_left(struct connections *set)
 {
-    if (atomic_load(&set->any_deferred))
-        return true;
+    bool awaited = false; /* the others are closed, wherever in the table they are */
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         struct connection *c = &set->table[i];
         unsigned state = state_of(atomic_load(&c->word));
         if ((state == PARKED || state == ADDING) && is_awaited(set, c))
-            return true;
-        slot_close_if_stopping(set, c);
+            awaited = true;
+        else
+            slot_close_if_stopping(set, c);
     }
-    return atomic_load(&set->any_deferred);
+    return awaited || atomic_load(&set->any_deferred);
 }

@@ -277,10 +277,12 @@ def test_a_free_worker_costs_no_wakeups(growing):
     held = begun(begin(d, "waiting.lua", 2), "waits")
     release(d, held)
     wait_for_workers(d, 1)
-    time.sleep(0.3)
-    before = woken()
-    time.sleep(1)
-    assert woken() == before
+
+    def sleeps_for_a_second():
+        before = woken()
+        time.sleep(1)
+        return woken() == before
+    wait_until(sleeps_for_a_second, "a second without a wake-up")
 
 
 # -- the end --
