@@ -161,8 +161,8 @@ WriteTimeout = 120
 
 -- How long a worker may hang after RequestTimeout, 0 to 86400 seconds, before the daemon
 -- starts another in its place <watchdog>. A worker can hang in a C library, which the
--- daemon cannot interrupt. When a script is closed, its finalizers (__gc) may take one
--- second more than this.
+-- daemon cannot interrupt, or in a pattern that takes very long on a visitor's text. When
+-- a script is closed, its finalizers (__gc) may take one second more than this.
 Watchdog = 60
 
 ---------------------------------------------------------------------------------------
