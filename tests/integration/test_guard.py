@@ -342,14 +342,15 @@ OUTSIDE = {
 }
 
 
+@pytest.mark.not_under("thread", reason="the signal never comes where a hook loops")
 @pytest.mark.parametrize("script", OUTSIDE.values(), ids=OUTSIDE)
 def test_main_coroutine_of_a_state_is_out_of_reach(daemon, script):
-    d = daemon(WorkerThreads=2, LuaMaxErrors=0, RequestTimeout=1, Watchdog=3)
+    d = daemon(WorkerThreads=1, LuaMaxErrors=0, RequestTimeout=1, Watchdog=3)
+    d.any_errors = True
     page = d.script(script)
     with unharmed(d):
         seen = [d.get(page).text for _ in range(4)]
         assert "fine" in seen[1:], seen
-    d.any_errors = True
 
 
 def test_script_whose_error_loops_while_it_is_loaded_costs_only_its_request(daemon):
