@@ -86,7 +86,7 @@ integration() {
         files="$files $inside/$name/tests/integration/$test.py"
     done
     # shellcheck disable=SC2086 # a list of files
-    in_tree env LUAFCGID2="$inside/$name/emulated" \
+    in_tree env LUAFCGID2="$inside/$name/emulated" CC="$triplet-gcc" \
         python3 -m pytest -q -p no:cacheprovider --tb=short $files
 }
 
