@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 #include <errno.h>
@@ -130,6 +131,8 @@ static void who_waits_does_not_compute(void **state)
 static void who_computes_is_counted(void **state)
 {
     (void)state;
+    if (getenv("LUAFCGID2_SLOWDOWN") != NULL)
+        return; /* valgrind lets one thread run at a time, and the others sleep */
     while (crew_add(&crew, 12) == 0) {
     }
     wait_until(atomic_load(&alive) == 12);
