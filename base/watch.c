@@ -17,9 +17,8 @@
 
 #define LATE_SIGNAL SIGVTALRM
 
-#define LOOK_MAX                                                                         \
-    2000 /* ms between two looks; the heartbeat looks each second or more                \
-          */
+/* ms; the heartbeat looks at least once a second. */
+#define LOOK_MAX 2000
 
 struct watch {
     struct watch *next;     /* lock */

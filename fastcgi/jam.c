@@ -20,12 +20,8 @@ enum { MOST_EVENTS = 256 /* taken in one look */ };
 
 void jam_init(struct connections *set)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&set->jam.lock, NULL);
-    pthread_cond_init(&set->jam.busy, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&set->jam.busy);
 }
 
 void jam_destroy(struct connections *set)
