@@ -139,3 +139,33 @@ void sha256(const void *data, size_t len, unsigned char hash[SHA256_SIZE])
     sha256_update(&h, data, len);
     sha256_final(&h, hash);
 }
+
+void sha256_hmac_init(struct hmac *h, const void *key, size_t len)
+{
+    unsigned char block[64] = {0}, pad[64];
+    if (len > sizeof block)
+        sha256(key, len, block);
+    else if (len > 0)
+        memcpy(block, key, len);
+    for (size_t i = 0; i < sizeof pad; i++)
+        pad[i] = block[i] ^ 0x36;
+    sha256_init(&h->inner);
+    sha256_update(&h->inner, pad, sizeof pad);
+    for (size_t i = 0; i < sizeof pad; i++)
+        pad[i] = block[i] ^ 0x5c;
+    sha256_init(&h->outer);
+    sha256_update(&h->outer, pad, sizeof pad);
+}
+
+void sha256_hmac_update(struct hmac *h, const void *data, size_t len)
+{
+    sha256_update(&h->inner, data, len);
+}
+
+void sha256_hmac_final(struct hmac *h, unsigned char hash[SHA256_SIZE])
+{
+    unsigned char inner[SHA256_SIZE];
+    sha256_final(&h->inner, inner);
+    sha256_update(&h->outer, inner, sizeof inner);
+    sha256_final(&h->outer, hash);
+}

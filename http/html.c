@@ -1,7 +1,7 @@
 /* Text in HTML pages: escaping. Pure functions, for any thread. */
 #include "http/html.h"
 
-static const char *entity(char c)
+const char *html_entity(char c)
 {
     switch (c) {
     case '&':
@@ -23,7 +23,7 @@ bool html_escape(struct buffer *out, const char *text, size_t len)
 {
     size_t done = 0;
     for (size_t i = 0; i < len; i++) {
-        const char *escaped = entity(text[i]);
+        const char *escaped = html_entity(text[i]);
         if (escaped == NULL)
             continue;
         if (!buffer_append(out, text + done, i - done) || !buffer_puts(out, escaped))

@@ -4,11 +4,14 @@
 
 #include "lua/body_api.h"
 #include "lua/con.h"
+#include "lua/encode_api.h"
 #include "lua/env.h"
+#include "lua/http_api.h"
 #include "lua/info_api.h"
 #include "lua/limit.h"
 #include "lua/log_api.h"
 #include "lua/response_api.h"
+#include "lua/secret_api.h"
 #include "lua/serialize_api.h"
 #include "lua/session_api.h"
 #include "lua/url_api.h"
@@ -19,6 +22,7 @@
  * has to have. */
 static const struct facility *const facilities[] = {
     &response_api, &body_api, &log_api, &info_api, &session_api, &url_api, &serialize_api,
+    &encode_api, &secret_api, &http_api,
 };
 
 /* Makes `lf` known to require, under its name in each version. */
