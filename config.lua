@@ -136,6 +136,9 @@ ScriptRoot = ""
 -- visitor gets "504 Gateway Timeout", and the log says where the script was.
 RequestTimeout = 30
 
+-- The most that a script may ask for with TimeLimit, 0 to 86400 seconds.
+RequestTimeoutMax = 600
+
 -- The memory that one state may use, 0 to 1099511627776 bytes. It includes the body of a
 -- response until it is sent.
 ScriptMemoryLimit = 64 * 1024 * 1024

@@ -243,5 +243,18 @@ void request_fail(struct request *r, int status, const char *detail)
 
 void request_finish(struct request *r)
 {
+    if (r->peer.over)
+        return;
     response_finish(&r->response);
+    r->peer.over = true;
+}
+
+bool request_is_over(const struct request *r)
+{
+    return r->peer.over;
+}
+
+void request_set_gone(struct request *r)
+{
+    r->peer.gone = r->peer.cut = true;
 }

@@ -119,7 +119,14 @@ void request_reset(struct request *r, bool all);
  * or NULL. After the first flush it can only cut the response off. */
 void request_fail(struct request *r, int status, const char *detail);
 
-/* Sends what is left and ends the response. */
+/* Sends what is left and ends the response. A second call does nothing; what is sent
+ * after the first is dropped, and what is left of the body is lost. */
 void request_finish(struct request *r);
+
+/* Whether request_finish was called. */
+bool request_is_over(const struct request *r);
+
+/* The client has gone, as somebody has seen who neither reads nor writes. */
+void request_set_gone(struct request *r);
 
 #endif

@@ -18,6 +18,9 @@
 #include "request/peer.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define RETRY_AFTER "5" /* seconds, of a response 503 */
 
 #define KEPT_MAX 2 /* by a worker; each may hold the memory of a large response */
 
@@ -31,6 +34,7 @@ struct exchange {
     int refusal;     /* HTTP status without any script; 0: none */
     const char *why; /* of the refusal; a literal */
     struct call call;
+    struct waker *waker;   /* a reference; NULL until the first wait for it */
     struct script *script; /* checked out, or NULL */
     const char *name;      /* of the script; memory of the request or of the state */
     int64_t time_left;     /* ms, while it is laid down; 0: for ever */
@@ -66,19 +70,67 @@ static const struct peer_operations connection = {
     .write = write_response,
 };
 
+/* The parameters are libfcgi's memory, and stay. */
 static void release_connection(struct exchange *x)
 {
-    fcgi_release(x->fcgi);
     connection_release(x->service->connections, x->connection,
                        !request_is_cut(x->request));
     x->connection = NULL;
 }
+
+/* -- What the script's functions need of it -- */
+
+/* A request that is over has no client any more. */
+static enum call_fate fate(void *owner)
+{
+    struct exchange *x = owner;
+    if (x->connection != NULL &&
+        (request_is_gone(x->request) || connection_is_gone(x->connection))) {
+        request_set_gone(x->request);
+        return CALL_IS_GONE;
+    }
+    return connections_are_stopping(x->service->connections) ? CALL_IS_STOPPED
+                                                             : CALL_GOES_ON;
+}
+
+static bool may_wait(void *owner)
+{
+    (void)owner;
+    return false;
+}
+
+static struct waker *waker(void *owner)
+{
+    struct exchange *x = owner;
+    if (x->waker == NULL)
+        x->waker = waker_create();
+    return x->waker;
+}
+
+/* The script may go on for long, so another worker looks for the next request. */
+static void finish(void *owner)
+{
+    struct exchange *x = owner;
+    request_finish(x->request);
+    if (x->connection != NULL)
+        release_connection(x);
+    if (x->worker != NULL)
+        connection_pass_on(x->worker->reader);
+}
+
+static const struct call_operations operations = {
+    .fate = fate,
+    .may_wait = may_wait,
+    .waker = waker,
+    .finish = finish,
+};
 
 /* -- Life -- */
 
 static void destroy(struct exchange *x)
 {
     request_destroy(x->request);
+    waker_unref(x->waker);
     fcgi_destroy(x->fcgi);
     config_unref(x->config);
     free(x);
@@ -100,6 +152,8 @@ static struct exchange *create(const struct service *service)
     x->call.sessions = service->sessions;
     x->call.pool = service->pool;
     x->call.visit_scripts = pool_visit;
+    x->call.operations = &operations;
+    x->call.owner = x;
     return x;
 }
 
@@ -152,6 +206,7 @@ static bool begin(struct exchange *x, struct connection *c)
     refresh_config(x);
     x->connection = c;
     if (!request_begin(r, &connection, x, x->config)) {
+        fcgi_release(x->fcgi);
         release_connection(x);
         return false;
     }
@@ -197,7 +252,8 @@ void exchange_take_up(struct exchange *x, struct exchange_worker *w)
 {
     x->worker = w;
     x->call.worker = w->id;
-    connection_take_up(x->connection, w->reader);
+    if (x->connection != NULL)
+        connection_take_up(x->connection, w->reader);
     log_set_script(x->name);
     watch_begin(x->time_left);
     if (x->refusal == 0)
@@ -208,11 +264,12 @@ void exchange_take_up(struct exchange *x, struct exchange_worker *w)
  * rest. 0 would be no limit at all. */
 void exchange_lay_down(struct exchange *x)
 {
-    if (x->connection != NULL) {
+    if (x->script != NULL || x->connection != NULL) {
         int64_t left = watch_time_left();
         x->time_left = left < 0 ? 0 : left == 0 ? 1 : left;
-        connection_lay_down(x->connection);
     }
+    if (x->connection != NULL)
+        connection_lay_down(x->connection);
     watch_end();
     log_set_script(NULL);
     x->worker = NULL;
@@ -220,10 +277,12 @@ void exchange_lay_down(struct exchange *x)
 
 /* -- Serving -- */
 
-static void log_failure(const struct request *r, int status, const char *message)
+static void log_failure(const struct exchange *x, int status, const char *message)
 {
-    if (request_is_gone(r))
+    if (request_is_gone(x->request))
         log_debug("the client went away: %s", message);
+    else if (x->call.told > 0)
+        log_debug("the daemon stops: %s", message);
     else if (status == 403)
         log_warning("%d: %s", status, message);
     else if (status < 500)
@@ -234,16 +293,29 @@ static void log_failure(const struct request *r, int status, const char *message
 
 static void fail(struct exchange *x, int status, const char *message)
 {
-    log_failure(x->request, status, message);
+    struct request *r = x->request;
+    log_failure(x, status, message);
     bool show = x->config->show_errors && status >= 500;
-    request_fail(x->request, status, show ? message : NULL);
+    request_fail(r, status, show ? message : NULL);
+    if (status == 503 && !request_head_sent(r))
+        request_set_header(r, "Retry-After", strlen("Retry-After"), RETRY_AFTER,
+                           strlen(RETRY_AFTER));
 }
 
-/* What fails by the client's fault does not count against the state. */
-static bool is_clients_fault(const struct request *r, const struct script_error *error)
+/* What fails by the client's fault, or for lack of room, does not count against the
+ * state. */
+static bool is_no_fault(const struct request *r, const struct script_error *error)
 {
     return request_is_gone(r) || request_body_failed(r) || request_body_too_large(r) ||
-           (error->status >= 400 && error->status < 500);
+           (error->status >= 400 && error->status < 500) || error->status == 503;
+}
+
+/* The script was told that it may not wait, and has returned all the same, or was ended
+ * as by os.exit. Its response may not be whole. */
+static void end_early(struct exchange *x)
+{
+    if (x->call.told > 1)
+        fail(x, 503, "the script waited again");
 }
 
 static bool run_script(struct exchange *x, struct script_error *error)
@@ -257,7 +329,7 @@ static bool run_script(struct exchange *x, struct script_error *error)
         return false;
     set_name(x, state_path(s)); /* finalizers may log after the request is gone */
     bool ok = script_serve(s, &x->call, error);
-    if (!is_clients_fault(r, error))
+    if (!is_no_fault(r, error))
         state_note_outcome(s, !ok);
     return ok;
 }
@@ -272,7 +344,9 @@ void exchange_run(struct exchange *x)
     bool ok = run_script(x, &error);
     if (request_body_too_large(x->request))
         fail(x, 413, "the body is larger than MaxPostSize");
-    else if (!ok)
+    else if (ok)
+        end_early(x);
+    else
         fail(x, error.status, error.message == NULL ? "out of memory" : error.message);
     state_error_clear(&error);
 }
@@ -280,9 +354,11 @@ void exchange_run(struct exchange *x)
 void exchange_finish(struct exchange *x)
 {
     request_finish(x->request);
+    if (x->connection != NULL)
+        release_connection(x);
     if (x->script == NULL)
         set_name(x, NULL); /* it is the request's memory */
-    release_connection(x);
+    fcgi_release(x->fcgi);
 }
 
 void exchange_check_in(struct exchange *x)

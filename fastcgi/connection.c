@@ -20,6 +20,7 @@
 #include "fastcgi/stream.h"
 #include "fastcgi/sweep.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -142,6 +143,19 @@ void connection_take_up(struct connection *c, struct connection_reader *r)
         look_take_up(c, r);
 }
 
+#ifndef POLLRDHUP
+#define POLLRDHUP POLLHUP
+#endif
+
+bool connection_is_gone(const struct connection *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+    char byte;
+    if (c->output != IO_OK || poll(&p, 1, 0) > 0)
+        return true;
+    return POLLRDHUP == POLLHUP && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* -- Giving a connection back -- */
 
 /* Closes at once if the peer has sent all that it will send: then the close cuts nothing
@@ -186,6 +200,13 @@ void connection_release(struct connections *set, struct connection *c, bool keep
         slot_park_or_again(set, r, c);
     else
         slot_close(set, c);
+}
+
+void connection_pass_on(struct connection_reader *r)
+{
+    if (r->next != NULL)
+        slot_defer(r->set, r->next);
+    r->next = NULL;
 }
 
 /* -- Making and ending the set -- */

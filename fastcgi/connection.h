@@ -70,6 +70,10 @@ struct connection *connection_wait(struct connections *set, struct connection_re
 void connection_lay_down(struct connection *c);
 void connection_take_up(struct connection *c, struct connection_reader *r);
 
+/* Whether the peer has closed its end, or the connection has broken: whatever is read or
+ * written would be for nobody. Bytes that came before do not matter. By the owner. */
+bool connection_is_gone(const struct connection *c);
+
 /* The request is over. Parks the connection if `keep` is true, the peer asked for it, and
  * the response was written with `end`. Else closes it. The rest of the body is dropped
  * first. If it is more than 256 KiB or takes more than 2 s, the connection is closed
@@ -78,5 +82,9 @@ void connection_take_up(struct connection *c, struct connection_reader *r);
  * WriteTimeout. A close never cuts off what was written. Does not block; during a stop it
  * may, for up to a second. `c` is no longer the caller's. */
 void connection_release(struct connections *set, struct connection *c, bool keep);
+
+/* A connection that was released may have been left to its worker, which looks at it when
+ * it waits next. If that is not soon, this leaves it to any worker. */
+void connection_pass_on(struct connection_reader *r);
 
 #endif

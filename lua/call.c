@@ -10,6 +10,7 @@
 void call_begin(struct script *s, struct call *call)
 {
     s->call = call;
+    call->told = 0;
     if (++s->serial == 0)
         s->serial = 1; /* 0 means no request */
 }
@@ -25,6 +26,11 @@ struct call *call_of(lua_State *L)
     if (s->call == NULL)
         luaL_error(L, "no request is being served: the script is still being loaded");
     return s->call;
+}
+
+struct call *call_or_null(lua_State *L)
+{
+    return state_of(L)->call;
 }
 
 unsigned call_serial(lua_State *L)

@@ -2,6 +2,7 @@
 #ifndef LUAFCGID2_LUA_CALL_H
 #define LUAFCGID2_LUA_CALL_H
 
+#include "base/waker.h"
 #include "request.h"
 #include "store/session.h"
 
@@ -18,6 +19,31 @@ struct session_call {
     struct session_id id;
 };
 
+/* Whether a script that waits may go on. */
+enum call_fate {
+    CALL_GOES_ON,
+    CALL_IS_GONE,    /* the client has gone */
+    CALL_IS_STOPPED, /* the daemon stops */
+};
+
+/* What functions of scripts need of whoever runs the request, which lies above this
+ * layer. `owner` is that of struct call. By the thread that runs the script; none of them
+ * blocks but `finish`. */
+struct call_operations {
+    enum call_fate (*fate)(void *owner);
+
+    /* Whether the request may wait without a thread. If so, it is counted as one that
+     * does, and the script must yield at once (limit_wait). */
+    bool (*may_wait)(void *owner);
+
+    /* Borrowed; lives as long as the request. NULL: out of memory. */
+    struct waker *(*waker)(void *owner);
+
+    /* Sends what is left of the response, and gives the connection back. What comes later
+     * is dropped. Blocks as request_finish does. */
+    void (*finish)(void *owner);
+};
+
 /* One request that is being served. The state borrows it from call_begin to call_end. */
 struct call {
     struct request *request;
@@ -27,6 +53,9 @@ struct call {
     void (*visit_scripts)(struct pool *pool,
                           void (*visit)(const char *path, int states, void *arg),
                           void *arg);
+    const struct call_operations *operations; /* NULL: nothing above runs it */
+    void *owner;                              /* for the operations */
+    int told; /* how often the script was told that it may not wait any more */
     struct session_call session;
 };
 
@@ -35,6 +64,9 @@ void call_end(struct script *s);
 
 /* Returns the request that `L` serves; raises an error when there is none. */
 struct call *call_of(struct lua_State *L);
+
+/* The same; NULL when there is none. */
+struct call *call_or_null(struct lua_State *L);
 
 /* Returns the number of the present request, which tells its `con` from an old one; 0
  * between requests. */

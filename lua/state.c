@@ -412,6 +412,11 @@ struct script *state_of(lua_State *L)
     return *(struct script **)lua_getextraspace(L);
 }
 
+struct awaited *state_awaited(struct script *s)
+{
+    return &s->awaited;
+}
+
 struct limit *state_limit(struct script *s)
 {
     return &s->limit;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 struct env;
+struct awaited;
 struct buffer;
 struct config;
 struct handles;
@@ -71,6 +72,10 @@ int state_add_traceback(struct lua_State *L);
 
 /* Whether the state can serve again: not after it ran out of time or memory. */
 bool state_is_usable(const struct script *s);
+
+/* What a script that is in limit_wait waits for (lua/wait.h). Whoever ends the wait says
+ * in it what has come. */
+struct awaited *state_awaited(struct script *s);
 
 /* -- For what runs inside the state -- */
 

@@ -4,6 +4,7 @@
 #define LUAFCGID2_LUA_STATE_FIELDS_H
 
 #include "base/buffer.h"
+#include "base/waker.h"
 #include "config.h"
 #include "lua/limit.h"
 #include "lua/source.h"
@@ -20,6 +21,7 @@ struct script {
     const struct source_ref *source; /* of the file; borrowed from its code */
     struct call *call;               /* NULL between requests */
     unsigned serial;                 /* of the request */
+    struct awaited awaited;          /* what the script waits for */
     char *root, *dir;
     int id;
     unsigned requests;

@@ -6,7 +6,7 @@
 
 bool peer_begin(struct peer *p, char **pairs, size_t *len)
 {
-    p->gone = false;
+    p->gone = p->over = false;
     p->cut = !p->operations->begin(p->context, pairs, len);
     return !p->cut;
 }
@@ -14,6 +14,8 @@ bool peer_begin(struct peer *p, char **pairs, size_t *len)
 enum io_status peer_read(struct peer *p, void *data, size_t size, size_t *got,
                          int64_t timeout)
 {
+    if (p->over)
+        return IO_ABORTED;
     enum io_status status = p->operations->read(p->context, data, size, got, timeout);
     if (status == IO_TIMEOUT)
         log_warning("the request's body came too slowly (ReadTimeout)");
@@ -24,7 +26,7 @@ enum io_status peer_read(struct peer *p, void *data, size_t size, size_t *got,
 
 void peer_write(struct peer *p, struct iovec *parts, int count, bool end, int64_t timeout)
 {
-    if (p->gone)
+    if (p->gone || p->over)
         return;
     enum io_status status = p->operations->write(p->context, parts, count, end, timeout);
     if (status == IO_OK)

@@ -33,6 +33,7 @@ struct peer_operations {
 struct peer {
     const struct peer_operations *operations;
     void *context;
+    bool over; /* it has its response: what is read or written later is not */
     bool gone; /* it went away: nothing more is sent or kept */
     bool cut;  /* the response is not whole: the peer must not be used again */
 };

@@ -76,7 +76,7 @@ bool response_flush(struct response *r)
 
 bool response_send(struct response *r, const void *data, size_t len)
 {
-    if (r->peer->gone)
+    if (r->peer->gone || r->peer->over)
         return true;
     if (!buffer_append(&r->body, data, len))
         return false;

@@ -64,6 +64,15 @@ static void finish_it(struct hand *h, struct exchange *x)
     exchange_close(x, &h->kept);
 }
 
+/* The same thread's, without a watch of its own. */
+static void begin_second_hand(struct hand *h)
+{
+    *h = (struct hand){.own = {.id = 2}};
+    h->own.reader = connection_reader_create(service.connections);
+    assert_non_null(h->own.reader);
+    assert_true(exchanges_open(&h->kept, &service));
+}
+
 static void serve_next(struct hand *h)
 {
     struct exchange *x = open_next(h);
@@ -248,6 +257,57 @@ static void the_thread_enters_the_directory_of_what_it_takes_up(void **state)
         finish_it(&hand, i == 0 ? a : b);
         close(fds[i]);
     }
+}
+
+static void serve_to_the_end(struct exchange *x)
+{
+    exchange_take_up(x, &hand.own);
+    exchange_run(x);
+    finish_it(&hand, x);
+}
+
+/* The next request comes on the same connection while the script still runs. */
+static void a_response_that_is_over_frees_its_connection(void **state)
+{
+    (void)state;
+    const char *again = write_file("b.lua", "function main() Send('next') end");
+    const char *script = write_file(
+        "a.lua", "function main() Send('all') assert(Finish()) Send(Env.SCRIPT_FILENAME)"
+                 " assert(not pcall(Receive, 1)) Sleep(0) error('broken') end");
+    int fd = connect_client();
+    struct message m = {0};
+    put_head(&m, 1, true, script, 0);
+    put_body(&m, 1, (const uint8_t *)"", 0, 0);
+    put_head(&m, 1, true, again, 0);
+    put_body(&m, 1, (const uint8_t *)"", 0, 0);
+    send_off(fd, &m);
+    struct exchange *x = open_next(&hand);
+    exchange_take_up(x, &hand.own);
+    exchange_run(x);
+    struct hand other;
+    begin_second_hand(&other);
+    serve_next(&other);
+    exchanges_close(&other.kept);
+    connection_reader_destroy(other.own.reader);
+    finish_it(&hand, x);
+    expect_body(fd, "\r\n\r\nall");
+    expect_body(fd, "\r\n\r\nnext");
+    assert_int_equal(count_logged("a.lua:1: broken"), 1);
+    drop(&m);
+    close(fd);
+}
+
+static void a_wait_ends_when_the_client_goes(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    struct exchange *x =
+        open_request(fd, write_file("a.lua", "function main() ('x'):gsub('x', function()"
+                                             " Sleep(1000) end) end"));
+    close(fd);
+    serve_to_the_end(x);
+    assert_int_equal(count_logged("the client went away"), 1);
+    assert_int_equal(count_logged("error"), 0);
 }
 
 /* -- Another thread -- */
@@ -521,6 +581,8 @@ int main(void)
         WITH_ALL(the_time_stands_still_while_it_is_laid_down),
         WITH_ALL(without_a_time_limit_there_is_none_later),
         WITH_ALL(the_thread_enters_the_directory_of_what_it_takes_up),
+        WITH_ALL(a_response_that_is_over_frees_its_connection),
+        WITH_ALL(a_wait_ends_when_the_client_goes),
         WITH_ALL(another_thread_goes_on_with_the_body),
         WITH_ALL(another_thread_sends_the_response),
         WITH_ALL(another_thread_cuts_off_what_the_peer_did_not_take),

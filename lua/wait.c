@@ -1,0 +1,163 @@
+/* Waiting of scripts. Runs in the thread that owns the state; no lock. What the script
+ * waits for, and what has come of it, is kept in the state (state_awaited), so that it is
+ * there when the coroutine goes on, in whatever thread. */
+#include "lua/wait.h"
+
+#include "base/clock.h"
+#include "lua/call.h"
+#include "lua/limit.h"
+#include "lua/refusal.h"
+#include "lua/state.h"
+
+#include <lauxlib.h>
+#include <poll.h>
+
+#define SECOND   INT64_C(1000000000) /* nanoseconds */
+#define LIFETIME (INT64_C(1) << 32)  /* seconds */
+
+/* ms between two looks of a thread that waits itself, at what no descriptor tells. */
+#define SLICE 20
+
+/* -- The end of a request that waits -- */
+
+static enum call_fate fate_of(const struct call *call)
+{
+    if (call == NULL || call->operations == NULL)
+        return CALL_GOES_ON;
+    return call->operations->fate(call->owner);
+}
+
+/* A script may catch the first error, to tidy up. When it waits again it has not
+ * understood, and ends as by os.exit. */
+static void raise_end(lua_State *L, struct call *call, enum call_fate fate)
+{
+    if (call->told++ > 0) {
+        limit_break(limit_of(L), LIMIT_EXIT);
+        limit_check(L);
+    }
+    if (fate == CALL_IS_GONE)
+        refusal_raise(L, 499, "the client has gone");
+    refusal_raise(L, 503, "the daemon stops");
+}
+
+static void check_fate(lua_State *L)
+{
+    struct call *call = call_or_null(L);
+    enum call_fate fate = fate_of(call);
+    if (fate != CALL_GOES_ON)
+        raise_end(L, call, fate);
+}
+
+/* -- Where the thread waits itself -- */
+
+static bool closing_is_late(const struct limit *l)
+{
+    return l->closing && clock_ticks() - l->closing_since >= LIMIT_CLOSING_TIME;
+}
+
+/* What has come already, without waiting. */
+static unsigned look(const struct awaited *a, struct call *call)
+{
+    unsigned came = a->what & (AWAITED_INPUT | AWAITED_OUTPUT);
+    if (fate_of(call) != CALL_GOES_ON)
+        came |= AWAITED_END;
+    if ((a->what & AWAITED_WAKER) != 0 && call != NULL && call->operations != NULL &&
+        waker_is_woken(call->operations->waker(call->owner)))
+        came |= AWAITED_WAKER;
+    return came;
+}
+
+static unsigned poll_descriptor(const struct awaited *a, int timeout)
+{
+    unsigned wanted = a->what & (AWAITED_READ | AWAITED_WRITE);
+    struct pollfd p = {.fd = wanted == 0 ? -1 : a->fd,
+                       .events = (short)((wanted & AWAITED_READ ? POLLIN : 0) |
+                                         (wanted & AWAITED_WRITE ? POLLOUT : 0))};
+    if (poll(&p, 1, timeout) <= 0)
+        return 0;
+    if ((p.revents & ~(POLLIN | POLLOUT)) != 0)
+        return wanted;
+    return (p.revents & POLLIN ? AWAITED_READ : 0u) |
+           (p.revents & POLLOUT ? AWAITED_WRITE : 0u);
+}
+
+/* Milliseconds until the next look. */
+static int nap_length(const struct awaited *a)
+{
+    if (a->until == AWAITED_FOREVER)
+        return SLICE;
+    int64_t left = a->until - clock_nanoseconds();
+    if (left <= 0)
+        return 0;
+    return left > SLICE * INT64_C(1000000) ? SLICE : (int)((left + 999999) / 1000000);
+}
+
+/* The signal of a late thread ends a poll. If it comes just before one, the next look
+ * sees it. */
+static void block(lua_State *L, struct awaited *a, struct call *call)
+{
+    const struct limit *l = limit_of(L);
+    int nap;
+    do {
+        a->came = look(a, call);
+        nap = a->came != 0 ? 0 : nap_length(a);
+        a->came |= poll_descriptor(a, nap);
+        limit_check(L);
+    } while (a->came == 0 && nap > 0 && !closing_is_late(l));
+}
+
+/* -- Waiting -- */
+
+bool wait_may_yield(lua_State *L)
+{
+    const struct call *call = call_or_null(L);
+    return call != NULL && call->operations != NULL && limit_may_wait(L);
+}
+
+int wait_for(lua_State *L, const struct awaited *what, lua_KContext context,
+             lua_KFunction k)
+{
+    struct awaited *a = state_awaited(state_of(L));
+    struct call *call = call_or_null(L);
+    check_fate(L);
+    *a = *what;
+    a->came = 0;
+    if (wait_may_yield(L)) {
+        if (!call->operations->may_wait(call->owner))
+            return refusal_raise(L, 503, "too many requests wait (MaxWaiting)");
+        return limit_wait(L, context, k);
+    }
+    block(L, a, call);
+    return k(L, LUA_OK, context);
+}
+
+unsigned wait_came(lua_State *L)
+{
+    unsigned came = state_awaited(state_of(L))->came;
+    limit_check(L);
+    if ((came & AWAITED_END) != 0)
+        check_fate(L);
+    return came & ~(unsigned)AWAITED_END;
+}
+
+int64_t wait_until(lua_State *L, int index)
+{
+    if (lua_isnoneornil(L, index))
+        return AWAITED_FOREVER;
+    lua_Number seconds = luaL_checknumber(L, index);
+    luaL_argcheck(L, seconds == seconds, index, "a number of seconds expected");
+    if (seconds >= (lua_Number)LIFETIME)
+        return AWAITED_FOREVER;
+    int64_t length = seconds > 0 ? (int64_t)(seconds * (lua_Number)SECOND) : 0;
+    return clock_nanoseconds() + length;
+}
+
+struct waker *wait_waker(lua_State *L)
+{
+    struct call *call = call_of(L);
+    struct waker *w =
+        call->operations == NULL ? NULL : call->operations->waker(call->owner);
+    if (w == NULL)
+        luaL_error(L, "not enough memory");
+    return w;
+}
