@@ -4,6 +4,7 @@
 
 #include "lua/body_api.h"
 #include "lua/con.h"
+#include "lua/cookie_api.h"
 #include "lua/encode_api.h"
 #include "lua/env.h"
 #include "lua/http_api.h"
@@ -23,7 +24,7 @@
  * has to have. */
 static const struct facility *const facilities[] = {
     &response_api,  &body_api,   &log_api,    &info_api, &session_api, &url_api,
-    &serialize_api, &encode_api, &secret_api, &http_api, &wait_api,
+    &serialize_api, &encode_api, &secret_api, &http_api, &wait_api,    &cookie_api,
 };
 
 /* Makes `lf` known to require, under its name in each version. */

@@ -109,6 +109,12 @@ static void set_header(lua_State *L, struct request *r, const char *name, size_t
         check_header(L, request_set_header(r, name, name_len, value, value_len), name);
 }
 
+void response_api_set_header(lua_State *L, const char *name, const char *value,
+                             size_t len)
+{
+    set_header(L, request_of(L), name, strlen(name), value, len);
+}
+
 /* The argument is "Name: value", with or without a line end. */
 static void set_header_line(lua_State *L, struct request *r, int index)
 {
@@ -184,6 +190,63 @@ static void set_content_type(lua_State *L, struct request *r, int index)
 static int resp_content_type(lua_State *L, int first)
 {
     set_content_type(L, request_of(L), first);
+    return 0;
+}
+
+/* -- Redirect -- */
+
+/* What a URL cannot have (RFC 3986 section 2); '%' stays, since it may be an encoding. */
+static bool must_be_encoded(char c)
+{
+    return (unsigned char)c <= 0x20 || (unsigned char)c >= 0x7f ||
+           strchr("\"<>\\^`{|}", c) != NULL;
+}
+
+/* Pushes the URL at `index` with spaces, bytes of UTF-8 and the like encoded. */
+static void push_location(lua_State *L, int index)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    size_t len;
+    const char *url = luaL_checklstring(L, index, &len);
+    luaL_argcheck(L, len > 0, index, "a URL expected");
+    luaL_argcheck(L, len <= HEADERS_MAX_BYTES, index, "the URL is too long");
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)url[i];
+        luaL_argcheck(L, c >= 0x20 && c != 0x7f, index,
+                      "a URL without control characters expected");
+        if (must_be_encoded(url[i])) {
+            luaL_addchar(&b, '%');
+            luaL_addchar(&b, hex[c >> 4]);
+            luaL_addchar(&b, hex[c & 15]);
+        } else {
+            luaL_addchar(&b, url[i]);
+        }
+    }
+    luaL_pushresult(&b);
+}
+
+static bool is_redirection(lua_Integer status)
+{
+    return (status >= 301 && status <= 303) || status == 307 || status == 308;
+}
+
+static int redirect(lua_State *L, int first)
+{
+    struct request *r = request_of(L);
+    lua_Integer status = luaL_optinteger(L, first + 1, 302);
+    luaL_argcheck(L, is_redirection(status), first + 1,
+                  "301, 302, 303, 307 or 308 expected");
+    push_location(L, first);
+    if (is_too_late(r, "Redirect"))
+        return 0;
+    size_t len;
+    const char *location = lua_tolstring(L, -1, &len);
+    response_api_set_header(L, "Location", location, len);
+    lua_pushinteger(L, status);
+    set_status(L, r, lua_gettop(L));
+    request_reset(r, false);
     return 0;
 }
 
@@ -284,6 +347,7 @@ static const struct facility_row rows[] = {
     {NULL, "header", header_or_nothing},
     {"RespStatus", NULL, resp_status},
     {"RespContentType", NULL, resp_content_type},
+    {"Redirect", NULL, redirect},
     {NULL, "config", config_setting},
     {0},
 };

@@ -1,13 +1,21 @@
-/* The response: Send, Flush, Reset, Header, RespStatus, RespContentType, con:config and
- * con's methods of the same kind, and the table Response of all statuses. */
+/* The response: Send, Flush, Reset, Header, RespStatus, RespContentType, Redirect,
+ * con:config and con's methods of the same kind, and the table Response of all statuses.
+ */
 #ifndef LUAFCGID2_LUA_RESPONSE_API_H
 #define LUAFCGID2_LUA_RESPONSE_API_H
 
 #include "lua/facility.h"
 
+#include <stddef.h>
+
 extern const struct facility response_api;
 
 /* Appends the string or number at `index` to the response's body. Raises. */
 void response_api_send(lua_State *L, int index);
+
+/* As Header(name, value): raises what is wrong with them, and only warns when it is too
+ * late. */
+void response_api_set_header(lua_State *L, const char *name, const char *value,
+                             size_t len);
 
 #endif

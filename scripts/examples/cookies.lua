@@ -4,20 +4,17 @@
 local page = require "lib.page"
 
 local function change(form)
-    local attributes = "; Path=/; HttpOnly; SameSite=Lax; Max-Age="
     if form.action == "delete" then
-        Header("Set-Cookie", "note=" .. attributes .. 0)
+        SetCookie("note", nil)
     else
-        -- lf.urlencode leaves no character that could end the cookie or the header
-        local value = lf.urlencode(page.field(form, "note"):sub(1, 200))
-        Header("Set-Cookie", "note=" .. value .. attributes .. 7 * 24 * 3600)
+        SetCookie("note", page.field(form, "note"):sub(1, 200),
+            { maxage = 7 * 24 * 3600, httponly = true, samesite = "Lax" })
     end
-    RespStatus(303)
-    Header("Location", "cookies.lua")
+    Redirect("cookies.lua", 303)
 end
 
 local function show()
-    local note = lf.urldecode(Cookies.note)
+    local note = lf.urldecode(Cookies.note) -- SetCookie encodes what it must
     Send(page.top("Cookies"))
     if note then
         Send('<p class="big">Your note: ', page.escape(note), "</p>\n")

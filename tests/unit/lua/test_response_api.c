@@ -118,6 +118,37 @@ static void a_setting_that_is_unknown_is_nil(void **state)
     assert_logged("there is no setting 'colour'");
 }
 
+static void redirect_sends_to_another_page_and_drops_the_body(void **state)
+{
+    (void)state;
+    assert_page("Send('lost') Redirect('/b.lua?x=1') ", "");
+    assert_header("Location", "/b.lua?x=1");
+    assert_string_equal(request_status(request), "302 Found");
+    assert_page("Redirect('https://example.org/', 301) Send('moved')", "moved");
+    assert_string_equal(request_status(request), "301 Moved Permanently");
+    assert_page("Redirect('/', 303.0)", "");
+    assert_string_equal(request_status(request), "303 See Other");
+}
+
+static void redirect_encodes_what_a_url_cannot_have(void **state)
+{
+    (void)state;
+    assert_page("Redirect('/a b/\xc3\xbc%20?q=<\"\\\\>#x')", "");
+    assert_header("Location", "/a%20b/%C3%BC%20?q=%3C%22%5C%3E#x");
+}
+
+static void a_wrong_argument_of_redirect_is_named(void **state)
+{
+    (void)state;
+    assert_page_fails("Redirect()", "bad argument #1 to 'Redirect'");
+    assert_page_fails("Redirect('')", "bad argument #1 to 'Redirect' (a URL expected)");
+    assert_page_fails("Redirect('/a\\r\\nX: y')", "without control characters");
+    assert_page_fails("Redirect('/a\\0')", "without control characters");
+    assert_page_fails("Redirect('/', 200)", "301, 302, 303, 307 or 308 expected");
+    assert_page_fails("Redirect(('x'):rep(70000))", "the URL is too long");
+    assert_page("Send('x') Flush() Redirect('/') return 'y'", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +160,9 @@ int main(void)
         TEST(what_a_body_may_take_counts_for_the_memory_limit),
         TEST(what_con_puts_gets_too_much_it_ignores),
         TEST(a_setting_that_is_unknown_is_nil),
+        TEST(redirect_sends_to_another_page_and_drops_the_body),
+        TEST(redirect_encodes_what_a_url_cannot_have),
+        TEST(a_wrong_argument_of_redirect_is_named),
     };
     group_set_up();
     return cmocka_run_group_tests(tests, NULL, NULL);
