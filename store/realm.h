@@ -4,14 +4,11 @@
 #ifndef LUAFCGID2_STORE_REALM_H
 #define LUAFCGID2_STORE_REALM_H
 
+#include "base/bytes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct bytes {
-    const char *data; /* may hold NULs; not terminated */
-    size_t len;
-};
 
 /* Bytes that a realm or a variable counts beside its name and value. */
 #define REALM_OVERHEAD    128
