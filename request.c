@@ -168,6 +168,11 @@ const char *request_header(const struct request *r, const char *name, size_t *le
     return headers_get(&r->response.head.headers, name, len);
 }
 
+bool request_header_is_own(const struct request *r, const char *name)
+{
+    return head_header_is_own(&r->response.head, name);
+}
+
 bool request_write_headers(const struct request *r, struct buffer *out)
 {
     return headers_write(&r->response.head.headers, out);

@@ -77,6 +77,9 @@ bool request_set_status(struct request *r, const char *text, size_t len);
 const char *request_header(const struct request *r, const char *name, size_t *len);
 bool request_write_headers(const struct request *r, struct buffer *out);
 
+/* Whether a field of that name is there and differs from the configuration's default. */
+bool request_header_is_own(const struct request *r, const char *name);
+
 /* A header field by whatever name; Status goes to request_set_status. */
 enum headers_result request_set_header(struct request *r, const char *name,
                                        size_t name_len, const char *value,

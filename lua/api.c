@@ -7,6 +7,7 @@
 #include "lua/cookie_api.h"
 #include "lua/encode_api.h"
 #include "lua/env.h"
+#include "lua/event_api.h"
 #include "lua/http_api.h"
 #include "lua/info_api.h"
 #include "lua/limit.h"
@@ -23,8 +24,9 @@
 /* All that scripts can call, by the file that holds it. lua/facility.h says what a file
  * has to have. */
 static const struct facility *const facilities[] = {
-    &response_api,  &body_api,   &log_api,    &info_api, &session_api, &url_api,
-    &serialize_api, &encode_api, &secret_api, &http_api, &wait_api,    &cookie_api,
+    &response_api, &body_api,      &log_api,    &info_api,   &session_api,
+    &url_api,      &serialize_api, &encode_api, &secret_api, &http_api,
+    &wait_api,     &cookie_api,    &event_api,
 };
 
 /* Makes `lf` known to require, under its name in each version. */

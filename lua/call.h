@@ -57,6 +57,7 @@ struct call {
     void *owner;                              /* for the operations */
     int told; /* how often the script was told that it may not wait any more */
     struct session_call session;
+    bool streams; /* Event has been called: the response is a stream of events */
 };
 
 void call_begin(struct script *s, struct call *call);

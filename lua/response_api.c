@@ -45,13 +45,18 @@ static int puts_one(lua_State *L, int first)
     return 0;
 }
 
-static int flush(lua_State *L, int first)
+int response_api_flush(lua_State *L)
 {
-    (void)first;
     struct request *r = request_of(L);
     limit_check_memory(L, request_flush(r));
     lua_pushboolean(L, !request_is_gone(r));
     return 1;
+}
+
+static int flush(lua_State *L, int first)
+{
+    (void)first;
+    return response_api_flush(L);
 }
 
 static int reset_all(lua_State *L, int first)

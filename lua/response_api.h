@@ -18,4 +18,7 @@ void response_api_send(lua_State *L, int index);
 void response_api_set_header(lua_State *L, const char *name, const char *value,
                              size_t len);
 
+/* Does what Flush does, and returns what it returns; to be called as `return`. Raises. */
+int response_api_flush(lua_State *L);
+
 #endif

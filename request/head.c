@@ -103,6 +103,15 @@ static bool parse_defaults(struct head *h, struct config *c)
     return true;
 }
 
+bool head_header_is_own(const struct head *h, const char *name)
+{
+    size_t len, default_len;
+    const char *value = headers_get(&h->headers, name, &len);
+    const char *usual = headers_get(&h->default_headers, name, &default_len);
+    return value != NULL &&
+           (usual == NULL || len != default_len || memcmp(value, usual, len) != 0);
+}
+
 bool head_reset(struct head *h, struct config *config)
 {
     if (h->defaults_of != config)

@@ -41,6 +41,9 @@ bool head_set_status(struct head *h, const char *text, size_t len);
 enum headers_result head_set(struct head *h, const char *name, size_t name_len,
                              const char *value, size_t value_len);
 
+/* Whether a field of that name is there and differs from the configuration's default. */
+bool head_header_is_own(const struct head *h, const char *name);
+
 /* The same for every line of a text of lines; stops at the first bad one. */
 enum headers_result head_set_lines(struct head *h, const char *text, size_t len);
 

@@ -183,6 +183,21 @@ static void without_content_there_is_no_length(void **state)
     assert_false(head_is_without_content(&head));
 }
 
+static void a_field_is_the_scripts_own_if_no_default_says_it(void **state)
+{
+    (void)state;
+    assert_false(head_header_is_own(&head, "Content-Type"));
+    assert_false(head_header_is_own(&head, "X-None"));
+    set("content-type", "text/html");
+    assert_false(head_header_is_own(&head, "Content-Type"));
+    set("Content-Type", "text/plain");
+    assert_true(head_header_is_own(&head, "content-type"));
+    set("X-A", "");
+    assert_true(head_header_is_own(&head, "X-A"));
+    assert_true(head_reset(&head, config));
+    assert_false(head_header_is_own(&head, "Content-Type"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -198,6 +213,7 @@ int main(void)
         TEST(the_length_is_the_bodys),
         TEST(for_head_the_script_may_say_how_long_the_body_would_be),
         TEST(without_content_there_is_no_length),
+        TEST(a_field_is_the_scripts_own_if_no_default_says_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
