@@ -25,6 +25,7 @@ LUA_CFLAGS ?= -I/usr/include/lua5.3
 LUA_LIBS   ?= -llua5.3
 endif
 FCGI_LIBS  ?= -lfcgi
+CRYPT_LIBS ?= -lcrypt
 
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes
 CFLAGS   ?= -O2 -g
@@ -32,7 +33,7 @@ CFLAGS   ?= -O2 -g
 FEATURES  = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
 ALL_CFLAGS = -std=c11 -pthread -I. $(FEATURES) -DLUAFCGID2_RELEASE='"$(VERSION)"' \
              $(WARNINGS) $(LUA_CFLAGS) $(CFLAGS) $(MODE_CFLAGS) $(CPPFLAGS)
-ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(MODE_LIBS) $(LIBS)
+ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(CRYPT_LIBS) $(MODE_LIBS) $(LIBS)
 
 # Builds of another mode live beside the ordinary one, in .build/MODE/:
 #
@@ -181,7 +182,7 @@ FUZZ_TARGETS ?= head connection
 FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
                 -fno-sanitize-recover=undefined
 FUZZ_SOURCES_head       = fastcgi/record.c
-FUZZ_SOURCES_connection = $(filter-out fastcgi/fcgi.c base/value.c,$(wildcard fastcgi/*.c base/*.c))
+FUZZ_SOURCES_connection = $(filter-out fastcgi/fcgi.c base/value.c base/password.c,$(wildcard fastcgi/*.c base/*.c))
 
 .SECONDEXPANSION:
 $(FUZZ)/fuzz_%: tests/fuzz/fuzz_%.c $$(FUZZ_SOURCES_$$*) $(wildcard *.h */*.h) Makefile | $(FUZZ)

@@ -12,6 +12,7 @@
 #include "lua/info_api.h"
 #include "lua/limit.h"
 #include "lua/log_api.h"
+#include "lua/password_api.h"
 #include "lua/response_api.h"
 #include "lua/secret_api.h"
 #include "lua/serialize_api.h"
@@ -24,9 +25,9 @@
 /* All that scripts can call, by the file that holds it. lua/facility.h says what a file
  * has to have. */
 static const struct facility *const facilities[] = {
-    &response_api, &body_api,      &log_api,    &info_api,   &session_api,
-    &url_api,      &serialize_api, &encode_api, &secret_api, &http_api,
-    &wait_api,     &cookie_api,    &event_api,
+    &response_api, &body_api,      &log_api,    &info_api,     &session_api,
+    &url_api,      &serialize_api, &encode_api, &secret_api,   &http_api,
+    &wait_api,     &cookie_api,    &event_api,  &password_api,
 };
 
 /* Makes `lf` known to require, under its name in each version. */

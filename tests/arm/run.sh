@@ -40,7 +40,7 @@ packages="make pkg-config python3-pytest qemu-user mawk"
 for name; do
     architecture "$name"
     packages="$packages gcc-$triplet libc6-dev-$name-cross \
-        libfcgi-dev:$name liblua5.3-dev:$name libcmocka-dev:$name"
+        libfcgi-dev:$name liblua5.3-dev:$name libcmocka-dev:$name libcrypt-dev:$name"
 done
 sh "$top/scripts/install-packages.sh" debootstrap util-linux git file
 # A tree for each choice, with no more than that needs.
