@@ -9,6 +9,8 @@
 #include "lua/load.h"
 #include "lua/output.h"
 #include "lua/random.h"
+#include "lua/strings.h"
+#include "lua/tables.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -52,5 +54,7 @@ void library_open(lua_State *L)
     child_open(L);
     handle_open(L);
     random_open(L);
+    strings_open(L);
+    tables_open(L);
     guard_open(L);
 }

@@ -35,14 +35,23 @@ static _Thread_local struct limit
 
 /* -- The hook -- */
 
-/* While no limit is broken there is no hook. With ThreadSanitizer there is one, as it
- * delivers a signal only when the thread calls a function that it intercepts. */
+/* ThreadSanitizer delivers a signal only when the thread calls a function that it
+ * intercepts. */
+static void let_signals_in(void)
+{
+#ifdef __SANITIZE_THREAD__
+    usleep(0);
+#endif
+}
+
+/* While no limit is broken there is no hook. With ThreadSanitizer there is one, to let
+ * signals in. */
 #ifdef __SANITIZE_THREAD__
 static void on_tick(lua_State *L, lua_Debug *ar)
 {
     (void)L;
     (void)ar;
-    usleep(0);
+    let_signals_in();
 }
 
 static void unhook(lua_State *L)
@@ -414,6 +423,7 @@ void limit_disown(struct limit *l, struct buffer *b)
 void limit_check(lua_State *L)
 {
     struct limit *l = limit_of(L);
+    let_signals_in();
     enum limit_kind kind = limit_broken(l);
     if (kind == LIMIT_NONE)
         return;

@@ -192,6 +192,17 @@ RUNNING = [
      "end local co = coroutine.wrap(f) while true do co() end", ""),
     ("removed standard library", "_G.debug, _G.coroutine, _G.setmetatable = nil "
                                  "while true do end", ""),
+    ("find", "(' '):rep(1000000):find('.-.-x')", ""),
+    ("match", "(' '):rep(1000000):match('^%s*(.-)%s*.$x')", ""),
+    ("match that trims", "local s = (' '):rep(500000) .. 'x' .. (' '):rep(500000) .. 'y' "
+                         "for i = 1, 1000 do s:match('^(.-)%s*$') end", ""),
+    ("gmatch", "for _ in (' '):rep(1000000):gmatch('.-x') do end", ""),
+    ("gsub in pcall", "while true do pcall(string.gsub, (' '):rep(1000000), '%s+$x', '') end", ""),
+    ("balanced match", "('('):rep(1000000):find('%b()')", ""),
+    ("match in a coroutine", "coroutine.wrap(function() while true do "
+     "pcall(string.match, (' '):rep(1000000), '.-.-x') end end)()", ""),
+    ("table.move", "table.move({}, 1, math.maxinteger - 1, 1)", ""),
+    ("table.move backward", "local t = {} table.move(t, 1, 1 << 60, 2)", ""),
     ("Receive in a loop", "while true do Receive() end", ""),
     ("Log in a loop", "while true do Dir() end", ""),
     ("Send and Reset in a loop", "while true do Send('x') Reset() end", ""),
