@@ -199,12 +199,21 @@ ShowErrors = false
 ---------------------------------------------------------------------------------------
 
 -- The log file <logfile>. If it is "" or cannot be written, the log goes to standard
--- error, which systemd keeps in its journal.
+-- error, which systemd keeps in its journal. "syslog:daemon" is the system's log, in the
+-- facility daemon; user and local0 to local7 are others.
 LogFilePath = "/var/log/luafcgid2/luafcgid2.log"
 
 -- The log has lines of this level and of the more important ones: "error", "warning",
 -- "info" or "debug".
 LogLevel = "info"
+
+-- "text" or "json". With "json" each line of the log is one object, and a traceback is a
+-- field of it.
+LogFormat = "text"
+
+-- true: the message of a script's error, without the traceback, goes to the web server as
+-- well, which writes it into its own error log.
+LogToWebServer = false
 
 ---------------------------------------------------------------------------------------
 -- Sessions: what scripts remember about a visitor

@@ -241,6 +241,7 @@ static void take_over(struct config *config)
     char names[512];
     if (config_needs_restart(old, config, names, sizeof names))
         log_warning("these changes need a restart: %s", names);
+    log_set_format(config->log_format);
     log_open(config->log_file_path, config->log_level);
     config_publish(config);
     sweeper_wake(); /* it closes the idle states of the old configuration */
@@ -334,6 +335,7 @@ static void wait_for_signals(const sigset_t *handled, const char *file)
 static int take_resources(const struct config *config)
 {
     char error[512];
+    log_set_format(config->log_format);
     log_open(config->log_file_path, config->log_level);
     if (!pidfile_open(config->pid_file, error, sizeof error))
         die(error);

@@ -3,6 +3,9 @@
  * the request; no lock. */
 #include "request.h"
 
+#include "base/log.h"
+#include "base/random.h"
+#include "base/siphash.h"
 #include "request/body.h"
 #include "request/peer.h"
 #include "request/response.h"
@@ -13,9 +16,10 @@
 /* Web servers send some 25 parameters, and one for each header of the client. A client
  * can choose header names that Lua's hash makes the same, and in a script's Env each of
  * them costs a walk along all the others. */
-#define PARAMS_MAX 1000
-#define TEXT_OF(x) #x
-#define NUMBER(x)  TEXT_OF(x)
+#define PARAMS_MAX     1000
+#define REQUEST_ID_LEN 32
+#define TEXT_OF(x)     #x
+#define NUMBER(x)      TEXT_OF(x)
 
 struct request {
     struct config *config; /* borrowed for this request */
@@ -23,13 +27,70 @@ struct request {
     struct params params;
     struct body body;
     struct response response;
+    struct log_request about;    /* this one */
+    uint64_t number;             /* of the request, among those that this struct was */
+    char id[REQUEST_ID_LEN + 1]; /* made here; "": not yet */
+    unsigned char seed[SIPHASH_SECRET_SIZE]; /* of such names */
 };
+
+/* -- Its name in the logs -- */
+
+/* The number tells the requests of one struct apart, the seed those of different ones and
+ * of different processes. */
+static void make_id(struct request *r, char *id)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (int half = 0; half < 2; half++) {
+        uint64_t data[2] = {r->number, (uint64_t)half};
+        uint64_t hash = siphash(r->seed, data, sizeof data);
+        for (int i = 15; i >= 0; i--, hash >>= 4)
+            id[half * 16 + i] = hex[hash & 15];
+    }
+}
+
+const char *request_id(struct request *r)
+{
+    const char *given = r->params.values[PARAM_REQUEST_ID];
+    if (given[0] != '\0')
+        return given;
+    if (r->id[0] == '\0')
+        make_id(r, r->id);
+    return r->id;
+}
+
+static const char *id_for_log(void *of)
+{
+    return request_id(of);
+}
+
+static void note_for_log(struct request *r)
+{
+    const char *const *values = r->params.values;
+    const char *uri = values[PARAM_REQUEST_URI];
+    r->id[0] = '\0';
+    r->number++;
+    r->about = (struct log_request){
+        .client = values[PARAM_REMOTE_ADDR],
+        .method = values[PARAM_REQUEST_METHOD],
+        .uri = uri[0] != '\0' ? uri : values[PARAM_SCRIPT_NAME],
+        .id = id_for_log,
+        .of = r,
+    };
+}
+
+const struct log_request *request_for_log(const struct request *r)
+{
+    return &r->about;
+}
 
 /* -- Life -- */
 
 struct request *request_create(void)
 {
-    return calloc(1, sizeof(struct request));
+    struct request *r = calloc(1, sizeof *r);
+    if (r != NULL && !random_bytes(r->seed, sizeof r->seed))
+        memcpy(r->seed, &r, sizeof r); /* names that are not so well apart */
+    return r;
 }
 
 void request_destroy(struct request *r)
@@ -57,8 +118,10 @@ bool request_begin(struct request *r, const struct peer_operations *operations,
     bool ok = peer_begin(&r->peer, &pairs, &len) &&
               params_parse(&r->params, pairs, len) &&
               response_begin(&r->response, &r->peer, config, is_head(r));
-    if (ok)
+    if (ok) {
+        note_for_log(r);
         body_begin(&r->body, &r->peer, config, &r->params);
+    }
     r->peer.cut = !ok;
     return ok;
 }
@@ -244,6 +307,12 @@ void request_fail(struct request *r, int status, const char *detail)
     if (path[0] == '\0')
         path = request_param(r, PARAM_SCRIPT_FILENAME);
     response_fail(&r->response, status, path, detail);
+}
+
+void request_report(struct request *r, const char *message, size_t len)
+{
+    peer_report(&r->peer, message, len,
+                r->config->write_timeout > 0 ? r->config->write_timeout : -1);
 }
 
 void request_finish(struct request *r)

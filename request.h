@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct log_request;
 struct peer_operations;
 struct request;
 
@@ -41,6 +42,17 @@ const char *request_param(const struct request *r, enum param_name name);
 
 /* All parameters, `*count`. */
 const struct param *request_params(const struct request *r, size_t *count);
+
+/* What the request is called in the logs: REQUEST_ID, if the web server sent it; else 32
+ * hexadecimal digits, made here when they are first asked for. Async-signal-safe. */
+const char *request_id(struct request *r);
+
+/* For log_set_request. Lasts as the parameters do. */
+const struct log_request *request_for_log(const struct request *r);
+
+/* Tells the web server's own log of an error (FastCGI 1.0, FCGI_STDERR). Blocks for
+ * WriteTimeout at most. */
+void request_report(struct request *r, const char *message, size_t len);
 
 const struct config *request_config(const struct request *r);
 

@@ -1,191 +1,190 @@
 /* Log lines. Any thread writes them; opening and reopening are for the main thread only.
  *
  * A line is built on the writer's stack and handed to base/logfile.h, which owns the file
- * and writes it. There are no locks here: `threshold` is atomic, `worker_id` and
- * `script_path` belong to their thread, and `file` is set once, by the main thread,
- * before there are others. */
+ * and writes it. There are no locks here: `threshold`, `format` and `prefix` are atomic,
+ * `worker_id`, `script_path` and `current` belong to their thread, and `file` is set
+ * once, by the main thread, before there are others. */
 #include "base/log.h"
 
 #include "base/logfile.h"
+#include "base/logline.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES   LOGFILE_LINE_MAX /* the newline is one of them */
 #define SCRIPT_MAX_BYTES 1024             /* what a script's path may take of it */
+#define URI_MAX_BYTES    1024             /* what a request's address may take */
+#define FIELD_MAX_BYTES  128              /* and each of its other fields */
 
-static const char CUT[] = "...[cut]";
+#define SYSLOG_PREFIX "syslog:"
+#ifdef __FreeBSD__
+#define SYSLOG_SOCKET "/var/run/log"
+#else
+#define SYSLOG_SOCKET "/dev/log"
+#endif
+
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
+static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+
+/* What stands before a line: nothing in a file, a priority in systemd's journal
+ * (sd-daemon(3)), priority, name and process in the system's log. */
+enum { PREFIX_NONE = -2, PREFIX_JOURNAL = -1 }; /* else a facility of syslog(3) */
 
 static atomic_int threshold = LOG_LEVEL_INFO;
+static atomic_int format = LOG_FORMAT_TEXT;
+static atomic_int prefix = PREFIX_NONE;
 static struct logfile *file;
 
 static _Thread_local int worker_id;
 static _Thread_local const char *script_path;
+static _Thread_local const struct log_request *current;
 
 /* -- Building a line -- */
 
-struct line {
-    char text[LINE_MAX_BYTES];
+/* A text that a line is made of: `rest` is what follows its first line. */
+struct message {
+    enum log_level level;
+    bool continues; /* the line before, which has the level */
+    const char *text;
     size_t len;
+    const char *rest;
 };
 
-static void line_add(struct line *line, const char *text, size_t len)
+static void add_prefix(struct logline *line, enum log_level level)
 {
-    memcpy(line->text + line->len, text, len);
-    line->len += len;
+    int kind = atomic_load_explicit(&prefix, memory_order_relaxed);
+    char text[64];
+    int len = 0;
+    if (kind == PREFIX_JOURNAL)
+        len = snprintf(text, sizeof text, "<%d>", priorities[level]);
+    else if (kind != PREFIX_NONE)
+        len = snprintf(text, sizeof text, "<%d>luafcgid2[%d]: ", kind | priorities[level],
+                       (int)getpid());
+    logline_add(line, text, (size_t)len);
 }
 
-static bool is_tail(unsigned char c)
+static void add_number(struct logline *line, const char *before, int number)
 {
-    return (c & 0xc0) == 0x80;
+    char text[64];
+    int len = snprintf(text, sizeof text, "%s%d", before, number);
+    logline_add(line, text, (size_t)len);
 }
 
-/* Length of the UTF-8 character at `s` (RFC 3629), where there are `n` bytes, at least
- * one. 0: the bytes are no character, but overlong, a surrogate, beyond U+10FFFF or cut
- * short. */
-static size_t utf8_length(const unsigned char *s, size_t n)
+/* A field of the request, between `before` and `after`. */
+static void add_field(struct logline *line, enum logline_style style, const char *before,
+                      const char *value, size_t max, const char *after)
 {
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf)
-        return n >= 2 && is_tail(s[1]) ? 2 : 0;
-    if (s[0] >= 0xe0 && s[0] <= 0xef) {
-        if (n < 3 || !is_tail(s[1]) || !is_tail(s[2]))
-            return 0;
-        bool overlong = s[0] == 0xe0 && s[1] < 0xa0;
-        bool surrogate = s[0] == 0xed && s[1] > 0x9f;
-        return overlong || surrogate ? 0 : 3;
-    }
-    if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-        if (n < 4 || !is_tail(s[1]) || !is_tail(s[2]) || !is_tail(s[3]))
-            return 0;
-        bool overlong = s[0] == 0xf0 && s[1] < 0x90;
-        bool beyond = s[0] == 0xf4 && s[1] > 0x8f;
-        return overlong || beyond ? 0 : 4;
-    }
-    return 0;
+    logline_puts(line, before);
+    logline_escape(line, style, value, strlen(value), line->len + max);
+    logline_puts(line, after);
 }
 
-/* C0, DEL, C1 (a terminal takes U+009B for ESC [), and the line and paragraph separators
- * U+2028 and U+2029, at which some readers of logs end a line. */
-static bool is_control(const unsigned char *s, size_t len)
+static const char *or_dash(const char *text)
 {
-    switch (len) {
-    case 1:
-        return s[0] < 0x20 || s[0] == 0x7f;
-    case 2:
-        return s[0] == 0xc2 && s[1] < 0xa0;
-    case 3:
-        return s[0] == 0xe2 && s[1] == 0x80 && (s[2] == 0xa8 || s[2] == 0xa9);
-    default:
-        return false;
-    }
+    return text[0] == '\0' ? "-" : text;
 }
 
-/* Writes the character at `s`, escaped if need be, into `out`. Returns the bytes written;
- * `used` becomes the bytes read. */
-static size_t escape_one(const unsigned char *s, size_t n, char out[16], size_t *used)
+/* The end of a line about a request; empty when there is none. */
+static void describe_request(struct logline *tail, enum log_level level)
 {
-    *used = utf8_length(s, n);
-    if (*used > 0 && !is_control(s, *used)) {
-        memcpy(out, s, *used);
-        return *used;
-    }
-    if (*used == 0)
-        *used = 1;
-    static const char plain[] = "\n\r\t", letters[] = "nrt";
-    const char *found = *used == 1 && s[0] != '\0' ? strchr(plain, s[0]) : NULL;
-    if (found != NULL) {
-        out[0] = '\\';
-        out[1] = letters[found - plain];
-        return 2;
-    }
-    static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < *used; i++) {
-        char *at = out + 4 * i;
-        at[0] = '\\';
-        at[1] = 'x';
-        at[2] = hex[s[i] >> 4];
-        at[3] = hex[s[i] & 15];
-    }
-    return 4 * *used;
+    const struct log_request *r = current;
+    tail->len = 0;
+    if (r == NULL || level > LOG_LEVEL_WARNING)
+        return;
+    add_field(tail, LOGLINE_QUOTED, ", client: ", or_dash(r->client), FIELD_MAX_BYTES,
+              "");
+    add_field(tail, LOGLINE_QUOTED, ", request: \"", or_dash(r->method), FIELD_MAX_BYTES,
+              " ");
+    add_field(tail, LOGLINE_QUOTED, "", or_dash(r->uri), URI_MAX_BYTES, "\"");
+    add_field(tail, LOGLINE_QUOTED, ", id: ", r->id(r->of), FIELD_MAX_BYTES, "");
 }
 
-/* Appends text, escaped, as long as the line stays within `limit` bytes. What does not
- * fit is replaced by the mark CUT, never within a character. */
-static void line_escape(struct line *line, const char *text, size_t len, size_t limit)
+static void build_text(struct logline *line, const struct message *m)
 {
-    const unsigned char *s = (const unsigned char *)text;
-    size_t mark = sizeof CUT - 1, safe = line->len;
-    for (size_t i = 0, used; i < len; i += used) {
-        char out[16];
-        size_t n = escape_one(s + i, len - i, out, &used);
-        if (line->len + n > limit) {
-            line->len = safe;
-            line_add(line, CUT, mark);
-            return;
-        }
-        line_add(line, out, n);
-        if (line->len + mark <= limit)
-            safe = line->len;
+    struct logline tail = {.len = 0};
+    if (atomic_load_explicit(&prefix, memory_order_relaxed) < 0) {
+        logline_time(line); /* the system's log has a time of its own */
+        logline_puts(line, " ");
     }
-}
-
-/* A civil date from days since 1970-01-01. gmtime_r is not used, because it takes a lock
- * in glibc. Years begin in March here, so that the leap day is the last of its year. */
-static void civil_date(int64_t days, int *year, int *month, int *day)
-{
-    int64_t z = days + 719468; /* since 0000-03-01 */
-    int64_t era = z / 146097, of_era = z % 146097;
-    int64_t y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * y + y / 4 - y / 100);
-    int64_t m = (5 * of_year + 2) / 153;
-    *day = (int)(of_year - (153 * m + 2) / 5) + 1;
-    *month = (int)(m < 10 ? m + 3 : m - 9);
-    *year = (int)(y + era * 400) + (*month <= 2);
-}
-
-static void line_begin(struct line *line, enum log_level level)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t seconds = now.tv_sec < 0 ? 0 : (int64_t)now.tv_sec;
-    int year, month, day, second = (int)(seconds % 86400);
-    civil_date(seconds / 86400, &year, &month, &day);
-    char head[128];
-    int len = snprintf(head, sizeof head, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s", year,
-                       month, day, second / 3600, second / 60 % 60, second % 60,
-                       (int)(now.tv_nsec / 1000000), level_names[level]);
-    line->len = 0;
-    line_add(line, head, (size_t)len);
-    if (worker_id > 0) {
-        len = snprintf(head, sizeof head, " worker %d", worker_id);
-        line_add(line, head, (size_t)len);
-    }
+    logline_puts(line, m->continues ? "..." : level_names[m->level]);
+    if (worker_id > 0)
+        add_number(line, " worker ", worker_id);
     if (script_path != NULL) {
-        line_add(line, " ", 1);
-        line_escape(line, script_path, strlen(script_path), line->len + SCRIPT_MAX_BYTES);
+        logline_puts(line, " ");
+        logline_escape(line, LOGLINE_PLAIN, script_path, strlen(script_path),
+                       line->len + SCRIPT_MAX_BYTES);
     }
-    line_add(line, ": ", 2);
+    logline_puts(line, ": ");
+    if (!m->continues)
+        describe_request(&tail, m->level);
+    logline_escape(line, LOGLINE_PLAIN, m->text, m->len, LINE_MAX_BYTES - 1 - tail.len);
+    logline_add(line, tail.text, tail.len);
+}
+
+static void add_json_request(struct logline *line)
+{
+    const struct log_request *r = current;
+    if (r == NULL)
+        return;
+    add_field(line, LOGLINE_JSON, ",\"client\":\"", r->client, FIELD_MAX_BYTES, "\"");
+    add_field(line, LOGLINE_JSON, ",\"method\":\"", r->method, FIELD_MAX_BYTES, "\"");
+    add_field(line, LOGLINE_JSON, ",\"uri\":\"", r->uri, URI_MAX_BYTES, "\"");
+    add_field(line, LOGLINE_JSON, ",\"id\":\"", r->id(r->of), FIELD_MAX_BYTES, "\"");
+}
+
+/* A message takes half of the line at most while a traceback needs the other half. */
+static void build_json(struct logline *line, const struct message *m)
+{
+    size_t limit = LINE_MAX_BYTES - 64;
+    logline_puts(line, "{\"time\":\"");
+    logline_time(line);
+    logline_puts(line, "\",\"level\":\"");
+    logline_puts(line, level_names[m->level]);
+    logline_puts(line, "\"");
+    if (worker_id > 0)
+        add_number(line, ",\"worker\":", worker_id);
+    if (script_path != NULL)
+        add_field(line, LOGLINE_JSON, ",\"script\":\"", script_path, SCRIPT_MAX_BYTES,
+                  "\"");
+    add_json_request(line);
+    logline_puts(line, ",\"message\":\"");
+    logline_escape(line, LOGLINE_JSON, m->text, m->len,
+                   m->rest == NULL ? limit : line->len + (limit - line->len) / 2);
+    if (m->rest != NULL)
+        add_field(line, LOGLINE_JSON, "\",\"traceback\":\"", m->rest,
+                  limit - line->len - 16, "");
+    logline_puts(line, "\"}");
+}
+
+static void build(struct logline *line, const struct message *m)
+{
+    line->len = 0;
+    add_prefix(line, m->level);
+    if (atomic_load_explicit(&format, memory_order_relaxed) == LOG_FORMAT_JSON)
+        build_json(line, m);
+    else
+        build_text(line, m);
+    logline_puts(line, "\n");
 }
 
 static size_t say_lost(char *text, uint64_t count)
 {
-    struct line line;
+    struct logline line;
     char what[128];
     int len =
         snprintf(what, sizeof what,
                  "%" PRIu64 " lines were lost: the log could not be written", count);
-    line_begin(&line, LOG_LEVEL_WARNING);
-    line_add(&line, what, (size_t)len);
-    line_add(&line, "\n", 1);
+    build(&line, &(struct message){
+                     .level = LOG_LEVEL_WARNING, .text = what, .len = (size_t)len});
     memcpy(text, line.text, line.len);
     return line.len;
 }
@@ -197,16 +196,19 @@ static void write_unopened(const char *data, size_t len)
         return;
 }
 
-static void write_line(enum log_level level, const char *text, size_t len)
+static void write_message(const struct message *m)
 {
-    struct line line;
-    line_begin(&line, level);
-    line_escape(&line, text, len, LINE_MAX_BYTES - 1);
-    line_add(&line, "\n", 1);
+    struct logline line;
+    build(&line, m);
     if (file != NULL)
         logfile_write(file, line.text, line.len);
     else
         write_unopened(line.text, line.len);
+}
+
+static void write_line(enum log_level level, const char *text, size_t len)
+{
+    write_message(&(struct message){.level = level, .text = text, .len = len});
 }
 
 /* -- What every thread calls -- */
@@ -226,28 +228,64 @@ void log_set_script(const char *script)
     script_path = script != NULL && script[0] != '\0' ? script : NULL;
 }
 
-static void write_formatted(enum log_level level, const char *format, va_list args)
+void log_set_request(const struct log_request *request)
+{
+    current = request;
+}
+
+/* Without a function that a signal handler may not call. */
+static void copy_text(char *to, size_t size, const char *from)
+{
+    size_t len = strnlen(from, size - 1);
+    memcpy(to, from, len);
+    to[len] = '\0';
+}
+
+bool log_copy_request(struct log_request_copy *copy)
+{
+    const struct log_request *r = current;
+    if (r == NULL)
+        return false;
+    copy_text(copy->client, sizeof copy->client, r->client);
+    copy_text(copy->method, sizeof copy->method, r->method);
+    copy_text(copy->uri, sizeof copy->uri, r->uri);
+    copy_text(copy->id, sizeof copy->id, r->id(r->of));
+    return true;
+}
+
+static const char *id_of_copy(void *of)
+{
+    const struct log_request_copy *copy = of;
+    return copy->id;
+}
+
+struct log_request log_request_of(struct log_request_copy *copy)
+{
+    return (struct log_request){copy->client, copy->method, copy->uri, id_of_copy, copy};
+}
+
+static void write_formatted(enum log_level level, const char *text, va_list args)
     __attribute__((format(printf, 2, 0)));
 
 /* A text that does not fit the buffer does not fit a line either, and is cut there. */
-static void write_formatted(enum log_level level, const char *format, va_list args)
+static void write_formatted(enum log_level level, const char *pattern, va_list args)
 {
     char text[LINE_MAX_BYTES + 1];
-    int len = vsnprintf(text, sizeof text, format, args);
+    int len = vsnprintf(text, sizeof text, pattern, args);
     if (len < 0)
         len = snprintf(text, sizeof text, "(a message that cannot be formatted)");
     size_t used = (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
     write_line(level, text, used);
 }
 
-void log_write(enum log_level level, const char *format, ...)
+void log_write(enum log_level level, const char *pattern, ...)
 {
     if (!log_enabled(level))
         return;
     int saved = errno;
     va_list args;
-    va_start(args, format);
-    write_formatted(level, format, args);
+    va_start(args, pattern);
+    write_formatted(level, pattern, args);
     va_end(args);
     errno = saved;
 }
@@ -261,18 +299,46 @@ void log_text(enum log_level level, const char *text, size_t len)
     errno = saved;
 }
 
+/* The next line of a text that is not empty, and where the one after it begins. */
+static size_t take_line(const char **text)
+{
+    size_t len = strcspn(*text, "\n"), skip = len + ((*text)[len] == '\n');
+    if (len > 0 && (*text)[len - 1] == '\r')
+        len--;
+    *text += skip;
+    return len;
+}
+
 void log_lines(enum log_level level, const char *text)
 {
     if (text == NULL || !log_enabled(level))
         return;
     int saved = errno;
     while (*text != '\0') {
-        size_t len = strcspn(text, "\n"), skip = len + (text[len] == '\n');
-        if (len > 0 && text[len - 1] == '\r')
-            len--;
+        const char *at = text;
+        size_t len = take_line(&text);
         if (len > 0)
-            write_line(level, text, len);
-        text += skip;
+            write_line(level, at, len);
+    }
+    errno = saved;
+}
+
+void log_trace(enum log_level level, const char *text)
+{
+    if (text == NULL || !log_enabled(level))
+        return;
+    int saved = errno;
+    bool whole = atomic_load_explicit(&format, memory_order_relaxed) == LOG_FORMAT_JSON;
+    struct message m = {.level = level, .text = text};
+    m.len = take_line(&text);
+    m.rest = whole && *text != '\0' ? text : NULL;
+    write_message(&m);
+    m.continues = true;
+    while (!whole && *text != '\0') {
+        m.text = text;
+        m.len = take_line(&text);
+        if (m.len > 0)
+            write_message(&m);
     }
     errno = saved;
 }
@@ -280,11 +346,11 @@ void log_lines(enum log_level level, const char *text)
 /* -- Opening: main thread only -- */
 
 /* Said whatever LogLevel is: whoever looks for the log must learn where it went. */
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void say(const char *pattern, ...)
 {
     va_list args;
-    va_start(args, format);
-    write_formatted(LOG_LEVEL_WARNING, format, args);
+    va_start(args, pattern);
+    write_formatted(LOG_LEVEL_WARNING, pattern, args);
     va_end(args);
 }
 
@@ -299,13 +365,66 @@ void log_flush(int64_t timeout)
         logfile_flush(file, timeout);
 }
 
+/* The facilities of syslog(3) that are for programs such as this one. */
+static const struct {
+    const char *name;
+    int number;
+} facilities[] = {
+    {"daemon", LOG_DAEMON}, {"user", LOG_USER},     {"local0", LOG_LOCAL0},
+    {"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3},
+    {"local4", LOG_LOCAL4}, {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6},
+    {"local7", LOG_LOCAL7},
+};
+
+/* The facility that `path` names; -1: none of that name; PREFIX_NONE: it is a file. */
+static int facility_of(const char *path)
+{
+    size_t len = strlen(SYSLOG_PREFIX);
+    if (strncmp(path, SYSLOG_PREFIX, len) != 0)
+        return PREFIX_NONE;
+    for (size_t i = 0; i < sizeof facilities / sizeof *facilities; i++)
+        if (strcmp(path + len, facilities[i].name) == 0)
+            return facilities[i].number;
+    return -1;
+}
+
+bool log_is_syslog(const char *path, bool *known)
+{
+    int facility = facility_of(path);
+    *known = facility >= 0;
+    return facility != PREFIX_NONE;
+}
+
+/* Whether standard error is a connection to systemd's journal, which says so in the
+ * environment (systemd.exec(5)). */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+    return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && device == (unsigned long long)st.st_dev &&
+           inode == (unsigned long long)st.st_ino;
+}
+
+void log_set_format(enum log_format new_format)
+{
+    atomic_store_explicit(&format, (int)new_format, memory_order_relaxed);
+}
+
 bool log_open(const char *path, enum log_level level)
 {
     int saved = errno;
     if (file == NULL && (file = logfile_create(say_lost)) == NULL)
         return false; /* lines go to standard error */
     atomic_store_explicit(&threshold, (int)level, memory_order_relaxed);
-    bool done = logfile_open(file, path != NULL ? path : "");
+    int facility = path != NULL ? facility_of(path) : PREFIX_NONE;
+    const char *name = path == NULL ? "" : facility >= 0 ? SYSLOG_SOCKET : path;
+    bool done = logfile_open(file, name);
+    int kind = done && facility >= 0 ? facility : PREFIX_NONE;
+    if ((!done || name[0] == '\0') && is_journal())
+        kind = PREFIX_JOURNAL;
+    atomic_store_explicit(&prefix, kind, memory_order_relaxed);
     if (!done)
         say("the log file %s cannot be opened (%s): logging to standard error", path,
             strerror(errno));

@@ -1,6 +1,11 @@
 /* The daemon's log: one line per event, from any thread.
  *
- *     2026-01-31T12:00:00.123Z error worker 3 /srv/www/hello.lua: message
+ *     2026-01-31T12:00:00.123Z error worker 3 /srv/www/hello.lua: message, client:
+ *     192.0.2.7, request: "GET /hello.lua?a=b", id: 6f1d...
+ *
+ * The request is in errors and warnings only. A line that continues the one before it,
+ * as those of a traceback do, has "..." in place of the level. As JSON every line is one
+ * object, and a traceback is a field of it. luafcgid2(8), "LOG", describes both.
  *
  * A line is at most 8 KiB. One thread writes at a time (base/logfile.h), to a file opened
  * for appending, so lines never mix, nor with those of another process. Control
@@ -15,12 +20,21 @@
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 /* Opens the log, or goes on in another file, which other threads may write meanwhile. An
  * empty path means standard error; so does one that cannot be opened, and the log says so
- * there. A relative path counts from the directory of this call. false: a file was asked
- * for and cannot be opened. Main thread only. */
+ * there. Under systemd, lines on standard error bear their priority. "syslog:daemon" and
+ * the like mean the system's log. A relative path counts from the directory of this call.
+ * false: a file was asked for and cannot be opened. Main thread only. */
 bool log_open(const char *path, enum log_level level);
+
+/* Whether `path` means the system's log, and in `known` whether its facility is one of
+ * syslog(3)'s for programs such as this one. */
+bool log_is_syslog(const char *path, bool *known);
+
+/* How lines look from now on. Main thread only. */
+void log_set_format(enum log_format format);
 
 /* Opens the same path again, after a rotation (SIGUSR1). false: it cannot be opened, as
  * the log says, and lines go where they went before. Main thread only. */
@@ -43,6 +57,29 @@ void log_chown(unsigned uid, unsigned gid);
 void log_set_worker(int worker);
 void log_set_script(const char *script);
 
+/* The request that this thread works on. */
+struct log_request {
+    const char *client, *method, *uri; /* "" where it is not known */
+    const char *(*id)(void *of);       /* async-signal-safe, as base/watch.h needs it */
+    void *of;
+};
+
+/* The request that this thread's lines are about from now on; borrowed until the next
+ * call. NULL: none. */
+void log_set_request(const struct log_request *request);
+
+/* A copy for a thread that tells of another one's request. Texts that are too long are
+ * cut. */
+struct log_request_copy {
+    char client[48], method[16], uri[256], id[64];
+};
+
+/* Copies this thread's request. false: there is none. Async-signal-safe. */
+bool log_copy_request(struct log_request_copy *copy);
+
+/* The request that was copied, for log_set_request; lasts as long as the copy. */
+struct log_request log_request_of(struct log_request_copy *copy);
+
 bool log_enabled(enum log_level level);
 
 /* Writes one line. Never fails, never waits for a reader; keeps errno. */
@@ -52,9 +89,12 @@ void log_write(enum log_level level, const char *format, ...)
 /* The same for `len` bytes of any kind, NUL too. */
 void log_text(enum log_level level, const char *text, size_t len);
 
-/* Writes a text such as a traceback, each of its lines as a line of the log. NULL is an
- * empty text. */
+/* Writes each line of a text as a line of the log. NULL is an empty text. */
 void log_lines(enum log_level level, const char *text);
+
+/* The same for a message and what belongs to it, such as a traceback: the lines behind
+ * the first one continue it. */
+void log_trace(enum log_level level, const char *text);
 
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

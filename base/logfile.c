@@ -20,28 +20,33 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+enum { SOCKET_PATH = sizeof((struct sockaddr_un *)0)->sun_path };
 enum { QUEUE_BYTES = 256 * 1024, SLOW_TIME = 100 /* ms that a write may take */ };
 
 struct logfile {
     size_t (*say_lost)(char *line, uint64_t count); /* immutable */
-    char *path;       /* main thread; absolute; "": standard error */
-    int own;          /* main thread; the descriptor made for files; -1: none yet */
-    bool in_file;     /* main thread; lines go to `own` */
-    atomic_int fd;    /* where lines go */
-    atomic_int kind;  /* S_IFMT of the file behind `fd` */
+    char *path;            /* main thread; absolute; "": standard error */
+    int own;               /* main thread; the descriptor made for files; -1: none yet */
+    bool in_file;          /* main thread; lines go to `own` */
+    atomic_int fd;         /* where lines go */
+    atomic_int kind;       /* S_IFMT of the file behind `fd` */
+    atomic_bool datagrams; /* it is a socket of messages, one for each line */
     atomic_bool torn; /* the last line is there in part; set by the thread that writes */
     pthread_mutex_t lock;
     pthread_cond_t queued, turn; /* something was queued; a write has ended */
     bool threaded, writing;      /* lock */
-    bool slow;     /* lock; a write took long: the queue is for every line */
-    uint64_t lost; /* lock; lines lost that the log has not told of */
-    size_t len;    /* lock; bytes in `queue` */
+    bool slow;                /* lock; a write took long: the queue is for every line */
+    uint64_t lost;            /* lock; lines lost that the log has not told of */
+    char socket[SOCKET_PATH]; /* lock; the file's path, if it is a socket's */
+    size_t len;               /* lock; bytes in `queue` */
     char queue[QUEUE_BYTES];
     char batch[QUEUE_BYTES]; /* belongs to the log's own thread: what it writes */
 };
@@ -52,8 +57,14 @@ static void use(struct logfile *f, int fd)
 {
     struct stat st;
     int kind = fstat(fd, &st) == 0 ? (int)(st.st_mode & S_IFMT) : 0;
+    int type = 0;
+    socklen_t len = sizeof type;
+    bool datagrams = kind == S_IFSOCK &&
+                     getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+                     type == SOCK_DGRAM;
     atomic_store(&f->torn, false);
     atomic_store(&f->kind, kind);
+    atomic_store(&f->datagrams, datagrams);
     atomic_store(&f->fd, fd);
 }
 
@@ -73,11 +84,49 @@ struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
     return f;
 }
 
+static bool connect_to(int fd, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(address.sun_path, path);
+    return connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+}
+
+/* A reader of messages that was started anew has another socket at the same path. */
+static bool connect_again(struct logfile *f, int fd)
+{
+    char path[SOCKET_PATH];
+    pthread_mutex_lock(&f->lock);
+    memcpy(path, f->socket, sizeof path);
+    pthread_mutex_unlock(&f->lock);
+    return connect_to(fd, path);
+}
+
+/* What a socket takes at once, such as that of syslogd. */
+static int open_socket(const char *path)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect_to(fd, path))
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
 /* O_NONBLOCK only for the opening: a FIFO without a reader must not stop the start. */
 static int open_file(const char *path)
 {
-    int fd = reserve_open(
-        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    struct stat st;
+    int fd = stat(path, &st) == 0 && S_ISSOCK(st.st_mode)
+                 ? open_socket(path)
+                 : reserve_open(path,
+                                O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
+                                    O_NONBLOCK,
+                                0640);
     if (fd < 0)
         return -1;
     int flags = fcntl(fd, F_GETFL);
@@ -118,6 +167,9 @@ static bool use_path(struct logfile *f)
             return false;
     }
     f->in_file = true;
+    pthread_mutex_lock(&f->lock);
+    snprintf(f->socket, sizeof f->socket, "%s", f->path);
+    pthread_mutex_unlock(&f->lock);
     use(f, f->own);
     return true;
 }
@@ -175,11 +227,29 @@ bool logfile_chown(struct logfile *f, unsigned uid, unsigned gid)
 
 /* -- Writing: by the thread that has set `writing` -- */
 
+/* The next line as a message, without its newline. */
+static ssize_t send_line(struct logfile *f, int fd, const char *data, size_t len,
+                         bool wait)
+{
+    const char *newline = memchr(data, '\n', len);
+    size_t n = newline == NULL ? len : (size_t)(newline - data);
+    int flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT);
+    ssize_t sent = send(fd, data, n, flags);
+    if (sent < 0 &&
+        (errno == ECONNREFUSED || errno == ENOTCONN || errno == ECONNRESET ||
+         errno == EDESTADDRREQ || errno == ENOENT) &&
+        connect_again(f, fd))
+        sent = send(fd, data, n, flags);
+    return sent < 0 ? -1 : (ssize_t)(n + (newline != NULL));
+}
+
 /* As write(2). Without `wait` it writes only as much as the file takes at once: a pipe
  * that is ready takes PIPE_BUF bytes, see pipe(7). */
 static ssize_t write_part(struct logfile *f, const char *data, size_t len, bool wait)
 {
     int fd = atomic_load(&f->fd), kind = atomic_load(&f->kind);
+    if (atomic_load(&f->datagrams))
+        return send_line(f, fd, data, len, wait);
     if (wait || kind == S_IFREG)
         return write(fd, data, len);
     if (kind == S_IFSOCK)

@@ -29,8 +29,10 @@ struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count));
 /* -- The file. Main thread only; other threads may write meanwhile -- */
 
 /* Lines go to the file at `path` from now on, which is made with mode 0640 if need be; ""
- * means standard error. A relative path counts from the process's directory. false with
- * errno: it cannot be opened, and lines go to standard error. */
+ * means standard error. The path of a socket of messages (unix(7), SOCK_DGRAM), such as
+ * syslogd's, is connected to, and each line is a message. A relative path counts from the
+ * process's directory. false with errno: it cannot be opened, and lines go to standard
+ * error. */
 bool logfile_open(struct logfile *f, const char *path);
 
 /* Opens the same path again, after a rotation. false with errno: it cannot be opened, and

@@ -37,6 +37,9 @@ struct watch {
     atomic_bool reading;    /* written by the thread */
     atomic_bool named;      /* `name` is written */
     char name[WATCH_NAME];
+    atomic_bool
+        described; /* `request` is written, by the handler, until the thread goes on */
+    struct log_request_copy request;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -61,8 +64,12 @@ static bool is_overdue(const struct watch *w, uint32_t now)
 static void on_signal(int number)
 {
     (void)number;
-    if (own != NULL && is_overdue(own, clock_ticks()))
-        on_late();
+    if (own == NULL || !is_overdue(own, clock_ticks()))
+        return;
+    if (!atomic_load_explicit(&own->described, memory_order_relaxed))
+        atomic_store_explicit(&own->described, log_copy_request(&own->request),
+                              memory_order_release);
+    on_late();
 }
 
 void watch_init(void (*late)(void))
@@ -128,6 +135,7 @@ void watch_begin(int64_t timeout)
     if (own == NULL || timeout <= 0)
         return;
     atomic_store_explicit(&own->named, false, memory_order_relaxed);
+    atomic_store_explicit(&own->described, false, memory_order_relaxed);
     set_deadline(own, deadline_after(clock_ticks(), timeout));
 }
 
@@ -245,6 +253,9 @@ static struct watch_report report_of(const struct watch *w)
         .reading = atomic_load_explicit(&w->reading, memory_order_relaxed)};
     if (atomic_load_explicit(&w->named, memory_order_acquire))
         memcpy(report.name, w->name, sizeof report.name);
+    report.serving = atomic_load_explicit(&w->described, memory_order_acquire);
+    if (report.serving)
+        report.request = w->request;
     return report;
 }
 

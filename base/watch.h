@@ -6,6 +6,8 @@
 #ifndef LUAFCGID2_BASE_WATCH_H
 #define LUAFCGID2_BASE_WATCH_H
 
+#include "base/log.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,6 +22,8 @@ struct watch_report {
     int id;                /* which thread of its role */
     bool reading;          /* it works on a file, not in a script */
     char name[WATCH_NAME]; /* of the script or file; "" when that is not known */
+    bool serving;          /* `request` is what it serves */
+    struct log_request_copy request;
 };
 
 /* Process-wide, once, before any thread: `late` is called in a thread that runs Lua and

@@ -65,8 +65,10 @@ struct config {
     bool show_errors;
 
     /* Log */
-    char *log_file_path; /* absolute, "" for standard error */
+    char *log_file_path; /* absolute or "syslog:...", "" for standard error */
     enum log_level log_level;
+    enum log_format log_format;
+    bool log_to_web_server;
 
     /* Sessions */
     char *session_name;

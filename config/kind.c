@@ -274,7 +274,8 @@ static bool store_path(struct loader *l, const struct option_row *o, int index)
     const char *text = loader_text_at(l->L, index), *directory = start_directory();
     if (text == NULL)
         return false;
-    if (text[0] == '\0' || directory[0] == '\0')
+    if (text[0] == '\0' || directory[0] == '\0' ||
+        (o->is_path != NULL && !o->is_path(text)))
         return store_text(l, o, index);
     *(char **)loader_field(l->config, o) = loader_need(l->L, path_join(directory, text));
     return true;

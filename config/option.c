@@ -20,6 +20,9 @@ static const struct option_choice log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                   {"debug", LOG_LEVEL_DEBUG},
                                                   {NULL, 0}};
 
+static const struct option_choice log_formats[] = {
+    {"text", LOG_FORMAT_TEXT}, {"json", LOG_FORMAT_JSON}, {NULL, 0}};
+
 static const struct option_choice same_sites[] = {{"Lax", CONFIG_SAME_SITE_LAX},
                                                   {"Strict", CONFIG_SAME_SITE_STRICT},
                                                   {"None", CONFIG_SAME_SITE_NONE},
@@ -216,10 +219,18 @@ const struct option_row option_rows[] = {
 
     {.section = "Log", .name = "LogFilePath", .older = "logfile", .kind = OPTION_PATH,
      AT(log_file_path), .fallback = "\"/var/log/luafcgid2/luafcgid2.log\"",
+     .is_path = text_log_file, .check = text_log,
+     .expected = "a path, \"\", or \"syslog:\" and daemon, user or local0 to local7",
      .help = "the log; \"\" or what cannot be written: standard error"},
     {.name = "LogLevel", .kind = OPTION_CHOICE, .choices = log_levels, AT(log_level),
      .fallback = "\"info\"",
      .help = "the least important lines that are written"},
+    {.name = "LogFormat", .kind = OPTION_CHOICE, .choices = log_formats, AT(log_format),
+     .fallback = "\"text\"",
+     .help = "\"json\" makes every line of the log an object"},
+    {.name = "LogToWebServer", .kind = OPTION_BOOLEAN, AT(log_to_web_server),
+     .fallback = "false",
+     .help = "the web server's log gets the messages of errors, too"},
 
     {.section = "Sessions", .name = "SessionName", .kind = OPTION_TEXT, AT(session_name),
      .fallback = "\"XLuaSession\"", .check = text_token,

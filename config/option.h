@@ -40,6 +40,7 @@ struct option_row {
     const char *help;     /* at most 72 characters */
     const char *expected; /* of texts; NULL: any string */
     bool (*check)(const char *text);
+    bool (*is_path)(const char *text); /* of OPTION_PATH: false leaves it as it is */
     const struct option_choice *choices;
     void (*note)(int64_t n, char *text, size_t size);              /* after "got N" */
     bool (*risk)(const struct config *c, char *text, size_t size); /* config/risk.h */
@@ -52,7 +53,7 @@ struct option_row {
                                                                refuses */
 };
 
-enum { OPTIONS_MAX = 64 }; /* for arrays with an element for each row */
+enum { OPTIONS_MAX = 128 }; /* for arrays with an element for each row */
 
 extern const struct option_row option_rows[];
 extern const size_t option_count;

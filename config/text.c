@@ -4,6 +4,7 @@
 
 #include "base/account.h"
 #include "base/ascii.h"
+#include "base/log.h"
 #include "base/number.h"
 #include "http/status.h"
 
@@ -198,6 +199,18 @@ bool text_token(const char *text)
     while (ascii_is_token(*c))
         c++;
     return c != text && *c == '\0';
+}
+
+bool text_log(const char *text)
+{
+    bool known;
+    return !log_is_syslog(text, &known) || known;
+}
+
+bool text_log_file(const char *text)
+{
+    bool known;
+    return !log_is_syslog(text, &known);
 }
 
 bool text_domain(const char *text)

@@ -46,6 +46,10 @@ bool text_group(const char *text);
 /* An extension: a dot and something after it that is no slash. */
 bool text_extension(const char *text);
 
+/* Where a log may go: what log_open takes. Whether it is a file. */
+bool text_log(const char *text);
+bool text_log_file(const char *text);
+
 /* Octal digits, at most 0777, into `mode`. */
 bool text_mode(const char *text, unsigned *mode);
 

@@ -64,10 +64,18 @@ static enum io_status write_response(void *context, struct iovec *parts, int cou
     return stream_write(x->connection, parts, count, end, timeout);
 }
 
+static enum io_status report(void *context, const char *message, size_t len,
+                             int64_t timeout)
+{
+    struct exchange *x = context;
+    return stream_report(x->connection, message, len, timeout);
+}
+
 static const struct peer_operations connection = {
     .begin = read_params,
     .read = read_body,
     .write = write_response,
+    .report = report,
 };
 
 /* The parameters are libfcgi's memory, and stay. */
@@ -256,6 +264,7 @@ void exchange_take_up(struct exchange *x, struct exchange_worker *w)
     if (x->connection != NULL)
         connection_take_up(x->connection, w->reader);
     log_set_script(x->name);
+    log_set_request(request_for_log(x->request));
     watch_begin(x->time_left);
     if (x->refusal == 0)
         directory_enter(&w->directory, x->name);
@@ -273,6 +282,7 @@ void exchange_lay_down(struct exchange *x)
         connection_lay_down(x->connection);
     watch_end();
     log_set_script(NULL);
+    log_set_request(NULL);
     x->worker = NULL;
 }
 
@@ -289,13 +299,27 @@ static void log_failure(const struct exchange *x, int status, const char *messag
     else if (status < 500)
         log_info("%d: %s", status, message);
     else
-        log_lines(LOG_LEVEL_ERROR, message);
+        log_trace(LOG_LEVEL_ERROR, message);
+}
+
+/* The message without the traceback, and by what to find that in the log. */
+static void tell_web_server(struct exchange *x, const char *message)
+{
+    struct buffer text = {0};
+    if (request_is_gone(x->request) || x->call.told > 0)
+        return;
+    if (buffer_append(&text, message, strcspn(message, "\r\n")) &&
+        buffer_printf(&text, ", id: %s", request_id(x->request)))
+        request_report(x->request, text.data, text.len);
+    buffer_free(&text);
 }
 
 static void fail(struct exchange *x, int status, const char *message)
 {
     struct request *r = x->request;
     log_failure(x, status, message);
+    if (x->config->log_to_web_server && status >= 500)
+        tell_web_server(x, message);
     bool show = x->config->show_errors && status >= 500;
     request_fail(r, status, show ? message : NULL);
     if (status == 503 && !request_head_sent(r))
@@ -359,6 +383,7 @@ void exchange_finish(struct exchange *x)
         release_connection(x);
     if (x->script == NULL)
         set_name(x, NULL); /* it is the request's memory */
+    log_set_request(NULL);
     fcgi_release(x->fcgi);
 }
 

@@ -70,8 +70,8 @@ static void report(int error, int most)
     reported = ever_reported = true;
     report_due = deadline_after(now, REPORT_TIME);
     if (error == EALREADY)
-        log_warning("requests wait: all %d workers are busy with scripts that wait"
-                    " themselves; raise WorkerThreadsMax",
+        log_warning("requests wait: all %d workers are busy with scripts that wait;"
+                    " raise WorkerThreadsMax",
                     most);
     else
         log_warning("requests wait: another worker cannot be started: %s",

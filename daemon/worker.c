@@ -128,10 +128,14 @@ bool workers_start(const struct service *service, int count)
 bool workers_replace(const struct watch_report *report)
 {
     bool possible = crew_replace(&crew, report->id);
+    struct log_request_copy copy = report->request;
+    struct log_request request = log_request_of(&copy);
+    log_set_request(report->serving ? &request : NULL);
     log_error("worker %d is stuck %s %s; %s", report->id,
               report->reading ? "at the file" : "in a script that no limit reaches,",
               report->name[0] != '\0' ? report->name : "(not known)",
               possible ? "another takes its place" : "as all the others are");
+    log_set_request(NULL);
     return possible;
 }
 

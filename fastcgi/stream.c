@@ -25,6 +25,7 @@ enum {
     DIRECT_TAIL = 4096,
     DRAIN_LIMIT = 262144, /* bytes of an unread body that a kept connection may cost */
     MAX_STRAYS = 1000,    /* records in one body that are none of it */
+    REPORT_MAX = 8192,    /* bytes of a message for the web server's log */
     BATCH_RECORDS = 32,
     BATCH_PARTS = 2 * BATCH_RECORDS + 8,
 };
@@ -333,6 +334,15 @@ static void keep_rest(struct connection *c, const struct batch *b,
     cut_keep_rest(c, unsent, n);
 }
 
+/* false: the connection was cut meanwhile. */
+static bool may_write(struct connection *c)
+{
+    if (atomic_exchange(&c->stage, STAGE_WRITING) != STAGE_CUT)
+        return true;
+    atomic_store(&c->stage, STAGE_CUT);
+    return false;
+}
+
 enum io_status stream_write(struct connection *c, struct iovec *parts, int count,
                             bool end, int64_t timeout)
 {
@@ -343,10 +353,8 @@ enum io_status stream_write(struct connection *c, struct iovec *parts, int count
         return IO_ABORTED;
     if (c->output != IO_OK || left + end == 0)
         return c->output;
-    if (atomic_exchange(&c->stage, STAGE_WRITING) == STAGE_CUT) {
-        atomic_store(&c->stage, STAGE_CUT);
+    if (!may_write(c))
         return IO_ABORTED;
-    }
     while (c->output == IO_OK && (left > 0 || (end && !c->ended))) {
         struct batch b;
         b.count = b.records = 0;
@@ -363,5 +371,27 @@ enum io_status stream_write(struct connection *c, struct iovec *parts, int count
     if (c->output == IO_OK)
         atomic_store_explicit(&c->stage, c->ended ? STAGE_WHOLE : STAGE_OPEN,
                               memory_order_release);
+    return c->output;
+}
+
+enum io_status stream_report(struct connection *c, const char *message, size_t len,
+                             int64_t timeout)
+{
+    if (c->ended || c->output != IO_OK || len == 0)
+        return c->output;
+    if (!may_write(c))
+        return IO_ABORTED;
+    struct batch b;
+    b.count = b.records = 0;
+    uint8_t *header = b.headers[b.records++];
+    len = len < REPORT_MAX ? len : REPORT_MAX;
+    batch_add(&b, header, record_put_header(header, RECORD_STDERR, c->id, len));
+    batch_add(&b, (void *)(uintptr_t)message, len);
+    struct iovec *unsent = b.parts;
+    c->output = send_all(c, &unsent, b.count, timeout);
+    if (c->output == IO_TIMEOUT)
+        keep_rest(c, &b, unsent);
+    if (c->output == IO_OK)
+        atomic_store_explicit(&c->stage, STAGE_OPEN, memory_order_release);
     return c->output;
 }

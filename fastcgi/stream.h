@@ -34,6 +34,11 @@ enum io_status stream_read(struct connection *c, void *data, size_t size, size_t
 enum io_status stream_write(struct connection *c, struct iovec *parts, int count,
                             bool end, int64_t timeout);
 
+/* Writes a message for the web server's own log, as an FCGI_STDERR record of at most 8
+ * KiB. Else as stream_write; before that was called with `end`. */
+enum io_status stream_report(struct connection *c, const char *message, size_t len,
+                             int64_t timeout);
+
 /* Reads and drops what is there of the body, without waiting. IO_OK: nothing more is
  * there yet. IO_END: the body is over; what is left in the reader's memory is the next
  * request's. IO_ABORTED: broken, or more than 256 KiB were dropped. */

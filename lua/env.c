@@ -33,7 +33,7 @@ struct cached_param {
 enum variable { ENV, COOKIES, LOCAL_CONFIG, INFO, VARIABLES };
 
 struct env {
-    const struct request *request;  /* NULL between requests */
+    struct request *request;        /* NULL between requests */
     bool made[VARIABLES];           /* exists for this request */
     int cache, info, config, watch; /* in the registry: cached strings, Info, Config,
                                        and the metatable of globals */
@@ -81,7 +81,7 @@ static void make_env(lua_State *L, struct env *g)
     const struct param *params = request_params(g->request, &count);
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->cache);
     int cache = lua_gettop(L);
-    lua_createtable(L, 0, (int)count + 1);
+    lua_createtable(L, 0, (int)count + 2);
     for (size_t i = 0; i < count; i++) {
         push_param(L, g, cache, &params[i], i);
         lua_rawset(L, cache + 1);
@@ -89,6 +89,11 @@ static void make_env(lua_State *L, struct env *g)
     lua_pushliteral(L, "LUAFCGID_VERSION");
     lua_pushinteger(L, LUAFCGID2_VERSION);
     lua_rawset(L, cache + 1);
+    if (request_param(g->request, PARAM_REQUEST_ID)[0] == '\0') {
+        lua_pushliteral(L, "REQUEST_ID");
+        lua_pushstring(L, request_id(g->request));
+        lua_rawset(L, cache + 1);
+    }
     lua_remove(L, cache);
 }
 
@@ -239,7 +244,7 @@ static bool is_watched(lua_State *L, struct env *g)
 
 /* -- For the API -- */
 
-void env_begin(lua_State *L, struct env *g, const struct request *request, int worker)
+void env_begin(lua_State *L, struct env *g, struct request *request, int worker)
 {
     g->request = request;
     g->worker = worker;

@@ -20,7 +20,7 @@ struct env *env_open(lua_State *L, const struct config *config);
 
 /* From here to env_end the variables describe `request`; those of an earlier request are
  * gone. Raises. */
-void env_begin(lua_State *L, struct env *g, const struct request *request, int worker);
+void env_begin(lua_State *L, struct env *g, struct request *request, int worker);
 void env_end(struct env *g);
 
 /* Pushes the request's Env. Raises. */

@@ -5,11 +5,29 @@
 #include "base/log.h"
 
 #include <lauxlib.h>
+#include <string.h>
+
+/* The level that the first of several arguments names; LOG_LEVEL_INFO, and `first` stays,
+ * when it names none. */
+static enum log_level take_level(lua_State *L, int *first)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    if (lua_gettop(L) > *first && lua_type(L, *first) == LUA_TSTRING) {
+        for (int i = 0; i < 4; i++) {
+            if (strcmp(lua_tostring(L, *first), names[i]) == 0) {
+                ++*first;
+                return (enum log_level)i;
+            }
+        }
+    }
+    return LOG_LEVEL_INFO;
+}
 
 /* Writes any values, one after the other, as one line; without a value it writes none. */
 static int write_log(lua_State *L, int first)
 {
     int last = lua_gettop(L);
+    enum log_level level = take_level(L, &first);
     if (last < first)
         return 0;
     luaL_Buffer b;
@@ -21,7 +39,7 @@ static int write_log(lua_State *L, int first)
     luaL_pushresult(&b);
     size_t len;
     const char *text = lua_tolstring(L, -1, &len);
-    log_text(LOG_LEVEL_INFO, text, len);
+    log_text(level, text, len);
     return 0;
 }
 

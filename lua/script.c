@@ -190,9 +190,12 @@ static void collect_now(struct script *s)
     struct script_error error = {0};
     lua_pushcfunction(s->L, collect);
     if (!state_pcall(s, &error)) { /* a finalizer failed */
-        log_error("error while collecting garbage");
-        log_lines(LOG_LEVEL_ERROR,
-                  error.message == NULL ? "out of memory" : error.message);
+        struct buffer text = {0};
+        const char *why = error.message == NULL ? "out of memory" : error.message;
+        buffer_printf(&text, "error while collecting garbage: %s", why);
+        bool whole = buffer_append(&text, "", 1);
+        log_trace(LOG_LEVEL_ERROR, whole ? text.data : why);
+        buffer_free(&text);
     }
     state_error_clear(&error);
     s->garbage_base = s->limit.used;

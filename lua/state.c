@@ -50,6 +50,17 @@ static int describe(lua_State *L)
     return 1;
 }
 
+/* Whether a function of the script is being called. One that does not compile, or cannot
+ * be read, has none to be traced. */
+static bool runs_lua(lua_State *L, int level)
+{
+    lua_Debug ar;
+    for (; lua_getstack(L, level, &ar); level++)
+        if (lua_getinfo(L, "S", &ar) && *ar.what != 'C')
+            return true;
+    return false;
+}
+
 /* Makes the error value at index 1 of L a text with the traceback of `of`, which may be
  * L itself, from `level` on. Leaves more on the stack. */
 static void describe_error(lua_State *L, lua_State *of, int level)
@@ -74,6 +85,8 @@ static void describe_error(lua_State *L, lua_State *of, int level)
         lua_concat(L, 2);
         lua_replace(L, 1);
     }
+    if (!runs_lua(of, level))
+        return;
     luaL_traceback(L, of, lua_tostring(L, 1), level);
     lua_replace(L, 1);
 }

@@ -20,7 +20,9 @@ struct param {
 enum param_name {
     PARAM_HTTPS,
     PARAM_HTTP_PROXY, /* never a script's: params_parse drops it */
+    PARAM_REQUEST_ID,
     PARAM_SCRIPT_NAME,
+    PARAM_REQUEST_URI,
     PARAM_SERVER_NAME,
     PARAM_HTTP_COOKIE,
     PARAM_REMOTE_ADDR,

@@ -24,11 +24,8 @@ enum io_status peer_read(struct peer *p, void *data, size_t size, size_t *got,
     return status;
 }
 
-void peer_write(struct peer *p, struct iovec *parts, int count, bool end, int64_t timeout)
+static void note_write(struct peer *p, enum io_status status)
 {
-    if (p->gone || p->over)
-        return;
-    enum io_status status = p->operations->write(p->context, parts, count, end, timeout);
     if (status == IO_OK)
         return;
     if (status == IO_TIMEOUT)
@@ -36,4 +33,16 @@ void peer_write(struct peer *p, struct iovec *parts, int count, bool end, int64_
     else
         log_debug("the client went away");
     p->gone = p->cut = true;
+}
+
+void peer_write(struct peer *p, struct iovec *parts, int count, bool end, int64_t timeout)
+{
+    if (!p->gone && !p->over)
+        note_write(p, p->operations->write(p->context, parts, count, end, timeout));
+}
+
+void peer_report(struct peer *p, const char *message, size_t len, int64_t timeout)
+{
+    if (!p->gone && !p->over && p->operations->report != NULL)
+        note_write(p, p->operations->report(p->context, message, len, timeout));
 }

@@ -28,6 +28,10 @@ struct peer_operations {
     /* As stream_write. */
     enum io_status (*write)(void *context, struct iovec *parts, int count, bool end,
                             int64_t timeout);
+
+    /* As stream_report. NULL: there is nobody to tell. */
+    enum io_status (*report)(void *context, const char *message, size_t len,
+                             int64_t timeout);
 };
 
 struct peer {
@@ -45,5 +49,6 @@ enum io_status peer_read(struct peer *p, void *data, size_t size, size_t *got,
                          int64_t timeout);
 void peer_write(struct peer *p, struct iovec *parts, int count, bool end,
                 int64_t timeout);
+void peer_report(struct peer *p, const char *message, size_t len, int64_t timeout);
 
 #endif

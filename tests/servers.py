@@ -180,14 +180,23 @@ class LogLine:
     """One line of the daemon's log, taken apart."""
 
     PATTERN = re.compile(
-        r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<level>error|warning|info|debug)"
-        r"(?: worker (?P<worker>\d+))?(?: (?P<script>\S.*?))?: (?P<text>.*)")
+        r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<level>error|warning|info|debug|\.\.\.)"
+        r"(?: worker (?P<worker>\d+))?(?: (?P<script>\S.*?))?: (?P<text>.*?)"
+        r"(?P<request>, client: \S+, request: \"[^\"]*\", id: \S+)?")
 
     def __init__(self, line):
         self.line = line
         found = self.PATTERN.fullmatch(line)
         assert found, "not a line of the log's form: %r" % line
-        self.time, self.level, self.worker, self.script, self.text = found.groups()
+        (self.time, self.level, self.worker, self.script, self.text,
+         self.request) = found.groups()
+
+    def inherit(self, levels):
+        """Of a line that continues another of its thread: the level of that."""
+        self.continues = self.level == "..."
+        if self.continues:
+            self.level = levels.get(self.worker, "...")
+        levels[self.worker] = self.level
 
     def __repr__(self):
         return self.line
@@ -353,7 +362,12 @@ class Daemon:
     def lines(self, since=None):
         """The log's whole lines since the current test began."""
         text = self.log()[self.mark if since is None else since:]
-        return [LogLine(line) for line in text[:text.rfind("\n") + 1].split("\n") if line]
+        lines, levels = [], {}  # by worker; what continues a line has its level
+        for line in text[:text.rfind("\n") + 1].split("\n"):
+            if line:
+                lines.append(LogLine(line))
+                lines[-1].inherit(levels)
+        return lines
 
     def wait_log(self, pattern, level=None, since=None, timeout=PATIENCE):
         """The first line that matches, as soon as there is one."""

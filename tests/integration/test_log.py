@@ -1,15 +1,19 @@
 """The log: its lines, what they escape, where they go."""
 
 import datetime
+import json
 import os
 import re
 import resource
+import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
-from servers import lua, read, wait_until
+import servers
+from servers import PATIENCE, lua, read, wait_until
 
 DAEMON = {"WorkerThreads": 4}
 
@@ -65,6 +69,108 @@ def test_lines_of_several_threads_do_not_mix(web):
     for c in "abcd":
         whole = c + " " * 100 + c * 3000 + "!"
         assert [line.text for line in web.lines()].count(whole) == 100
+
+
+ABOUT = r', client: 192\.0\.2\.7, request: "GET /%s\?a=%%22b", id: (\S+)'
+
+
+@pytest.mark.parametrize("given", [None, "0123456789abcdef0123456789abcdef"])
+def test_errors_and_warnings_name_the_request_by_the_id_that_the_script_has(web, given):
+    page = web.script("""function main()
+        Log("warning", "of ", Env.REQUEST_ID) Log("of ", Env.REQUEST_ID) error("wrong") end""")
+    web.get(page, REMOTE_ADDR="192.0.2.7", query="a=%22b", REQUEST_ID=given)
+    warning, info, error = web.lines()[:3]
+    web.expect_error("wrong")
+    name = re.fullmatch(ABOUT % re.escape(page), warning.request).group(1)
+    assert given in (None, name) and re.fullmatch("[0-9a-f]{32}", name)
+    assert warning.text == "of " + name and error.request == warning.request
+    assert info.text == "of " + name and info.request is None
+
+
+def test_each_request_has_an_id_of_its_own(web):
+    page = web.script("function main() Send(Env.REQUEST_ID) end")
+    assert len({web.get(page).text for _ in range(20)}) == 20
+
+
+def test_one_error_is_one_error_in_the_log(web):
+    page = web.script("local function f() error('a\\nb') end function main() f() end")
+    for _ in range(3):
+        assert web.get(page).status == 500
+    web.expect_error("stack traceback")
+    text = web.log()[web.mark:]
+    assert len(re.findall(r"(?m)^\S+ error ", text)) == 3
+    assert [line.continues for line in web.lines()[:3]] == [False, True, True]
+
+
+def test_levels_of_a_script(web):
+    web.get(web.script("""function main(env, con)
+        Log('error', 'e', 1) con:log('warning', 'w') Log('debug', 'd') Log('i', 'n') end"""))
+    web.expect_error("e1")
+    found = [(line.level, line.text) for line in web.lines() if line.worker]
+    assert found == [("error", "e1"), ("warning", "w"), ("info", "in")]
+
+
+def test_json_is_one_object_a_line(daemon):
+    d = daemon(LogFormat="json")
+    page = d.script("function main() Log('a \"quoted\" text') error('wrong') end")
+    assert d.get(page, REMOTE_ADDR="192.0.2.7", REQUEST_ID="xyz").status == 500
+    lines = [json.loads(line) for line in d.log().splitlines()]
+    quoted, wrong = [line for line in lines if line.get("worker")]
+    assert quoted["message"] == 'a "quoted" text' and quoted["level"] == "info"
+    assert wrong["message"].endswith("wrong") and "in function 'main'" in wrong["traceback"]
+    assert wrong["script"] == d.site.path(page) and wrong["level"] == "error"
+    assert (wrong["client"], wrong["method"], wrong["uri"], wrong["id"]) == (
+        "192.0.2.7", "GET", "/" + page, "xyz")
+    d.reload(LogFormat="text")
+    d.mark = len(d.log())
+
+
+@pytest.mark.parametrize("first", ["", "Send('x') Flush() "])
+def test_the_web_server_gets_the_message_of_an_error(daemon, first):
+    d = daemon(LogToWebServer=True)
+    got = d.get(d.script("function main() %s error('wrong thing') end" % first), REQUEST_ID="xyz")
+    d.expect_error("wrong thing")
+    assert re.fullmatch(r"\S+:\d+: wrong thing, id: xyz", got.stderr.decode())
+    assert d.get(d.script("function main() return 'fine' end")).stderr == b""
+
+
+def test_the_web_server_gets_nothing_unasked(web):
+    assert web.run("error('wrong thing')").stderr == b""
+    web.expect_error("wrong thing")
+
+
+def test_a_startup_script_that_does_not_compile_is_named_without_a_traceback(daemon, scratch):
+    startup = os.path.join(scratch(), "startup.lua")
+    with open(startup, "w", encoding="ascii") as f:
+        f.write("x = = 1\n")
+    d = daemon(StartupScript=startup)
+    assert d.run("return 'x'").status == 500
+    line = d.expect_error("startup.lua:1: unexpected symbol")
+    assert "traceback" not in d.log() and line.request
+
+
+def test_lines_go_to_the_systems_log(daemon, scratch):
+    """In a namespace of its own, where /dev/log is a socket of the test's."""
+    directory = scratch()
+    reader = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    reader.bind(os.path.join(directory, "log"))
+    reader.settimeout(PATIENCE)
+    setup = "mount -t tmpfs none /dev && ln -s %s/log /dev/log" % directory
+    if subprocess.run(["unshare", "-rm", "sh", "-c", setup], check=False,
+                      capture_output=True).returncode != 0:
+        pytest.skip("no namespace of its own")
+    config = os.path.join(directory, "config.lua")
+    with open(config, "w", encoding="ascii") as f:
+        f.write("Listen = %r LogFilePath = 'syslog:local3'" % os.path.join(directory, "s"))
+    program = subprocess.Popen(["unshare", "-rm", "sh", "-c", setup + " && exec %s -c %s" % (
+        servers.BINARY, config)])
+    try:
+        text = reader.recv(9000).decode()
+        assert re.fullmatch(r"<158>luafcgid2\[\d+\]: info: luafcgid2 .* started: .*", text)
+    finally:
+        program.terminate()
+        program.wait()
+        reader.close()
 
 
 def test_empty_text_is_a_line(web):

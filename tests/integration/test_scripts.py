@@ -157,6 +157,7 @@ def test_env_has_every_parameter_and_nothing_else(web):
     got = pairs_of(web.get(page, **more))
     assert got.pop("LUAFCGID_VERSION") == "2"
     got.pop("FCGI_ROLE", None)  # libfcgi's own addition
+    assert re.fullmatch("[0-9a-f]{32}", got.pop("REQUEST_ID"))
     assert got == expected
 
 

@@ -316,7 +316,8 @@ def test_stuck_in_the_standard_library(watched, code):
     d = watched(WorkerThreads=1)
     d.any_errors = d.any_stderr = True
     c = d.open(counting(d, "pcall(function() %s end)" % code), "GET", query="bad").end()
-    assert "worker 1 is stuck" in d.wait_log(STUCK, "error").text
+    line = d.wait_log(STUCK, "error")
+    assert "worker 1 is stuck" in line.text and 'request: "GET /' in line.request
     assert d.get("good.lua").text == "good 2"
     assert d.running()
     d.process.kill()  # it would be given 30 s to end

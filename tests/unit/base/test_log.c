@@ -234,6 +234,155 @@ static void test_lines_are_logged_one_by_one(void **state)
     log_lines(LOG_LEVEL_ERROR, "");
 }
 
+static const char *id(void *of)
+{
+    return of;
+}
+
+static char number[] = "0123abcd";
+static const struct log_request about = {"192.0.2.7", "GET", "/a.lua?b=\"c\"\n", id,
+                                         number};
+
+static void test_errors_and_warnings_name_the_request(void **state)
+{
+    (void)state;
+    log_set_request(&about);
+    log_error("wrong");
+    assert_string_equal(only_line(), "error: wrong, client: 192.0.2.7, request: \"GET "
+                                     "/a.lua?b=\\\"c\\\"\\n\", id: 0123abcd");
+    assert_int_equal(truncate(path, 0), 0);
+    log_info("right");
+    assert_string_equal(only_line(), "info: right");
+    log_set_request(NULL);
+    assert_int_equal(truncate(path, 0), 0);
+    log_error("wrong");
+    assert_string_equal(only_line(), "error: wrong");
+}
+
+static void test_a_long_message_leaves_room_for_the_request(void **state)
+{
+    (void)state;
+    static char text[9000];
+    memset(text, 'x', sizeof text - 1);
+    log_set_request(&about);
+    log_error("%s", text);
+    const char *line = only_line();
+    assert_true(strlen(content) <= 8191 && strlen(content) > 8170);
+    assert_non_null(strstr(line, "x...[cut], client: 192.0.2.7, "));
+    log_set_request(NULL);
+}
+
+static void test_a_copy_of_a_request_serves_as_well(void **state)
+{
+    (void)state;
+    static char uri[1000];
+    struct log_request_copy copy;
+    log_set_request(NULL);
+    assert_false(log_copy_request(&copy));
+    memset(uri, 'u', sizeof uri - 1);
+    struct log_request longest = about;
+    longest.uri = uri;
+    log_set_request(&longest);
+    assert_true(log_copy_request(&copy));
+    struct log_request other = log_request_of(&copy);
+    log_set_request(&other);
+    log_error("x");
+    log_set_request(NULL);
+    const char *line = only_line();
+    assert_non_null(strstr(line, "error: x, client: 192.0.2.7, request: \"GET uuu"));
+    assert_non_null(strstr(line, "u\", id: 0123abcd"));
+}
+
+static void test_a_traceback_continues_its_message(void **state)
+{
+    (void)state;
+    log_set_worker(2);
+    log_trace(LOG_LEVEL_ERROR, "first\n\n\tsecond\r\nthird");
+    read_file(path);
+    char *at = content;
+    static const char *const expected[] = {
+        "error worker 2: first", "... worker 2: \\tsecond", "... worker 2: third"};
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(strsep(&at, "\n") + 25, expected[i]);
+    assert_string_equal(at, "");
+    log_trace(LOG_LEVEL_ERROR, NULL);
+}
+
+static void test_json_is_one_object_a_line(void **state)
+{
+    (void)state;
+    log_set_format(LOG_FORMAT_JSON);
+    log_set_worker(2);
+    log_set_script("/s.lua");
+    log_set_request(&about);
+    log_trace(LOG_LEVEL_WARNING, "a\"b\\c\x01\xc2\x9b\xff\nat x\nat y\n");
+    log_set_request(NULL);
+    log_set_format(LOG_FORMAT_TEXT);
+    size_t len = read_file(path);
+    assert_ptr_equal(strchr(content, '\n'), content + len - 1);
+    assert_memory_equal(content, "{\"time\":\"20", 11);
+    assert_string_equal(strstr(content, "Z\",") + 3,
+                        "\"level\":\"warning\",\"worker\":2,\"script\":\"/s.lua\","
+                        "\"client\":\"192.0.2.7\",\"method\":\"GET\","
+                        "\"uri\":\"/a.lua?b=\\\"c\\\"\\n\",\"id\":\"0123abcd\","
+                        "\"message\":\"a\\\"b\\\\c\\u0001\\u009b\\\\xff\","
+                        "\"traceback\":\"at x\\nat y\\n\"}\n");
+}
+
+static void test_long_json_is_whole(void **state)
+{
+    (void)state;
+    static char text[30001];
+    memset(text, '"', sizeof text - 1);
+    text[15000] = '\n';
+    log_set_format(LOG_FORMAT_JSON);
+    log_trace(LOG_LEVEL_ERROR, text);
+    log_set_format(LOG_FORMAT_TEXT);
+    size_t len = read_file(path);
+    assert_true(len <= 8192 && len > 8000);
+    assert_string_equal(content + len - 11, "...[cut]\"}\n");
+    assert_non_null(strstr(content, "...[cut]\",\"traceback\":\""));
+}
+
+static void test_facilities_of_the_system_log_are_known(void **state)
+{
+    (void)state;
+    bool known = true;
+    assert_false(log_is_syslog("/var/log/syslog:daemon", &known));
+    assert_true(log_is_syslog("syslog:daemon", &known) && known);
+    assert_true(log_is_syslog("syslog:local7", &known) && known);
+    assert_true(log_is_syslog("syslog:kern", &known) && !known);
+}
+
+/* Standard error as systemd would make it. */
+static void test_lines_for_the_journal_bear_their_priority(void **state)
+{
+    (void)state;
+    struct stat st;
+    char stream[64];
+    int saved = dup(STDERR_FILENO), fd = open(path, O_WRONLY | O_APPEND);
+    assert_true(saved >= 0 && fd >= 0 && fstat(fd, &st) == 0);
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    dup2(fd, STDERR_FILENO);
+    assert_true(log_open("", LOG_LEVEL_DEBUG));
+    log_error("one");
+    log_warning("two");
+    log_info("three");
+    log_debug("four");
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(fd);
+    assert_true(log_open("", LOG_LEVEL_DEBUG));
+    unsetenv("JOURNAL_STREAM");
+    read_file(path);
+    char *at = content;
+    static const char *const expected[] = {"<3>2", "<4>2", "<6>2", "<7>2"};
+    for (int i = 0; i < 4; i++)
+        assert_memory_equal(strsep(&at, "\n"), expected[i], 4);
+}
+
 static void test_errno_is_left_as_it_was(void **state)
 {
     (void)state;
@@ -452,6 +601,14 @@ int main(void)
         TEST(test_long_text_of_escapes_is_cut_between_escapes),
         TEST(test_long_script_name_leaves_room_for_the_message),
         TEST(test_lines_are_logged_one_by_one),
+        TEST(test_errors_and_warnings_name_the_request),
+        TEST(test_a_long_message_leaves_room_for_the_request),
+        TEST(test_a_copy_of_a_request_serves_as_well),
+        TEST(test_a_traceback_continues_its_message),
+        TEST(test_json_is_one_object_a_line),
+        TEST(test_long_json_is_whole),
+        TEST(test_facilities_of_the_system_log_are_known),
+        TEST(test_lines_for_the_journal_bear_their_priority),
         TEST(test_errno_is_left_as_it_was),
         TEST(test_file_is_private_and_not_inherited),
         TEST(test_reopen_follows_a_rotation),

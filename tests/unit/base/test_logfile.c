@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -204,6 +206,42 @@ static void nobody_waits_for_a_reader_that_stalls(void **state)
     close(fd);
 }
 
+static int reader_at(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", name);
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    return fd;
+}
+
+static void assert_received(int fd, const char *text)
+{
+    char got[64];
+    ssize_t n = recv(fd, got, sizeof got, 0);
+    assert_int_equal(n, strlen(text));
+    assert_memory_equal(got, text, strlen(text));
+}
+
+/* As syslogd does. */
+static void a_socket_gets_each_line_as_a_message(void **state)
+{
+    (void)state;
+    int fd = reader_at(other);
+    assert_true(logfile_open(g, other));
+    logfile_write(g, "one\n", 4);
+    logfile_write(g, "two\n", 4);
+    assert_received(fd, "one");
+    assert_received(fd, "two");
+    close(fd);
+    unlink(other);
+    fd = reader_at(other);
+    logfile_write(g, "three\n", 6);
+    assert_received(fd, "three");
+    close(fd);
+    unlink(other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -217,6 +255,7 @@ int main(void)
         TEST(two_logs_do_not_disturb_each_other),
         TEST(only_a_regular_file_is_given_away),
         TEST(a_new_file_is_private),
+        TEST(a_socket_gets_each_line_as_a_message),
         TEST(nobody_waits_for_a_reader_that_stalls),
     };
     return cmocka_run_group_tests(tests, create, NULL);

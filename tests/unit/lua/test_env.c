@@ -20,8 +20,8 @@ static void env_has_every_parameter(void **state)
         script("function main() local n = 0 for k, v in pairs(Env) do n = n + 1 "
                "end return n .. Env.A .. Env.QUERY_STRING .. tostring(Env.EMPTY) "
                ".. tostring(Env.NONE) end");
-    /* and FCGI_ROLE, and LUAFCGID_VERSION */
-    assert_string_equal(serve(s, "A=1", "QUERY_STRING=q=1", "EMPTY="), "51q=1nil");
+    /* and FCGI_ROLE, LUAFCGID_VERSION and REQUEST_ID */
+    assert_string_equal(serve(s, "A=1", "QUERY_STRING=q=1", "EMPTY="), "61q=1nil");
     script_close(s);
 }
 

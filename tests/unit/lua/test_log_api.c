@@ -25,10 +25,23 @@ static void values_of_any_type_are_one_line(void **state)
     assert_logged("info: n = 1, niltrue\n");
 }
 
+static void the_first_of_several_may_be_a_level(void **state)
+{
+    (void)state;
+    assert_page("Log('warning', 'w', 1) con:log('debug', 'd') Log('error') "
+                "Log('loud', 'x')",
+                "");
+    assert_logged("warning: w1");
+    assert_logged("debug: d\n");
+    assert_logged("info: error\n");
+    assert_logged("info: loudx\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(texts_are_logged_as_they_are),
+        TEST(the_first_of_several_may_be_a_level),
         TEST(values_of_any_type_are_one_line),
     };
     group_set_up();
