@@ -162,6 +162,11 @@ ReadTimeout = 10
 -- seconds. A web server with a slow visitor may well pause for a minute.
 WriteTimeout = 120
 
+-- How often a stream of server-sent events sends a comment while its script waits, 0 to
+-- 86400 seconds. It keeps the connection alive, and shows that a visitor has gone where
+-- the web server tells only whoever sends.
+EventKeepAlive = 15
+
 -- How long a worker may hang after RequestTimeout, 0 to 86400 seconds, before the daemon
 -- starts another in its place <watchdog>. A worker can hang in a C library, which the
 -- daemon cannot interrupt, or in a pattern that takes very long on a visitor's text. When

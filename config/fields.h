@@ -49,7 +49,7 @@ struct config {
     char *script_root; /* absolute, its links to be resolved at use; "" for none */
 
     /* Limits. 0 switches one off. */
-    int64_t request_timeout_max;                          /* milliseconds */
+    int64_t event_keep_alive, request_timeout_max;        /* milliseconds */
     int64_t request_timeout, read_timeout, write_timeout; /* milliseconds */
     int64_t keep_alive_timeout, watchdog;                 /* milliseconds */
     int64_t script_memory_limit;                          /* bytes */

@@ -222,7 +222,7 @@ static bool begin(struct exchange *x, struct connection *c)
     x->name = request_param(r, PARAM_SCRIPT_FILENAME);
     x->time_left = x->config->request_timeout;
     x->call.session = (struct session_call){0};
-    x->call.streams = false;
+    x->call.event_sent = 0;
     return true;
 }
 

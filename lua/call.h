@@ -7,6 +7,7 @@
 #include "store/session.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct lua_State;
 struct pool;
@@ -57,7 +58,7 @@ struct call {
     void *owner;                              /* for the operations */
     int told; /* how often the script was told that it may not wait any more */
     struct session_call session;
-    bool streams; /* Event has been called: the response is a stream of events */
+    int64_t event_sent; /* nanoseconds: when the last event went out; 0: there is none */
 };
 
 void call_begin(struct script *s, struct call *call);

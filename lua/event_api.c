@@ -1,10 +1,11 @@
 /* Event writes one server-sent event (HTML standard, section 9.2) and flushes it. Runs in
  * the thread that owns the state, and keeps nothing but the note in the call that this
- * response is a stream. */
+ * response is a stream (lua/keepalive.h). */
 #include "lua/event_api.h"
 
 #include "base/log.h"
 #include "lua/call.h"
+#include "lua/keepalive.h"
 #include "lua/limit.h"
 #include "lua/response_api.h"
 #include "lua/scratch.h"
@@ -38,9 +39,8 @@ static bool is_event_stream(const struct request *r)
 }
 
 /* The last of the headers tells nginx to pass each event on at once. */
-static void begin_stream(lua_State *L, struct call *call)
+static void begin_stream(lua_State *L, struct request *r)
 {
-    struct request *r = call->request;
     if (!request_head_sent(r)) {
         set_unless_own(L, r, "Content-Type", EVENT_TYPE);
         set_unless_own(L, r, "Cache-Control", "no-store");
@@ -49,7 +49,6 @@ static void begin_stream(lua_State *L, struct call *call)
         log_warning("the first event comes after a flush, too late to set the "
                     "Content-Type " EVENT_TYPE);
     }
-    call->streams = true;
 }
 
 /* -- Text -- */
@@ -154,8 +153,9 @@ static int event(lua_State *L, int first)
     lua_settop(L, first + 1);
     struct buffer *text = scratch_push(L);
     put_event(L, text, first, first + 1);
-    if (!call->streams)
-        begin_stream(L, call);
+    if (call->event_sent == 0)
+        begin_stream(L, call->request);
+    keepalive_begin(call);
     limit_check_memory(L, request_send(call->request, text->data, text->len));
     buffer_free(text);
     return response_api_flush(L);

@@ -430,6 +430,11 @@ struct awaited *state_awaited(struct script *s)
     return &s->awaited;
 }
 
+struct wait *state_wait(struct script *s)
+{
+    return &s->wait;
+}
+
 struct limit *state_limit(struct script *s)
 {
     return &s->limit;

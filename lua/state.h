@@ -10,6 +10,7 @@
 
 struct env;
 struct awaited;
+struct wait;
 struct buffer;
 struct config;
 struct handles;
@@ -76,6 +77,9 @@ bool state_is_usable(const struct script *s);
 /* What a script that is in limit_wait waits for (lua/wait.h). Whoever ends the wait says
  * in it what has come. */
 struct awaited *state_awaited(struct script *s);
+
+/* For lua/wait.c (lua/wait_fields.h). */
+struct wait *state_wait(struct script *s);
 
 /* -- For what runs inside the state -- */
 

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "lua/limit.h"
 #include "lua/source.h"
+#include "lua/wait_fields.h"
 
 #include <lua.h>
 
@@ -22,6 +23,7 @@ struct script {
     struct call *call;               /* NULL between requests */
     unsigned serial;                 /* of the request */
     struct awaited awaited;          /* what the script waits for */
+    struct wait wait;                /* what goes on afterwards (lua/wait.c) */
     char *root, *dir;
     int id;
     unsigned requests;

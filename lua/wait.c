@@ -5,9 +5,11 @@
 
 #include "base/clock.h"
 #include "lua/call.h"
+#include "lua/keepalive.h"
 #include "lua/limit.h"
 #include "lua/refusal.h"
 #include "lua/state.h"
+#include "lua/wait_fields.h"
 
 #include <lauxlib.h>
 #include <poll.h>
@@ -114,20 +116,60 @@ bool wait_may_yield(lua_State *L)
     return call != NULL && call->operations != NULL && limit_may_wait(L);
 }
 
+/* Whether the wait was only interrupted, for a comment. */
+static bool is_interrupted(lua_State *L)
+{
+    struct script *s = state_of(L);
+    return state_awaited(s)->came == 0 && clock_nanoseconds() < state_wait(s)->until;
+}
+
+/* The next piece of the wait: up to the next comment, at most. */
+static void prepare(lua_State *L, struct call *call)
+{
+    struct script *s = state_of(L);
+    struct awaited *a = state_awaited(s);
+    if (keepalive_due(call) <= clock_nanoseconds())
+        keepalive_send(L, call);
+    check_fate(L);
+    int64_t due = keepalive_due(call), until = state_wait(s)->until;
+    a->until = due < until ? due : until;
+    a->came = 0;
+}
+
+static int go_on(lua_State *L, int status, lua_KContext context);
+
+static int yield(lua_State *L, struct call *call)
+{
+    prepare(L, call);
+    if (!call->operations->may_wait(call->owner))
+        return refusal_raise(L, 503, "too many requests wait (MaxWaiting)");
+    return limit_wait(L, 0, go_on);
+}
+
+static int go_on(lua_State *L, int status, lua_KContext context)
+{
+    (void)context;
+    limit_check(L);
+    if (is_interrupted(L))
+        return yield(L, call_of(L));
+    const struct wait *w = state_wait(state_of(L));
+    return w->k(L, status, w->context);
+}
+
 int wait_for(lua_State *L, const struct awaited *what, lua_KContext context,
              lua_KFunction k)
 {
-    struct awaited *a = state_awaited(state_of(L));
+    struct script *s = state_of(L);
     struct call *call = call_or_null(L);
     check_fate(L);
-    *a = *what;
-    a->came = 0;
-    if (wait_may_yield(L)) {
-        if (!call->operations->may_wait(call->owner))
-            return refusal_raise(L, 503, "too many requests wait (MaxWaiting)");
-        return limit_wait(L, context, k);
-    }
-    block(L, a, call);
+    *state_awaited(s) = *what;
+    *state_wait(s) = (struct wait){what->until, context, k};
+    if (wait_may_yield(L))
+        return yield(L, call);
+    do {
+        prepare(L, call);
+        block(L, state_awaited(s), call);
+    } while (is_interrupted(L) && !closing_is_late(limit_of(L)));
     return k(L, LUA_OK, context);
 }
 

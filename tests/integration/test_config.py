@@ -63,6 +63,7 @@ OPTIONS = [
     ("Config", [], "{}", [5, "x", True], [{}, {"a": {"b": [1, 2.5, True, "x"]}}]),
     ("AllowedExtensions", [], '{".lua"}', [".lua", 5, True, {"a": 1}, [5]],
      [[".lua"], [".lua", ".lp"], []]),
+    ("EventKeepAlive", [], "15", ["x", True, -1], [0, 5]),
     ("RequestTimeoutMax", [], "600", ["x", True, -1], [0, 5]),
     ("RequestTimeout", [], "30", ["x", True, -1], [0, 5]),
     ("ScriptMemoryLimit", [], "64 * 1024 * 1024", NUMBER, [0, 1 << 20]),

@@ -100,3 +100,32 @@ def test_event_returns_false_once_the_client_is_gone(web):
     c.read_until("data: ")
     c.close()
     web.wait_log("gone after true")
+
+
+WAITS = pytest.mark.parametrize("wait", [
+    "Sleep(300)", "con:sleep(300)", "while true do Sleep(0.01) end",
+    "Wait(f, 'r', 300)"],
+    ids=["Sleep", "con:sleep", "short sleeps", "Wait"])
+
+
+@WAITS
+def test_comment_is_sent_while_a_stream_waits(daemon, wait):
+    d = daemon(EventKeepAlive=0.05)
+    page = d.script("""
+        local f = io.popen("sleep 300")
+        function main(env, con) Event("x") %s end""" % wait)
+    with d.open(page, "GET").end() as c:
+        c.read_until("data: x\n\n")
+        for _ in range(3):
+            c.read_until(":\n\n")
+
+
+def test_response_that_is_no_stream_gets_no_comment(daemon):
+    d = daemon(EventKeepAlive=0.02)
+    assert d.main("Send('a') Flush() Sleep(0.2) Send('b')").body == b"ab"
+
+
+def test_no_comment_goes_into_what_the_script_has_half_sent(daemon):
+    d = daemon(EventKeepAlive=0.02)
+    response = d.main("Event('x') Send('data: half') Sleep(0.2) Send(' whole\\n\\n')")
+    assert [e[1] for e in events(response.text)] == ["x", "half whole"]

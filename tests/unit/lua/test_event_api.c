@@ -133,6 +133,55 @@ static void it_returns_whether_the_client_is_there(void **state)
     assert_logged("info: falsefalse\n");
 }
 
+/* How often `part` is in what went out. */
+static int count_sent(const char *part)
+{
+    int count = 0;
+    for (const char *s = sent(); (s = strstr(s, part)) != NULL; s += strlen(part))
+        count++;
+    return count;
+}
+
+static void a_stream_that_waits_sends_comments(void **state)
+{
+    (void)state;
+    config->event_keep_alive = 10;
+    fake_peer_clear(&peer);
+    assert_page("Event('x') Sleep(0.1)", "");
+    assert_true(count_sent("\n\n:") > 0);
+    assert_int_equal(peer.out.len,
+                     strstr(sent(), "\n\n:") + 2 - sent() + 3 * count_sent(":\n\n"));
+    fake_peer_clear(&peer);
+    assert_page("Event('x') for i = 1, 20 do Sleep(0.005) end",
+                ""); /* short waits, too */
+    assert_true(count_sent(":\n\n") > 0);
+}
+
+static void only_a_stream_that_waits_between_events_sends_comments(void **state)
+{
+    (void)state;
+    config->event_keep_alive = 10;
+    assert_page("Sleep(0.05) return 'x'", "x");
+    assert_page("Event('x') Send('half') Sleep(0.05) Send('whole')", "halfwhole");
+    config->event_keep_alive = 0;
+    fake_peer_clear(&peer);
+    assert_page("Event('x') Sleep(0.05)", "");
+    assert_int_equal(count_sent(":\n\n"), 0);
+}
+
+static void a_comment_shows_that_the_client_has_gone(void **state)
+{
+    (void)state;
+    config->event_keep_alive = 10;
+    assert_page("Event('x') local f = io.popen('sleep 1') Log('then: ', (Wait(f))) "
+                "Log(Event('y'))",
+                "");
+    assert_logged("then: r");
+    peer.out_status = IO_ABORTED;
+    assert_page("Event('x') Sleep(0.05) Log('gone: ', not Event('y'))", "");
+    assert_logged("gone: true");
+}
+
 static void data_of_many_lines_meets_the_memory_limit(void **state)
 {
     (void)state;
@@ -151,6 +200,9 @@ int main(void)
         TEST(headers_that_the_script_has_set_stay),
         TEST(a_type_that_went_out_before_is_warned_about_once),
         TEST(it_returns_whether_the_client_is_there),
+        TEST(a_stream_that_waits_sends_comments),
+        TEST(only_a_stream_that_waits_between_events_sends_comments),
+        TEST(a_comment_shows_that_the_client_has_gone),
         TEST(data_of_many_lines_meets_the_memory_limit),
     };
     group_set_up();
