@@ -151,6 +151,11 @@ MaxPostSize = 1048576
 -- "400 Bad Request".
 MaxFormFields = 1000
 
+-- How much may wait for a script that has subscribed to a channel and is slow to ask for
+-- the next message, 0 to 1099511627776 bytes; 0 means no limit. When it is more the oldest
+-- messages are dropped.
+SubscriptionMaxSize = 1048576
+
 -- How long an idle connection is kept open for the web server's next request, 0 to 86400
 -- seconds.
 KeepAliveTimeout = 60

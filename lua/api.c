@@ -3,6 +3,7 @@
 #include "lua/api.h"
 
 #include "lua/body_api.h"
+#include "lua/channel_api.h"
 #include "lua/con.h"
 #include "lua/cookie_api.h"
 #include "lua/encode_api.h"
@@ -27,7 +28,7 @@
 static const struct facility *const facilities[] = {
     &response_api, &body_api,      &log_api,    &info_api,     &session_api,
     &url_api,      &serialize_api, &encode_api, &secret_api,   &http_api,
-    &wait_api,     &cookie_api,    &event_api,  &password_api,
+    &wait_api,     &cookie_api,    &event_api,  &password_api, &channel_api,
 };
 
 /* Makes `lf` known to require, under its name in each version. */

@@ -11,13 +11,30 @@ void call_begin(struct script *s, struct call *call)
 {
     s->call = call;
     call->told = 0;
+    list_init(&call->endings);
     if (++s->serial == 0)
         s->serial = 1; /* 0 means no request */
 }
 
 void call_end(struct script *s)
 {
+    struct link *endings = &s->call->endings;
+    while (!list_is_empty(endings)) {
+        struct call_ending *e = CONTAINER(struct call_ending, link, endings->next);
+        list_remove(&e->link);
+        e->end(e);
+    }
     s->call = NULL;
+}
+
+void call_at_end(lua_State *L, struct call_ending *e)
+{
+    list_insert_after(&call_of(L)->endings, &e->link);
+}
+
+void call_not_at_end(struct call_ending *e)
+{
+    list_remove(&e->link);
 }
 
 struct call *call_of(lua_State *L)

@@ -2,6 +2,7 @@
 #ifndef LUAFCGID2_LUA_CALL_H
 #define LUAFCGID2_LUA_CALL_H
 
+#include "base/list.h"
 #include "base/waker.h"
 #include "request.h"
 #include "store/session.h"
@@ -45,6 +46,13 @@ struct call_operations {
     void (*finish)(void *owner);
 };
 
+/* Something that ends with the request. By the thread that owns the state; no Lua runs.
+ */
+struct call_ending {
+    struct link link;
+    void (*end)(struct call_ending *e); /* may free it */
+};
+
 /* One request that is being served. The state borrows it from call_begin to call_end. */
 struct call {
     struct request *request;
@@ -58,17 +66,24 @@ struct call {
     void *owner;                              /* for the operations */
     int told; /* how often the script was told that it may not wait any more */
     struct session_call session;
-    int64_t event_sent; /* nanoseconds: when the last event went out; 0: there is none */
+    int64_t event_sent;  /* nanoseconds: when the last event went out; 0: there is none */
+    struct link endings; /* while it is served */
 };
 
 void call_begin(struct script *s, struct call *call);
-void call_end(struct script *s);
+void call_end(struct script *s); /* calls what call_at_end has noted */
 
 /* Returns the request that `L` serves; raises an error when there is none. */
 struct call *call_of(struct lua_State *L);
 
 /* The same; NULL when there is none. */
 struct call *call_or_null(struct lua_State *L);
+
+/* Notes that e->end is to be called when the present request is over, in the opposite
+ * order. The memory of `e` is the caller's, who may take it out again. Raises when there
+ * is no request. */
+void call_at_end(struct lua_State *L, struct call_ending *e);
+void call_not_at_end(struct call_ending *e);
 
 /* Returns the number of the present request, which tells its `con` from an old one; 0
  * between requests. */
