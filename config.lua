@@ -193,6 +193,11 @@ DefaultContentType = "text/html"
 -- piece at once, which is slower <buffering>.
 Buffering = true
 
+-- The header by which SendFile hands a file on to the web server; "" sends it from here.
+-- "X-Sendfile" for Apache's mod_xsendfile and lighttpd. For nginx directories and the
+-- internal locations that stand for them: "X-Accel-Redirect: /srv/files=/files, ...".
+SendFileHeader = ""
+
 -- The sizes that the buffers of a response start with; they grow as needed. The buffer
 -- for headers: HeadersSize, 0 to 1048576 bytes <headersize>. The buffer for the body:
 -- BodySectors parts, 0 to 1024, of BodySize, 0 to 1048576 bytes <bodysize>.

@@ -63,6 +63,7 @@ struct config {
     char *default_http_status;                 /* "200 OK" */
     char *default_content_type;
     bool buffering;
+    char *send_file_header; /* "", "X-Sendfile" or "X-Accel-Redirect: DIR=URI, ..." */
     bool show_errors;
 
     /* Log */

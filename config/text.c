@@ -213,6 +213,34 @@ bool text_log_file(const char *text)
     return !log_is_syslog(text, &known);
 }
 
+static bool is_pair(const char *pair, size_t len)
+{
+    const char *equals = memchr(pair, '=', len);
+    return len > 0 && pair[0] == '/' && equals != NULL && equals + 1 < pair + len &&
+           equals[1] == '/';
+}
+
+bool text_send_file(const char *text)
+{
+    size_t name = 0;
+    while (ascii_is_token(text[name]))
+        name++;
+    if (text[name] == '\0')
+        return strcasecmp(text, "X-Accel-Redirect") != 0;
+    if (name == 0 || text[name] != ':')
+        return false;
+    const char *pair = text + name + 1;
+    for (;;) {
+        pair += strspn(pair, " \t");
+        size_t len = strcspn(pair, ",");
+        if (!is_pair(pair, len))
+            return false;
+        if (pair[len] == '\0')
+            return true;
+        pair += len + 1;
+    }
+}
+
 bool text_domain(const char *text)
 {
     if (text[0] == '\0')

@@ -50,6 +50,10 @@ bool text_extension(const char *text);
 bool text_log(const char *text);
 bool text_log_file(const char *text);
 
+/* "", the name of a header, or one with pairs "DIR=URI" behind a colon, separated by
+ * commas; both absolute. X-Accel-Redirect cannot do without them. */
+bool text_send_file(const char *text);
+
 /* Octal digits, at most 0777, into `mode`. */
 bool text_mode(const char *text, unsigned *mode);
 

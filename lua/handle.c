@@ -11,12 +11,15 @@
 #include "lua/state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FORGOTTEN_MAX 32  /* handles of a state before its garbage is collected */
 #define PATIENCE      200 /* ms for other threads to close states */
@@ -169,6 +172,57 @@ static int open_file(lua_State *L)
     count_file(L, -results);
     return results;
 }
+
+/* -- For functions in C -- */
+
+/* With errno on failure. */
+static FILE *open_regular(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    FILE *f = NULL;
+    if (fstat(fd, &st) == 0) {
+        errno = EISDIR;
+        f = S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+    }
+    if (f == NULL) {
+        int error = errno;
+        close(fd);
+        errno = error;
+    }
+    return f;
+}
+
+FILE *handle_push_file(lua_State *L, const char *path)
+{
+    if (!handle_make_room(L))
+        return NULL;
+    luaL_Stream *stream = lua_newuserdata(L, sizeof *stream);
+    stream->closef = NULL;
+    luaL_setmetatable(L, LUA_FILEHANDLE);
+    stream->f = open_regular(path);
+    if (stream->f == NULL) {
+        lua_pop(L, 1);
+        return NULL;
+    }
+    stream->closef = close_file;
+    count(handles_of(L), 1);
+    return stream->f;
+}
+
+void handle_close_file(lua_State *L, int index)
+{
+    lua_pushvalue(L, index);
+    lua_CFunction close_it = ((luaL_Stream *)lua_touserdata(L, -1))->closef;
+    ((luaL_Stream *)lua_touserdata(L, -1))->closef = NULL;
+    lua_pushcfunction(L, close_it);
+    lua_insert(L, -2);
+    lua_call(L, 1, 0);
+}
+
+/* -- The functions of io -- */
 
 static bool names_a_file(lua_State *L)
 {

@@ -10,6 +10,7 @@
 
 #include <lua.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Those of one state; its owner alone uses them. Zeroed memory means none. */
 struct handles {
@@ -32,6 +33,14 @@ bool handle_make_room(lua_State *L);
 /* To be called after a failed fork: collects garbage and closes idle states. Raises as
  * above. */
 void handle_make_processes(lua_State *L);
+
+/* Opens a regular file to be read, counts it, and pushes the handle that closes it. NULL
+ * with errno: not possible (EISDIR: it is something else), and nothing is pushed. Does
+ * not wait for a FIFO. Raises as above. */
+FILE *handle_push_file(lua_State *L, const char *path);
+
+/* Closes such a file before Lua's collector does. */
+void handle_close_file(lua_State *L, int index);
 
 /* Notes that a pipe to a child was opened (`change` 1) or closed (-1). */
 void handle_note_child(lua_State *L, int change);

@@ -136,6 +136,17 @@ static void users_and_groups(void **state)
     BAD(text_group, "no such group", "-1", "1000000000");
 }
 
+static void headers_that_hand_files_on(void **state)
+{
+    (void)state;
+    GOOD(text_send_file, "", "X-Sendfile", "X-LIGHTTPD-send-file",
+         "X-Accel-Redirect: /srv/files=/files", "X-Accel-Redirect:/a=/b,/c/=/d/ , /e=/f");
+    BAD(text_send_file, "X-Accel-Redirect", "x-accel-redirect",
+        "X-Accel-Redirect:", "X-Accel-Redirect: a=/b", "X-Accel-Redirect: /a=b",
+        "X-Accel-Redirect: /a", "X-Accel-Redirect: /a=/b,", "X Sendfile", ": /a=/b",
+        "X-Sendfile\n");
+}
+
 static void extensions(void **state)
 {
     (void)state;
@@ -232,6 +243,7 @@ int main(void)
         cmocka_unit_test(tokens),
         cmocka_unit_test(cookie_domains),
         cmocka_unit_test(users_and_groups),
+        cmocka_unit_test(headers_that_hand_files_on),
         cmocka_unit_test(extensions),
         cmocka_unit_test(modes),
         cmocka_unit_test(distances),
