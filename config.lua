@@ -172,6 +172,11 @@ WriteTimeout = 120
 -- the web server tells only whoever sends.
 EventKeepAlive = 15
 
+-- The memory that finished responses may use together while slow web servers and visitors
+-- have not read them yet, 0 to 1099511627776 bytes. Beyond that the worker of the next
+-- one waits until it is read.
+MaxPendingOutput = 64 * 1024 * 1024
+
 -- How long a worker may hang after RequestTimeout, 0 to 86400 seconds, before the daemon
 -- starts another in its place <watchdog>. A worker can hang in a C library, which the
 -- daemon cannot interrupt, or in a pattern that takes very long on a visitor's text. When

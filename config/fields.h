@@ -51,6 +51,7 @@ struct config {
     /* Limits. 0 switches one off. */
     int64_t event_keep_alive, request_timeout_max;        /* milliseconds */
     int64_t request_timeout, read_timeout, write_timeout; /* milliseconds */
+    int64_t max_pending_output;                           /* bytes */
     int64_t keep_alive_timeout, watchdog;                 /* milliseconds */
     int64_t script_memory_limit;                          /* bytes */
     int64_t max_post_size;                                /* bytes */

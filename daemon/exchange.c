@@ -57,11 +57,18 @@ static enum io_status read_body(void *context, void *data, size_t size, size_t *
     return stream_read(x->connection, data, size, got, timeout);
 }
 
-static enum io_status write_response(void *context, struct iovec *parts, int count,
-                                     bool end, int64_t timeout)
+static enum io_status write_response(void *context, const struct iovec *parts, int count,
+                                     int64_t timeout)
 {
     struct exchange *x = context;
-    return stream_write(x->connection, parts, count, end, timeout);
+    return stream_write(x->connection, parts, count, false, timeout);
+}
+
+static enum io_status end_response(void *context, struct iovec head, struct buffer *body,
+                                   int64_t timeout)
+{
+    struct exchange *x = context;
+    return stream_end(x->connection, head, body, timeout);
 }
 
 static enum io_status report(void *context, const char *message, size_t len,
@@ -76,6 +83,7 @@ static const struct peer_operations connection = {
     .read = read_body,
     .write = write_response,
     .report = report,
+    .end = end_response,
 };
 
 /* The parameters are libfcgi's memory, and stay. */

@@ -158,22 +158,6 @@ bool connection_is_gone(const struct connection *c)
 
 /* -- Giving a connection back -- */
 
-/* Closes at once if the peer has sent all that it will send: then the close cuts nothing
- * off. Else the peer is given time to read. */
-static void let_go(struct connections *set, struct connection_reader *r,
-                   struct connection *c)
-{
-    bool silent = c->body == IO_END && !(c->keep && set->tcp);
-    bool stopping = atomic_load(&set->stopping);
-    if (silent || c->output != IO_OK || stopping) {
-        if (!silent && c->output == IO_OK)
-            stream_linger(c);
-        slot_close(set, c);
-        return;
-    }
-    look_linger(set, r, c);
-}
-
 /* The response is not whole. true: the peer knows, and `c` still is the caller's. */
 static bool cut_off(struct connections *set, struct connection_reader *r,
                     struct connection *c)
@@ -186,16 +170,30 @@ static bool cut_off(struct connections *set, struct connection_reader *r,
     return result == CUT_TOLD;
 }
 
+/* The peer has not taken the whole response yet: look_at goes on when it does. */
+static void leave_rest(struct connections *set, struct connection *c)
+{
+    look_lay_down(c);
+    slot_set_kind(c, KIND_OUT);
+    if (!slot_park(set, c))
+        slot_defer(set, c);
+}
+
 void connection_release(struct connections *set, struct connection *c, bool keep)
 {
     struct connection_reader *r = c->reader;
+    c->stays = keep;
+    if (c->rest != NULL) {
+        leave_rest(set, c);
+        return;
+    }
     if (c->output == IO_OK)
         stream_drain(c);
     keep = keep && c->keep && c->ended && c->output == IO_OK && !slots_are_ending(set);
     if (cut_is_due(c) && !cut_off(set, r, c))
         return;
     if (!keep || c->body == IO_ABORTED)
-        let_go(set, r, c);
+        look_let_go(set, r, c);
     else if (look_await_next(c))
         slot_park_or_again(set, r, c);
     else
@@ -252,7 +250,8 @@ void connections_destroy(struct connections *set)
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         if (set->table[i].fd >= 0)
             close(set->table[i].fd);
-        free(set->table[i].pending);
+        slot_forget_pending(&set->table[i]);
+        slot_forget_rest(set, &set->table[i]);
     }
     if (set->listener >= 0)
         close(set->listener);

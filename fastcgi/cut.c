@@ -24,21 +24,16 @@ static bool from_open_to_cut(struct connection *c)
 
 /* -- By the owner -- */
 
-void cut_keep_rest(struct connection *c, const struct iovec *parts, int count)
+void cut_keep_rest(struct connection *c, const struct frames *f)
 {
-    size_t len = 0;
-    for (int i = 0; i < count; i++)
-        len += parts[i].iov_len;
+    size_t len = frames_open(f);
     uint8_t *p = malloc(len + RECORD_CUT_SIZE);
     if (p == NULL)
         return;
     c->pending = p;
     c->pending_cap = len + RECORD_CUT_SIZE;
-    for (int i = 0; i < count; i++) {
-        memcpy(p, parts[i].iov_base, parts[i].iov_len);
-        p += parts[i].iov_len;
-    }
-    c->pending_len = len + record_put_cut(p, c->id);
+    frames_copy_open(f, p);
+    c->pending_len = len + record_put_cut(p + len, c->id);
 }
 
 bool cut_is_due(struct connection *c)
@@ -77,7 +72,7 @@ static bool tell_now(struct connection *c)
         return true;
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
         return false;
-    cut_keep_rest(c, NULL, 0);
+    cut_keep_rest(c, &(struct frames){0});
     if (c->pending != NULL && n > 0)
         forget_sent(c, (size_t)n);
     return false;

@@ -5,10 +5,10 @@
 #ifndef LUAFCGID2_FASTCGI_CUT_H
 #define LUAFCGID2_FASTCGI_CUT_H
 
+#include "fastcgi/frames.h"
 #include "fastcgi/io.h"
 #include "fastcgi/slot.h"
 #include <stdbool.h>
-#include <sys/uio.h>
 
 /* Whether some of a response has gone out, and the rest never will. */
 bool cut_is_due(struct connection *c);
@@ -23,9 +23,9 @@ enum cut_result {
 /* Tells the peer. */
 enum cut_result cut_tell(struct connection *c);
 
-/* Keeps what is left of a record of which the peer has got a part, for cut_tell. Without
- * memory for it cut_tell will say CUT_DROPPED. */
-void cut_keep_rest(struct connection *c, const struct iovec *parts, int count);
+/* Keeps what is left of the record of `f` that the peer has got a part of, for cut_tell.
+ * Without memory for it cut_tell will say CUT_DROPPED. */
+void cut_keep_rest(struct connection *c, const struct frames *f);
 
 /* Goes on sending what cut_tell had no room for. IO_OK: not yet; IO_END: all is sent;
  * IO_ABORTED: the peer is gone. */

@@ -11,6 +11,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+/* An int for some C libraries, a size_t for others. */
+typedef __typeof__(((struct msghdr *)0)->msg_iovlen) iov_count;
+
 /* A late worker may get a signal even while its clock stands still. The signal must not
  * make the wait longer. */
 enum io_status io_wait(int fd, short events, int64_t timeout)
@@ -35,6 +38,26 @@ ssize_t io_send(int fd, const void *data, size_t len)
     ssize_t n;
     do
         n = send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+ssize_t io_send_parts(int fd, struct iovec *parts, int count)
+{
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = (iov_count)count};
+    ssize_t n;
+    do
+        n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+ssize_t io_receive_parts(int fd, struct iovec *parts, int count)
+{
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = (iov_count)count};
+    ssize_t n;
+    do
+        n = recvmsg(fd, &message, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     return n;
 }

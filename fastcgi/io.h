@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* Where the flag is missing, it is enough that the daemon ignores SIGPIPE. */
 #ifndef MSG_NOSIGNAL
@@ -28,5 +29,9 @@ enum io_status io_wait(int fd, short events, int64_t timeout);
 
 /* As send(2), without waiting and without SIGPIPE. */
 ssize_t io_send(int fd, const void *data, size_t len);
+
+/* The same for several parts, and as recv(2) into several, without waiting. */
+ssize_t io_send_parts(int fd, struct iovec *parts, int count);
+ssize_t io_receive_parts(int fd, struct iovec *parts, int count);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "fastcgi/answer.h"
 #include "fastcgi/cut.h"
+#include "fastcgi/rest.h"
 #include "fastcgi/stream.h"
 #include "fastcgi/sweep.h"
 #include <errno.h>
@@ -345,6 +346,44 @@ static enum look look_closing(struct connection_reader *r, struct connection *c)
     return LOOK_WAIT;
 }
 
+/* Nothing more will be sent. A close cuts nothing off if the peer has sent all that it
+ * will send. Else the peer is given time to read. */
+static enum look part(struct connections *set, struct connection *c)
+{
+    bool silent = c->body == IO_END && !(c->keep && set->tcp);
+    if (silent || c->output != IO_OK)
+        return LOOK_CLOSE;
+    if (!atomic_load(&set->stopping))
+        return LOOK_LINGER;
+    stream_linger(c);
+    return LOOK_CLOSE;
+}
+
+/* The response is out. What came meanwhile is looked at: its events are over. */
+static enum look look_after_response(struct connections *set, struct connection_reader *r,
+                                     struct connection *c)
+{
+    fetch_pending(c);
+    slot_forget_pending(c);
+    c->again = true;
+    stream_drain(c);
+    if (!c->stays || !c->keep || c->body == IO_ABORTED || slots_are_ending(set))
+        return part(set, c);
+    if (!look_await_next(c))
+        return LOOK_CLOSE;
+    return c->body == IO_END ? look_head(set, r, c) : LOOK_WAIT;
+}
+
+/* Goes on with a response that its worker has left. */
+static enum look look_out(struct connections *set, struct connection_reader *r,
+                          struct connection *c)
+{
+    enum io_status status = rest_send(set, c);
+    if (status == IO_OK)
+        return LOOK_WAIT;
+    return status == IO_END ? look_after_response(set, r, c) : LOOK_CLOSE;
+}
+
 static enum look look_cut(struct connection *c)
 {
     enum io_status status = cut_send(c);
@@ -370,6 +409,8 @@ static enum look look_once(struct connections *set, struct connection_reader *r,
         return look_drain(set, r, c);
     case KIND_LINGER:
         return look_closing(r, c);
+    case KIND_OUT:
+        return look_out(set, r, c);
     case KIND_CUT:
         return look_cut(c);
     default:
@@ -402,9 +443,13 @@ bool look_at(struct connections *set, struct connection_reader *r, struct connec
     }
 }
 
-void look_linger(struct connections *set, struct connection_reader *r,
+void look_let_go(struct connections *set, struct connection_reader *r,
                  struct connection *c)
 {
+    if (part(set, c) == LOOK_CLOSE) {
+        slot_close(set, c);
+        return;
+    }
     begin_linger(c);
     look_at(set, r, c);
 }

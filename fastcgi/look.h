@@ -1,5 +1,5 @@
 /* What is done with bytes that no request has used. The owner of the connection calls
- * these; nothing blocks. */
+ * these. */
 #ifndef LUAFCGID2_FASTCGI_LOOK_H
 #define LUAFCGID2_FASTCGI_LOOK_H
 
@@ -8,13 +8,14 @@
 
 /* Reads what is there and decides. true: `c` has a request, which is in `r`, and stays
  * the caller's. false: `c` was parked, deferred or closed, and is no longer the caller's.
- */
+ * Blocks only during a stop, for up to a second, when a response has just been sent. */
 bool look_at(struct connections *set, struct connection_reader *r, struct connection *c);
 
-/* Tells the peer that no more will come, and lets it read what is there. A close now
- * would send a reset if there is unread input, and a reset can overtake the response. `c`
- * is no longer the caller's. */
-void look_linger(struct connections *set, struct connection_reader *r,
+/* Closes `c`. If the peer may still send something, it is told that no more will come,
+ * and may read what is there: a close now would be a reset if there is unread input, and
+ * a reset can overtake the response. `c` is no longer the caller's. During a stop this
+ * may block for up to a second. */
+void look_let_go(struct connections *set, struct connection_reader *r,
                  struct connection *c);
 
 /* The response is out: from now on `c` waits for the next request, or, if the body is not

@@ -80,9 +80,10 @@ bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output)
 }
 
 /* A change announces what is there already, too. */
-bool poller_watch_output(struct poller *p, int fd, uint32_t cookie)
+bool poller_watch_output(struct poller *p, int fd, uint32_t cookie, bool output)
 {
-    return control(p, EPOLL_CTL_MOD, fd, INPUT | EPOLLOUT | EPOLLET, cookie);
+    return control(p, EPOLL_CTL_MOD, fd, INPUT | (output ? EPOLLOUT : 0) | EPOLLET,
+                   cookie);
 }
 
 int poller_wait(struct poller *p, int timeout, struct poller_event *event)
@@ -191,10 +192,12 @@ bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output)
     return kevent(p->queue, e, output ? 2 : 1, NULL, 0, NULL) == 0;
 }
 
-bool poller_watch_output(struct poller *p, int fd, uint32_t cookie)
+bool poller_watch_output(struct poller *p, int fd, uint32_t cookie, bool output)
 {
     struct kevent e;
     prepare(&e, fd, EVFILT_WRITE, EV_CLEAR, cookie);
+    if (!output)
+        e.flags = EV_DELETE;
     return kevent(p->queue, &e, 1, NULL, 0, NULL) == 0;
 }
 

@@ -32,9 +32,9 @@ void poller_destroy(struct poller *p);
  * counts as an arrival. false with errno. */
 bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output);
 
-/* From now on `fd`, which was added without `output`, is also watched for room to write.
- */
-bool poller_watch_output(struct poller *p, int fd, uint32_t cookie);
+/* From now on `fd`, which was added before, is also watched for room to write, or not any
+ * more. What is there already counts as an arrival. */
+bool poller_watch_output(struct poller *p, int fd, uint32_t cookie, bool output);
 
 /* Waits at most `timeout` milliseconds (< 0: for ever) for one event. One at a time, so
  * that no worker holds events that another could serve. 1: `event` has it. 0: time is

@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "fastcgi/poller.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -143,11 +144,24 @@ void slot_reset(struct connection *c)
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+void slot_forget_rest(struct connections *set, struct connection *c)
+{
+    struct rest *rest = c->rest;
+    if (rest == NULL)
+        return;
+    c->rest = NULL;
+    atomic_fetch_sub(&set->pending_output, rest->counted);
+    free(rest->block);
+    free(rest);
+    memory_note_freed();
+}
+
 /* The generation moves on: a late event finds nothing. */
 void slot_close(struct connections *set, struct connection *c)
 {
-    if (slot_kind_of(c) == KIND_CUT && c->pending != NULL)
+    if (c->rest != NULL || (slot_kind_of(c) == KIND_CUT && c->pending != NULL))
         slot_reset(c);
+    slot_forget_rest(set, c);
     slot_forget_pending(c);
     close(c->fd);
     c->fd = -1;
@@ -163,7 +177,7 @@ void slot_close(struct connections *set, struct connection *c)
 void slot_open(struct connections *set, struct connection *c, int fd)
 {
     c->fd = fd;
-    c->added = c->again = c->keep = c->ended = false;
+    c->added = c->watches_room = c->again = c->keep = c->ended = false;
     atomic_store_explicit(&c->stage, STAGE_NONE, memory_order_relaxed);
     c->output = IO_OK;
     c->reader = NULL;
@@ -225,7 +239,7 @@ void slot_defer(struct connections *set, struct connection *c)
 static bool is_awaited(struct connections *set, struct connection *c)
 {
     enum slot_kind kind = slot_kind_of(c);
-    return kind == KIND_HEAD || kind == KIND_CUT ||
+    return kind == KIND_HEAD || kind == KIND_OUT || kind == KIND_CUT ||
            (kind == KIND_IDLE && !slots_are_ending(set));
 }
 
@@ -264,6 +278,22 @@ static uint32_t cookie_of(const struct connections *set, struct connection *c)
     return (uint32_t)(c - set->table) | (uint32_t)generation << INDEX_BITS;
 }
 
+static bool needs_room(struct connection *c)
+{
+    enum slot_kind kind = slot_kind_of(c);
+    return kind == KIND_OUT || kind == KIND_CUT;
+}
+
+/* A connection that is kept is not told of room all its life: that would be an event for
+ * each response. */
+static void watch_room_as_needed(struct connections *set, struct connection *c)
+{
+    bool needed = needs_room(c);
+    if (c->watches_room != needed)
+        poller_watch_output(set->poller, c->fd, cookie_of(set, c), needed);
+    c->watches_room = needed;
+}
+
 /* The poller does not have `c` yet. An event of it may come before epoll_ctl has
  * returned. Then the last change fails, because another worker owns `c` already. */
 static void park_first(struct connections *set, struct connection *c)
@@ -274,8 +304,8 @@ static void park_first(struct connections *set, struct connection *c)
     c->again = false; /* adding announces whatever is there */
     unsigned word = with_state(atomic_load(&c->word), ADDING);
     atomic_store(&c->word, word);
-    bool output = slot_kind_of(c) == KIND_CUT;
-    bool added = poller_add(set->poller, fd, cookie, output);
+    c->watches_room = needs_room(c);
+    bool added = poller_add(set->poller, fd, cookie, c->watches_room);
     int error = errno;
     if (!atomic_compare_exchange_strong(&c->word, &word,
                                         with_state(word, added ? PARKED : BUSY)))
@@ -295,8 +325,7 @@ bool slot_park(struct connections *set, struct connection *c)
         park_first(set, c);
         return true;
     }
-    if (slot_kind_of(c) == KIND_CUT)
-        poller_watch_output(set->poller, c->fd, cookie_of(set, c));
+    watch_room_as_needed(set, c);
     if (change(c, BUSY, PARKED)) {
         slot_close_if_stopping(set, c);
         return true;
@@ -325,7 +354,7 @@ void slot_sort_out(struct connections *set, struct connection *c)
     enum slot_kind kind = slot_kind_of(c);
     ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     bool waits = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-    if (n > 0 || kind == KIND_DRAIN || kind == KIND_CUT) {
+    if (n > 0 || kind == KIND_DRAIN || needs_room(c)) {
         slot_enqueue(set, c);
     } else if (waits) {
         c->again = false;

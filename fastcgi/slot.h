@@ -3,11 +3,12 @@
  *
  * A connection is a slot of the table, and belongs to whoever has moved its state to
  * BUSY. connection.h is the face of the room; only it, answer, cut, stream, sweep, look,
- * accept and this file know the structs. Nothing here blocks. */
+ * rest, accept and this file know the structs. Nothing here blocks. */
 #ifndef LUAFCGID2_FASTCGI_SLOT_H
 #define LUAFCGID2_FASTCGI_SLOT_H
 
 #include "fastcgi/feed.h"
+#include "fastcgi/frames.h"
 #include "fastcgi/io.h"
 #include "fastcgi/record.h"
 #include <pthread.h>
@@ -28,6 +29,7 @@ enum slot_kind {
     KIND_IDLE,   /* the first byte of the next request: KeepAliveTimeout */
     KIND_DRAIN,  /* the rest of a body that the script did not read: CLOSING_TIME */
     KIND_LINGER, /* the peer to have read our last bytes and to close: CLOSING_TIME */
+    KIND_OUT,    /* room for the rest of a whole response: WriteTimeout */
     KIND_CUT,    /* room for the record that a response is not whole: WriteTimeout */
 };
 
@@ -65,6 +67,9 @@ struct connections {
     struct connection *deferred, **deferred_end;
     unsigned enqueued, dequeued; /* so many were deferred, and taken, ever; they wrap */
     atomic_bool any_deferred;    /* read without the lock */
+
+    atomic_size_t pending_output;     /* bytes of all rests together */
+    atomic_size_t max_pending_output; /* 0: no limit */
 
     atomic_uint limits[KIND_CUT + 1]; /* ms that each kind may wait; 0: for ever */
     atomic_bool stopping;
@@ -107,6 +112,17 @@ enum slot_stage {
     STAGE_CUT, /* it is not whole, and no more of it goes out */
 };
 
+/* What a peer has not taken yet of a response that is complete (fastcgi/rest.c). The
+ * bytes are in `block`, or, when they are few, behind this. */
+struct rest {
+    struct frames frames;  /* of `parts` */
+    struct iovec parts[2]; /* what is left of the head, and of the body */
+    uint8_t *block;        /* malloc'ed; or NULL */
+    size_t block_size;
+    size_t counted; /* bytes of all that, in the set's pending_output */
+    uint8_t copy[];
+};
+
 /* `word`, `since`, `kind` and `stage` are atomic. All else belongs to the owner: who
  * moved `word` to BUSY, until who moves it on. `next` is under the set's lock while the
  * connection is in one of its lists. */
@@ -116,6 +132,8 @@ struct connection {
     atomic_uchar kind;  /* enum slot_kind */
     atomic_uchar stage; /* enum slot_stage; a stop cuts off what is STAGE_OPEN */
     bool added;         /* the poller has it */
+    bool watches_room;  /* and tells of room to write, too */
+    bool stalled;       /* the peer took nothing when it was last tried */
     bool again;         /* bytes, or the end, may be there that no event will tell of */
     bool keep;          /* FCGI_KEEP_CONN of this request */
     bool ended;         /* the response is complete */
@@ -133,6 +151,8 @@ struct connection {
     uint8_t *pending; /* received and unused bytes while no worker has it; of KIND_CUT
                          the bytes still to be sent; or NULL */
     size_t pending_len, pending_cap;
+    struct rest *rest; /* or NULL */
+    bool stays;        /* after that the connection may be kept */
 };
 
 /* Threads read the clock at different moments: a start in the future is now. */
@@ -161,6 +181,9 @@ void slot_reset(struct connection *c);
 
 /* By the owner: frees the bytes that no request has used. */
 void slot_forget_pending(struct connection *c);
+
+/* By the owner: frees what is left of its response. */
+void slot_forget_rest(struct connections *set, struct connection *c);
 
 /* What `c` waits for. Its time runs from slot_set_kind, which only the owner calls. */
 void slot_set_kind(struct connection *c, enum slot_kind kind);

@@ -11,14 +11,13 @@
 
 #include "fastcgi/answer.h"
 #include "fastcgi/cut.h"
+#include "fastcgi/frames.h"
+#include "fastcgi/rest.h"
 #include "fastcgi/slot.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-
-/* An int for some C libraries, a size_t for others. */
-typedef __typeof__(((struct msghdr *)0)->msg_iovlen) iov_count;
 
 enum {
     DIRECT_MIN = 4096, /* content from which a copy costs more than a shorter read */
@@ -26,8 +25,8 @@ enum {
     DRAIN_LIMIT = 262144, /* bytes of an unread body that a kept connection may cost */
     MAX_STRAYS = 1000,    /* records in one body that are none of it */
     REPORT_MAX = 8192,    /* bytes of a message for the web server's log */
-    BATCH_RECORDS = 32,
-    BATCH_PARTS = 2 * BATCH_RECORDS + 8,
+    MOMENT = 1,           /* ms in which a peer that reads has read something */
+    LOOK_AGAIN = 1000,    /* ms between two looks at MaxPendingOutput */
 };
 
 /* -- The head -- */
@@ -45,9 +44,8 @@ bool stream_begin(struct connection *c, struct fcgi *fcgi, char **params, size_t
 static enum io_status receive(struct connection *c, struct iovec *parts, int count,
                               int64_t timeout, size_t *got)
 {
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = (iov_count)count};
     for (;;) {
-        ssize_t n = recvmsg(c->fd, &message, MSG_DONTWAIT);
+        ssize_t n = io_receive_parts(c->fd, parts, count);
         if (n > 0) {
             *got = (size_t)n;
             return IO_OK;
@@ -57,7 +55,7 @@ static enum io_status receive(struct connection *c, struct iovec *parts, int cou
             enum io_status status = io_wait(c->fd, POLLIN, timeout);
             if (status != IO_OK)
                 return status;
-        } else if (n == 0 || errno != EINTR) {
+        } else {
             return IO_ABORTED;
         }
     }
@@ -236,102 +234,46 @@ void stream_linger(struct connection *c)
 
 /* -- The response -- */
 
-static void advance(struct iovec **parts, int *count, size_t n)
+/* The peer takes no more at once. `*left` is how long it may go on doing so. Where the
+ * rest may be kept for it, it is given a moment before that costs more, and later the
+ * worker looks now and then whether there is room for the rest by now. */
+static enum io_status await_room(struct connection *c, bool may_keep, int64_t *left)
 {
-    while (*count > 0 && n >= (*parts)->iov_len) {
-        n -= (*parts)->iov_len;
-        (*parts)++;
-        (*count)--;
-    }
-    if (*count > 0) {
-        (*parts)->iov_base = (uint8_t *)(*parts)->iov_base + n;
-        (*parts)->iov_len -= n;
-    }
-}
-
-/* `*parts` moves to what was not sent. */
-static enum io_status send_all(struct connection *c, struct iovec **parts, int count,
-                               int64_t timeout)
-{
-    while (count > 0) {
-        struct msghdr message = {.msg_iov = *parts, .msg_iovlen = (iov_count)count};
-        ssize_t n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n >= 0) {
-            advance(parts, &count, (size_t)n);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            enum io_status status = io_wait(c->fd, POLLOUT, timeout);
-            if (status != IO_OK)
-                return status;
-        } else if (errno != EINTR) {
-            return IO_ABORTED;
-        }
-    }
+    int64_t most = may_keep ? (c->stalled ? LOOK_AGAIN : MOMENT) : *left;
+    int64_t time = *left < 0 || *left > most ? most : *left;
+    c->stalled = true;
+    enum io_status status = io_wait(c->fd, POLLOUT, time);
+    if (status != IO_TIMEOUT || *left == time)
+        return status;
+    *left -= *left < 0 ? 0 : time;
     return IO_OK;
 }
 
-/* One system call's worth of records. */
-struct batch {
-    struct iovec parts[BATCH_PARTS];
-    uint8_t headers[BATCH_RECORDS][RECORD_HEADER_SIZE];
-    uint8_t closing[RECORD_HEADER_SIZE + RECORD_END_SIZE];
-    int count, records;
-};
-
-static void batch_add(struct batch *b, void *data, size_t len)
+/* With `body` what the peer does not take may be kept for it. */
+static enum io_status send_frames(struct connection *c, struct frames *f,
+                                  struct buffer *body, int64_t timeout)
 {
-    b->parts[b->count++] = (struct iovec){data, len};
-}
-
-/* Takes from the `count` parts what fits: whole records. `left` is the total still to be
- * sent. */
-static void batch_fill(struct batch *b, uint16_t id, struct iovec **parts, int count,
-                       size_t *left)
-{
-    while (*left > 0 && b->records < BATCH_RECORDS &&
-           b->count + count + 2 <= BATCH_PARTS) {
-        size_t open = *left < RECORD_MAX_STDOUT ? *left : RECORD_MAX_STDOUT;
-        uint8_t *header = b->headers[b->records++];
-        batch_add(b, header, record_put_header(header, RECORD_STDOUT, id, open));
-        *left -= open;
-        while (open > 0) {
-            while ((*parts)->iov_len == 0)
-                (*parts)++;
-            size_t n = (*parts)->iov_len < open ? (*parts)->iov_len : open;
-            batch_add(b, (*parts)->iov_base, n);
-            (*parts)->iov_base = (uint8_t *)(*parts)->iov_base + n;
-            (*parts)->iov_len -= n;
-            open -= n;
+    int64_t left = timeout;
+    c->stalled = false;
+    while (frames_left(f) > 0) {
+        struct frames_batch b;
+        frames_fill(&b, f);
+        ssize_t n = io_send_parts(c->fd, b.parts, b.count);
+        if (n >= 0) {
+            f->sent += (size_t)n;
+            left = timeout;
+            c->stalled = false;
+        } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+            return IO_ABORTED;
+        } else {
+            if (c->stalled && body != NULL && rest_keep(c, f, body))
+                return IO_OK;
+            enum io_status status = await_room(c, body != NULL, &left);
+            if (status != IO_OK)
+                return status;
         }
     }
-}
-
-static void batch_close(struct batch *b, uint16_t id)
-{
-    size_t n = record_put_header(b->closing, RECORD_STDOUT, id, 0);
-    n += record_put_end(b->closing + n, id, RECORD_REQUEST_COMPLETE);
-    batch_add(b, b->closing, n);
-}
-
-/* Whether a record begins with this part, and none of it was sent. */
-static bool begins_record(const struct batch *b, const struct iovec *part)
-{
-    const uint8_t *at = part->iov_base;
-    if (at == b->closing)
-        return true;
-    for (int i = 0; i < b->records; i++)
-        if (at == b->headers[i])
-            return true;
-    return false;
-}
-
-/* The peer takes no more, and may have got a part of a record: the rest of it is kept. */
-static void keep_rest(struct connection *c, const struct batch *b,
-                      const struct iovec *unsent)
-{
-    int n = 0, count = (int)(b->parts + b->count - unsent);
-    while (n < count && !begins_record(b, &unsent[n]))
-        n++;
-    cut_keep_rest(c, unsent, n);
+    return IO_OK;
 }
 
 /* false: the connection was cut meanwhile. */
@@ -343,55 +285,46 @@ static bool may_write(struct connection *c)
     return false;
 }
 
-enum io_status stream_write(struct connection *c, struct iovec *parts, int count,
-                            bool end, int64_t timeout)
+static enum io_status write_frames(struct connection *c, struct frames *f,
+                                   struct buffer *body, int64_t timeout)
 {
-    size_t left = 0;
-    for (int i = 0; i < count; i++)
-        left += parts[i].iov_len;
-    if (c->ended && left + end > 0)
+    if (c->ended && frames_left(f) > 0)
         return IO_ABORTED;
-    if (c->output != IO_OK || left + end == 0)
+    if (c->output != IO_OK || frames_left(f) == 0)
         return c->output;
     if (!may_write(c))
         return IO_ABORTED;
-    while (c->output == IO_OK && (left > 0 || (end && !c->ended))) {
-        struct batch b;
-        b.count = b.records = 0;
-        batch_fill(&b, c->id, &parts, count, &left);
-        if (left == 0 && end) {
-            batch_close(&b, c->id);
-            c->ended = true;
-        }
-        struct iovec *unsent = b.parts;
-        c->output = send_all(c, &unsent, b.count, timeout);
-        if (c->output == IO_TIMEOUT)
-            keep_rest(c, &b, unsent);
-    }
-    if (c->output == IO_OK)
+    c->ended = f->closes;
+    c->output = send_frames(c, f, body, timeout);
+    if (c->output == IO_TIMEOUT)
+        cut_keep_rest(c, f);
+    if (c->output == IO_OK && c->rest == NULL)
         atomic_store_explicit(&c->stage, c->ended ? STAGE_WHOLE : STAGE_OPEN,
                               memory_order_release);
     return c->output;
 }
 
+enum io_status stream_write(struct connection *c, const struct iovec *parts, int count,
+                            bool end, int64_t timeout)
+{
+    struct frames f = frames_of(parts, count, c->id, end);
+    return write_frames(c, &f, NULL, timeout);
+}
+
+enum io_status stream_end(struct connection *c, struct iovec head, struct buffer *body,
+                          int64_t timeout)
+{
+    const struct iovec parts[2] = {head, {body->data, body->len}};
+    struct frames f = frames_of(parts, 2, c->id, true);
+    return write_frames(c, &f, body, timeout);
+}
+
 enum io_status stream_report(struct connection *c, const char *message, size_t len,
                              int64_t timeout)
 {
-    if (c->ended || c->output != IO_OK || len == 0)
-        return c->output;
-    if (!may_write(c))
-        return IO_ABORTED;
-    struct batch b;
-    b.count = b.records = 0;
-    uint8_t *header = b.headers[b.records++];
-    len = len < REPORT_MAX ? len : REPORT_MAX;
-    batch_add(&b, header, record_put_header(header, RECORD_STDERR, c->id, len));
-    batch_add(&b, (void *)(uintptr_t)message, len);
-    struct iovec *unsent = b.parts;
-    c->output = send_all(c, &unsent, b.count, timeout);
-    if (c->output == IO_TIMEOUT)
-        keep_rest(c, &b, unsent);
-    if (c->output == IO_OK)
-        atomic_store_explicit(&c->stage, STAGE_OPEN, memory_order_release);
-    return c->output;
+    const struct iovec part = {(void *)(uintptr_t)message,
+                               len < REPORT_MAX ? len : REPORT_MAX};
+    struct frames f = frames_of(&part, 1, c->id, false);
+    f.type = RECORD_STDERR;
+    return c->ended ? c->output : write_frames(c, &f, NULL, timeout);
 }

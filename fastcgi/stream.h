@@ -6,6 +6,7 @@
 #ifndef LUAFCGID2_FASTCGI_STREAM_H
 #define LUAFCGID2_FASTCGI_STREAM_H
 
+#include "base/buffer.h"
 #include "fastcgi/fcgi.h"
 #include "fastcgi/io.h"
 #include <stdbool.h>
@@ -30,14 +31,21 @@ enum io_status stream_read(struct connection *c, void *data, size_t size, size_t
  * records that end the request (FastCGI 5.5; protocol status FCGI_REQUEST_COMPLETE): all
  * of it in one system call when the socket takes it. Waits at most `timeout` ms (< 0: for
  * ever) without progress. After another status than IO_OK every later call returns the
- * same, without a system call. `parts` is changed. Call it once with `end`. */
-enum io_status stream_write(struct connection *c, struct iovec *parts, int count,
+ * same, without a system call. Call it once with `end`. */
+enum io_status stream_write(struct connection *c, const struct iovec *parts, int count,
                             bool end, int64_t timeout);
 
 /* Writes a message for the web server's own log, as an FCGI_STDERR record of at most 8
  * KiB. Else as stream_write; before that was called with `end`. */
 enum io_status stream_report(struct connection *c, const char *message, size_t len,
                              int64_t timeout);
+/* Writes `head`, all of `body`, and the end of the request. What the peer does not take
+ * within a moment is kept with the connection, and is sent after connection_release: then
+ * `body` may have lost its memory, and is empty. Waits as stream_write does only while
+ * such responses hold all that MaxPendingOutput allows, or there is no memory. Instead of
+ * stream_write with `end`. */
+enum io_status stream_end(struct connection *c, struct iovec head, struct buffer *body,
+                          int64_t timeout);
 
 /* Reads and drops what is there of the body, without waiting. IO_OK: nothing more is
  * there yet. IO_END: the body is over; what is left in the reader's memory is the next

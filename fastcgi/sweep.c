@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "fastcgi/cut.h"
+#include "fastcgi/rest.h"
 
 enum {
     LAST_HEAD_TIME = 1000, /* ms that a head may take once the daemon stops */
@@ -22,7 +24,9 @@ void sweep_set_limits(struct connections *set, const struct config *config)
     atomic_store(&set->limits[KIND_IDLE], (unsigned)config->keep_alive_timeout);
     atomic_store(&set->limits[KIND_DRAIN], CLOSING_TIME);
     atomic_store(&set->limits[KIND_LINGER], CLOSING_TIME);
+    atomic_store(&set->limits[KIND_OUT], (unsigned)config->write_timeout);
     atomic_store(&set->limits[KIND_CUT], (unsigned)config->write_timeout);
+    atomic_store(&set->max_pending_output, (size_t)config->max_pending_output);
 }
 
 /* Whether a waiting connection is late. */
@@ -39,10 +43,27 @@ static bool is_late(struct connections *set, struct connection *c, unsigned now)
     return limit > 0 && slot_elapsed(now, since) >= limit;
 }
 
+/* The peer reads no more of a response. It is told, if it ever reads again, that this is
+ * not the whole. */
+static bool give_up(struct connections *set, struct connection *c)
+{
+    if (c->rest == NULL || rest_try(set, c))
+        return false;
+    if (slots_may_log_fault(set))
+        log_warning("the web server did not take the response (WriteTimeout)");
+    rest_give_up(set, c);
+    if (cut_tell(c) == CUT_WAITS)
+        return false;
+    slot_close(set, c);
+    return true;
+}
+
 bool sweep_close_if_late(struct connections *set, struct connection *c, unsigned now)
 {
     if (!is_late(set, c, now) || slot_has_request(c))
         return false;
+    if (slot_kind_of(c) == KIND_OUT)
+        return give_up(set, c);
     if (slot_kind_of(c) == KIND_HEAD) {
         if (slots_may_log_fault(set))
             log_info("connection closed: no whole request came within ReadTimeout");
@@ -68,7 +89,7 @@ void sweep_one(struct connections *set, struct connection *c, unsigned now)
 /* The parked connection that is needed least: idle ones first, then those that are being
  * closed, then those whose head does not come. Of one kind it is the one that has waited
  * longest. A head gets a moment to come; else the new connections of a crowd would close
- * each other. */
+ * each other. A response that is being read is never closed for that. */
 static struct connection *find_victim(struct connections *set)
 {
     static const unsigned char rank[] = {[KIND_HEAD] = 1,
@@ -85,7 +106,7 @@ static struct connection *find_victim(struct connections *set)
         unsigned waited =
             slot_elapsed(now, atomic_load_explicit(&c->since, memory_order_relaxed));
         enum slot_kind kind = slot_kind_of(c);
-        if (kind == KIND_HEAD && waited < RETRY_TIME)
+        if (kind == KIND_OUT || (kind == KIND_HEAD && waited < RETRY_TIME))
             continue;
         unsigned r = rank[kind];
         if (r > best_rank || (r == best_rank && waited >= best_time)) {

@@ -24,7 +24,7 @@ enum io_status peer_read(struct peer *p, void *data, size_t size, size_t *got,
     return status;
 }
 
-static void note_write(struct peer *p, enum io_status status)
+static void note_written(struct peer *p, enum io_status status)
 {
     if (status == IO_OK)
         return;
@@ -35,14 +35,20 @@ static void note_write(struct peer *p, enum io_status status)
     p->gone = p->cut = true;
 }
 
-void peer_write(struct peer *p, struct iovec *parts, int count, bool end, int64_t timeout)
+void peer_write(struct peer *p, const struct iovec *parts, int count, int64_t timeout)
 {
     if (!p->gone && !p->over)
-        note_write(p, p->operations->write(p->context, parts, count, end, timeout));
+        note_written(p, p->operations->write(p->context, parts, count, timeout));
+}
+
+void peer_end(struct peer *p, struct iovec head, struct buffer *body, int64_t timeout)
+{
+    if (!p->gone && !p->over)
+        note_written(p, p->operations->end(p->context, head, body, timeout));
 }
 
 void peer_report(struct peer *p, const char *message, size_t len, int64_t timeout)
 {
     if (!p->gone && !p->over && p->operations->report != NULL)
-        note_write(p, p->operations->report(p->context, message, len, timeout));
+        note_written(p, p->operations->report(p->context, message, len, timeout));
 }

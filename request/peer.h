@@ -25,9 +25,13 @@ struct peer_operations {
     enum io_status (*read)(void *context, void *data, size_t size, size_t *got,
                            int64_t timeout);
 
-    /* As stream_write. */
-    enum io_status (*write)(void *context, struct iovec *parts, int count, bool end,
+    /* As stream_write, without an end. */
+    enum io_status (*write)(void *context, const struct iovec *parts, int count,
                             int64_t timeout);
+
+    /* As stream_end. */
+    enum io_status (*end)(void *context, struct iovec head, struct buffer *body,
+                          int64_t timeout);
 
     /* As stream_report. NULL: there is nobody to tell. */
     enum io_status (*report)(void *context, const char *message, size_t len,
@@ -47,8 +51,8 @@ struct peer {
 bool peer_begin(struct peer *p, char **pairs, size_t *len);
 enum io_status peer_read(struct peer *p, void *data, size_t size, size_t *got,
                          int64_t timeout);
-void peer_write(struct peer *p, struct iovec *parts, int count, bool end,
-                int64_t timeout);
+void peer_write(struct peer *p, const struct iovec *parts, int count, int64_t timeout);
+void peer_end(struct peer *p, struct iovec head, struct buffer *body, int64_t timeout);
 void peer_report(struct peer *p, const char *message, size_t len, int64_t timeout);
 
 #endif

@@ -54,14 +54,17 @@ static bool transmit(struct response *r, bool end)
         r->peer->cut = true;
         return false;
     }
-    struct iovec parts[2] = {{r->head_text.data, r->head_text.len},
-                             {r->body.data, r->body.len}};
-    if (r->of_head || head_is_without_content(&r->head))
-        parts[1].iov_len = 0;
     r->head_sent = true;
     r->body_sent |= r->body.len > 0;
-    peer_write(r->peer, parts, 2, end,
-               r->config->write_timeout > 0 ? r->config->write_timeout : -1);
+    if (r->of_head || head_is_without_content(&r->head))
+        r->body.len = 0;
+    int64_t timeout = r->config->write_timeout > 0 ? r->config->write_timeout : -1;
+    struct iovec head = {r->head_text.data, r->head_text.len};
+    if (end)
+        peer_end(r->peer, head, &r->body, timeout);
+    else
+        peer_write(r->peer, (struct iovec[]){head, {r->body.data, r->body.len}}, 2,
+                   timeout);
     buffer_clear(&r->head_text, HEAD_KEEP);
     buffer_clear(&r->body, BODY_KEEP);
     return true;

@@ -45,8 +45,9 @@ void response_reset(struct response *r, bool all);
  * off. */
 void response_fail(struct response *r, int status, const char *path, const char *detail);
 
-/* Sends what is left and ends it. One that is cut off is not ended: the peer must close,
- * so that nobody takes it for a whole one. */
+/* Sends what is left and ends it. What the peer does not take at once may leave with it,
+ * together with the memory of `body`. One that is cut off is not ended: the peer must
+ * close, so that nobody takes it for a whole one. */
 void response_finish(struct response *r);
 
 #endif

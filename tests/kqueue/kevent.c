@@ -22,16 +22,17 @@ static int apply(int queue, const struct kevent *change)
     unsigned flags = change->flags & (unsigned)~EV_CLEAR;
     uintptr_t udata = (uintptr_t)change->udata;
     bool output = change->filter == EVFILT_WRITE; /* after EVFILT_READ */
-    if ((change->filter != EVFILT_READ && !output) || flags != EV_ADD ||
+    bool deletes = output && flags == EV_DELETE;
+    if ((change->filter != EVFILT_READ && !output) || (flags != EV_ADD && !deletes) ||
         change->fflags != 0 || udata > UINT32_MAX || change->ident > INT_MAX) {
         errno = EINVAL;
         return -1;
     }
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP,
                             .data.u64 = (uint64_t)change->ident << 32 | udata};
-    if (output)
+    if (output && !deletes)
         e.events |= EPOLLOUT;
-    if (change->flags & EV_CLEAR)
+    if (deletes || change->flags & EV_CLEAR) /* EVFILT_READ has it, too */
         e.events |= EPOLLET;
     return epoll_ctl(queue, output ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, (int)change->ident,
                      &e);

@@ -171,6 +171,7 @@ static inline void read_response(int fd, struct response *r)
  *   refuse   asks for keep = false
  *   half     sends without an end, then drops the connection
  *   large    the same with LARGE bytes
+ *   left     the same, and does not wait until they are read
  *   slow     waits until `gate` is open
  *   begun    sends "begun" before that
  * Anything else: sends the name. */
@@ -194,6 +195,18 @@ static inline enum io_status say(struct server *s, struct connection *c, const v
     struct iovec parts[2] = {{(void *)(uintptr_t)p, n / 2},
                              {(char *)(uintptr_t)p + n / 2, n - n / 2}};
     return stream_write(c, parts, 2, true, s->write_timeout);
+}
+
+/* What it has of `body` afterwards is freed. */
+static inline enum io_status say_and_leave(struct server *s, struct connection *c,
+                                           const void *p, size_t n)
+{
+    struct buffer body = {0};
+    if (!buffer_append(&body, p, n))
+        abort();
+    enum io_status status = stream_end(c, (struct iovec){0}, &body, s->write_timeout);
+    buffer_free(&body);
+    return status;
 }
 
 static inline enum io_status read_body(struct server *s, struct connection *c,
@@ -246,6 +259,10 @@ static inline bool serve(struct server *s, struct connection *c, const char *nam
     } else if (strcmp(name, "big") == 0 || strcmp(name, "large") == 0) {
         bool big = strcmp(name, "big") == 0;
         status = say(s, c, big ? big_body : large_body, big ? BIG : LARGE);
+        atomic_fetch_add(&s->timeouts, status == IO_TIMEOUT);
+        atomic_fetch_add(&s->aborted, status == IO_ABORTED);
+    } else if (strcmp(name, "left") == 0) {
+        status = say_and_leave(s, c, large_body, LARGE);
         atomic_fetch_add(&s->timeouts, status == IO_TIMEOUT);
         atomic_fetch_add(&s->aborted, status == IO_ABORTED);
     } else {

@@ -17,7 +17,7 @@ struct fake_peer {
     struct message out;        /* what was written to it */
     enum io_status out_status; /* that writing gives */
     int writes;
-    bool ended;       /* a write had `end` */
+    bool ended;       /* a write was the end */
     int64_t patience; /* timeout of the last read or write */
 };
 
@@ -47,13 +47,12 @@ static inline enum io_status fake_peer_read(void *context, void *data, size_t si
     return IO_OK;
 }
 
-static inline enum io_status fake_peer_write(void *context, struct iovec *parts,
-                                             int count, bool end, int64_t timeout)
+static inline enum io_status fake_peer_write(void *context, const struct iovec *parts,
+                                             int count, int64_t timeout)
 {
     struct fake_peer *p = context;
     p->patience = timeout;
     p->writes++;
-    p->ended |= end;
     if (p->out_status != IO_OK)
         return p->out_status;
     for (int i = 0; i < count; i++)
@@ -61,8 +60,17 @@ static inline enum io_status fake_peer_write(void *context, struct iovec *parts,
     return IO_OK;
 }
 
+static inline enum io_status fake_peer_end(void *context, struct iovec head,
+                                           struct buffer *body, int64_t timeout)
+{
+    struct fake_peer *p = context;
+    p->ended = true;
+    return fake_peer_write(p, (struct iovec[]){head, {body->data, body->len}}, 2,
+                           timeout);
+}
+
 static const struct peer_operations fake_peer_operations = {
-    fake_peer_begin, fake_peer_read, fake_peer_write};
+    fake_peer_begin, fake_peer_read, fake_peer_write, fake_peer_end};
 
 /* Its parameters, "NAME=value" each, "" at the end. */
 static inline void fake_peer_set(struct fake_peer *p, const char *const *params)

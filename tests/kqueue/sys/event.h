@@ -2,8 +2,9 @@
  * BSDs can be compiled and tested where there is no libkqueue: `make POLLER=kqueue`.
  *
  * EVFILT_READ, added once and kept until its descriptor is closed, with or without
- * EV_CLEAR, and EVFILT_WRITE beside it; EV_EOF is reported. Anything else is refused with EINVAL, so that a poller
- * which begins to use more fails here and does not pass by accident. */
+ * EV_CLEAR, and EVFILT_WRITE beside it, which may be deleted again; EV_EOF is reported.
+ * Anything else is refused with EINVAL, so that a poller which begins to use more fails
+ * here and does not pass by accident. */
 #ifndef LUAFCGID2_TESTS_SYS_EVENT_H
 #define LUAFCGID2_TESTS_SYS_EVENT_H
 
@@ -13,9 +14,10 @@
 #define EVFILT_READ (-1)
 #define EVFILT_WRITE (-2)
 
-#define EV_ADD   0x0001
-#define EV_CLEAR 0x0020 /* an arrival is told of once, not as long as bytes are there */
-#define EV_EOF   0x8000
+#define EV_ADD    0x0001
+#define EV_DELETE 0x0002
+#define EV_CLEAR  0x0020 /* an arrival is told of once, not as long as bytes are there */
+#define EV_EOF    0x8000
 
 struct kevent {
     uintptr_t ident;

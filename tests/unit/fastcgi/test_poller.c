@@ -174,7 +174,7 @@ static void room_to_write_is_told_to_who_asks_later(void **state)
     struct fixture *f = *state;
     watch(f->p, f->pair[0], 9);
     expect_none(f->p);
-    assert_true(poller_watch_output(f->p, f->pair[0], 9));
+    assert_true(poller_watch_output(f->p, f->pair[0], 9, true));
     expect(f->p, 9);
     expect_room(f, 9);
     say(f, "x", 1);

@@ -34,7 +34,7 @@ static enum io_status read_one(struct peer *p, enum io_status end)
 static void write_text(struct peer *p, const char *text)
 {
     struct iovec part = {(void *)text, strlen(text)};
-    peer_write(p, &part, 1, false, 20);
+    peer_write(p, &part, 1, 20);
 }
 
 static bool refuse_to_begin(void *context, char **pairs, size_t *len)
@@ -119,6 +119,7 @@ static void what_is_read_and_written_goes_through(void **state)
     (void)state;
     struct peer p = new_peer();
     struct iovec parts[] = {{(char[]){"one "}, 4}, {(char[]){"two"}, 3}};
+    struct buffer body = {.data = (char[]){"three"}, .len = 5};
     char data[8];
     size_t got;
     fake.body = "0123456789";
@@ -126,11 +127,12 @@ static void what_is_read_and_written_goes_through(void **state)
     assert_int_equal(fake.patience, -1);
     assert_int_equal(got, 8);
     assert_memory_equal(data, "01234567", 8);
-    peer_write(&p, parts, 2, false, 20);
+    peer_write(&p, parts, 2, 20);
     assert_false(fake.ended);
-    peer_write(&p, parts, 1, true, 20);
+    peer_end(&p, parts[0], &body, 30);
+    assert_int_equal(fake.patience, 30);
     assert_true(fake.ended);
-    assert_sent(&fake, "one twoone ");
+    assert_sent(&fake, "one twoone three");
     fake_peer_clear(&fake);
 }
 
