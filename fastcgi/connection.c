@@ -293,10 +293,22 @@ void connections_tick(struct connections *set, const struct config *config)
     sweep_check_recovery(set, now);
 }
 
+/* What is left of a response is with nobody who could be told to stop. It stays owned, so
+ * that no worker goes on with it. */
+static bool cut_rest(struct connection *c)
+{
+    if (slot_kind_of(c) != KIND_OUT || !slot_take_parked(c))
+        return false;
+    if (c->rest != NULL)
+        slot_reset(c);
+    return true;
+}
+
 void connections_cut_all(struct connections *set)
 {
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
-        cut_at_exit(&set->table[i]);
+        if (!cut_rest(&set->table[i]))
+            cut_at_exit(&set->table[i]);
 }
 
 /* -- The reader -- */

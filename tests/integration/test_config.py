@@ -71,6 +71,7 @@ OPTIONS = [
     ("KeepAliveTimeout", [], "60", ["x", True, -1], [0, 5]),
     ("ReadTimeout", [], "10", ["x", True, -1], [0, 5]),
     ("WriteTimeout", [], "120", ["x", True, -1], [0, 5]),
+    ("MaxPendingOutput", [], "64 * 1024 * 1024", NUMBER, [0, 1 << 20]),
     ("ListenMode", [], '"0660"', [True, {}, "rw", "9999"], ["0600", "0666"]),
     ("ListenOwner", [], '""', [True, {}, "no such user"], ["", "root"]),
     ("ListenGroup", [], '""', [True, {}, "no such group"], ["", "root"]),

@@ -133,8 +133,18 @@ def test_slow_bodies_delay_nobody(growing):
         assert c.end().response().raw.endswith(b".")
 
 
-def test_slow_readers_delay_nobody(growing):
-    d = growing(WorkerThreads=2, WriteTimeout=60)
+def test_slow_readers_get_no_worker(growing):
+    d = growing(WorkerThreads=2, WorkerThreadsMax=2, WriteTimeout=60)
+    page = d.script("function main() Send(('x'):rep(8 << 20)) end")
+    held = begun(begin(d, page, 8), "xxx")
+    check_prompt(d)
+    assert workers(d) == 2
+    for c in held:
+        assert len(c.response().raw) >= (8 << 20) - 65536
+
+
+def test_slow_readers_beyond_max_pending_output_delay_nobody(growing):
+    d = growing(WorkerThreads=2, WriteTimeout=60, MaxPendingOutput=1)
     page = d.script("function main() Send(('x'):rep(8 << 20)) end")
     held = begun(begin(d, page, 8), "xxx")
     check_prompt(d)
