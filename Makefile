@@ -173,15 +173,16 @@ check:
 
 # -- Fuzzing --
 #
-# Both targets are linked with fastcgi/ and base/ alone, and run for FUZZ_SECONDS each
+# The targets are linked with fastcgi/, http/ and base/ alone, and run for FUZZ_SECONDS each
 # from a copy of their corpus; a finding is a failure. make fuzz FUZZ_TARGETS=head is one.
 
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= head connection
+FUZZ_TARGETS ?= head connection multipart
 FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
                 -fno-sanitize-recover=undefined
 FUZZ_SOURCES_head       = fastcgi/record.c
+FUZZ_SOURCES_multipart  = http/multipart.c http/parameter.c
 FUZZ_SOURCES_connection = $(filter-out fastcgi/fcgi.c base/value.c base/password.c,$(wildcard fastcgi/*.c base/*.c))
 
 .SECONDEXPANSION:

@@ -143,12 +143,22 @@ RequestTimeoutMax = 600
 -- response until it is sent.
 ScriptMemoryLimit = 64 * 1024 * 1024
 
--- The largest request body (a form, an upload), 0 to 1099511627776 bytes <maxpost>. The
+-- The largest request body (a form, a JSON text), 0 to 1099511627776 bytes <maxpost>. The
 -- web server has its own limit: client_max_body_size in nginx.
 MaxPostSize = 1048576
 
--- How many fields a form or a query may have, 0 to 1000000. A request with more gets
--- "400 Bad Request".
+-- The largest body of a form with files (multipart/form-data), 0 to 1099511627776 bytes,
+-- if the script reads it with lf.files, lf.form or lf.field. The files go to the disk as
+-- they come; the fields beside them may have MaxPostSize bytes. The web server's limit
+-- must allow as much.
+MaxUploadSize = 64 * 1024 * 1024
+
+-- The directory that uploaded files are in until their request ends. A script can keep
+-- one without a copy in a directory of the same file system.
+UploadDir = "/var/tmp"
+
+-- How many fields and files a form or a query may have, 0 to 1000000. A request with more
+-- gets "400 Bad Request".
 MaxFormFields = 1000
 
 -- How much may wait for a script that has subscribed to a channel and is slow to ask for

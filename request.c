@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/siphash.h"
+#include "http/multipart.h"
 #include "request/body.h"
 #include "request/peer.h"
 #include "request/response.h"
@@ -141,6 +142,33 @@ static bool extension_allowed(const struct request *r)
     return allowed[0] == NULL;
 }
 
+static bool is_upload(const struct request *r)
+{
+    size_t len;
+    const char *type = request_find_param(r, "CONTENT_TYPE", &len);
+    return type != NULL && multipart_is_type(type, len);
+}
+
+/* Whoever raises one limit is to think of the other. */
+#define ALSO                                                                             \
+    "; the web server has a limit of its own, which is client_max_body_size in nginx"
+static const char post_too_large[] = "the body is larger than MaxPostSize" ALSO;
+static const char upload_too_large[] = "the body is larger than MaxUploadSize" ALSO;
+
+/* Of a form with files it is not known yet how the script will read it. */
+static int refuse_large(const struct request *r, const char **why)
+{
+    int64_t length = r->params.content_length, upload = r->config->max_upload_size;
+    if (r->config->max_post_size <= 0 || length <= r->config->max_post_size)
+        return 0;
+    *why = post_too_large;
+    if (!is_upload(r))
+        return 413;
+    if (upload > r->config->max_post_size)
+        *why = upload_too_large;
+    return upload <= 0 || length <= upload ? 0 : 413;
+}
+
 int request_refuse(const struct request *r, const char **why)
 {
     if (r->params.values[PARAM_SCRIPT_FILENAME][0] == '\0') {
@@ -156,12 +184,7 @@ int request_refuse(const struct request *r, const char **why)
         *why = "the request has more than " NUMBER(PARAMS_MAX) " parameters";
         return 431;
     }
-    int64_t max = r->config->max_post_size;
-    if (max > 0 && r->params.content_length > max) {
-        *why = "the body is larger than MaxPostSize";
-        return 413;
-    }
-    return 0;
+    return refuse_large(r, why);
 }
 
 /* -- What is known of it -- */
@@ -169,6 +192,19 @@ int request_refuse(const struct request *r, const char **why)
 const char *request_param(const struct request *r, enum param_name name)
 {
     return r->params.values[name];
+}
+
+const char *request_find_param(const struct request *r, const char *name, size_t *len)
+{
+    size_t name_len = strlen(name);
+    for (size_t i = 0; i < r->params.count; i++) {
+        const struct param *p = &r->params.list[i];
+        if (p->name_len == name_len && memcmp(p->name, name, name_len) == 0) {
+            *len = p->value_len;
+            return p->value;
+        }
+    }
+    return NULL;
 }
 
 const struct param *request_params(const struct request *r, size_t *count)
@@ -212,6 +248,21 @@ bool request_body_failed(const struct request *r)
 bool request_body_too_large(const struct request *r)
 {
     return r->body.state == BODY_TOO_LARGE;
+}
+
+const char *request_too_large_text(const struct request *r)
+{
+    return r->body.max == r->config->max_post_size ? post_too_large : upload_too_large;
+}
+
+void request_expect_upload(struct request *r)
+{
+    r->body.max = r->config->max_upload_size;
+}
+
+bool request_body_begun(const struct request *r)
+{
+    return r->body.received > 0;
 }
 
 /* -- Status and headers -- */

@@ -31,14 +31,17 @@ bool request_begin(struct request *r, const struct peer_operations *operations,
                    void *context, struct config *config);
 
 /* NULL, or the HTTP status and text with which to refuse a request before any script is
- * looked for: no SCRIPT_FILENAME (500), AllowedExtensions (404), MaxPostSize (413), more
- * than 1000 parameters (431). */
+ * looked for: no SCRIPT_FILENAME (500), AllowedExtensions (404), MaxPostSize and
+ * MaxUploadSize (413), more than 1000 parameters (431). */
 int request_refuse(const struct request *r, const char **why);
 
 /* -- What is known of it -- */
 
 /* The value of a parameter, "" when absent. */
 const char *request_param(const struct request *r, enum param_name name);
+
+/* The same for any other; NULL when absent. Looks at all of them. */
+const char *request_find_param(const struct request *r, const char *name, size_t *len);
 
 /* All parameters, `*count`. */
 const struct param *request_params(const struct request *r, size_t *count);
@@ -74,7 +77,18 @@ int64_t request_body_left(const struct request *r);
 
 /* Whether it did not arrive whole: it stopped, or ended before CONTENT_LENGTH. */
 bool request_body_failed(const struct request *r);
-bool request_body_too_large(const struct request *r); /* larger than MaxPostSize */
+
+/* Whether it is larger than MaxPostSize, or than MaxUploadSize if that holds; and a text
+ * that says which, for the log. */
+bool request_body_too_large(const struct request *r);
+const char *request_too_large_text(const struct request *r);
+
+/* From now on the body may be as large as MaxUploadSize: it does not go to memory. To be
+ * called before any of it is read. */
+void request_expect_upload(struct request *r);
+
+/* Whether some of the body has been read. */
+bool request_body_begun(const struct request *r);
 
 /* -- Response: status and headers -- */
 

@@ -21,6 +21,16 @@ static inline bool ascii_is_alnum(char c)
     return ascii_is_digit(c) || ascii_is_alpha(c);
 }
 
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static inline char ascii_upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
 /* Whether it may be in a token (tchar of RFC 9110 section 5.6.2), such as the name of a
  * header or a cookie. */
 static inline bool ascii_is_token(char c)

@@ -56,7 +56,9 @@ struct config {
     int64_t script_memory_limit;                          /* bytes */
     int64_t max_post_size;                                /* bytes */
     int64_t subscription_max_size;                        /* bytes */
+    int64_t max_upload_size;                              /* bytes, of a whole body */
     int max_form_fields;
+    char *upload_dir; /* absolute */
 
     /* Responses */
     int headers_size, body_size, body_sectors; /* first buffer sizes, bytes */

@@ -376,7 +376,7 @@ void exchange_run(struct exchange *x)
     struct script_error error = {0};
     bool ok = run_script(x, &error);
     if (request_body_too_large(x->request))
-        fail(x, 413, "the body is larger than MaxPostSize");
+        fail(x, 413, request_too_large_text(x->request));
     else if (ok)
         end_early(x);
     else

@@ -9,8 +9,10 @@
 #include "lua/encode_api.h"
 #include "lua/env.h"
 #include "lua/event_api.h"
+#include "lua/form_api.h"
 #include "lua/http_api.h"
 #include "lua/info_api.h"
+#include "lua/json_api.h"
 #include "lua/limit.h"
 #include "lua/log_api.h"
 #include "lua/password_api.h"
@@ -29,7 +31,7 @@
 static const struct facility *const facilities[] = {
     &response_api,  &body_api,     &log_api,     &info_api,     &session_api, &url_api,
     &serialize_api, &encode_api,   &secret_api,  &http_api,     &wait_api,    &cookie_api,
-    &event_api,     &password_api, &channel_api, &sendfile_api,
+    &event_api,     &password_api, &channel_api, &sendfile_api, &form_api,    &json_api,
 };
 
 /* Makes `lf` known to require, under its name in each version. */

@@ -28,7 +28,7 @@ static void push_body(lua_State *L, struct request *r, size_t max)
     }
     luaL_pushresult(&b);
     if (request_body_too_large(r))
-        luaL_error(L, "the body is larger than MaxPostSize");
+        luaL_error(L, "%s", request_too_large_text(r));
     if (request_body_failed(r))
         refusal_raise(L, 400, "the body did not arrive whole");
 }

@@ -24,6 +24,7 @@ void call_end(struct script *s)
         list_remove(&e->link);
         e->end(e);
     }
+    spool_end(&s->call->spool);
     s->call = NULL;
 }
 

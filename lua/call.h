@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "base/waker.h"
+#include "lua/spool.h"
 #include "request.h"
 #include "store/session.h"
 
@@ -68,6 +69,7 @@ struct call {
     struct session_call session;
     int64_t event_sent;  /* nanoseconds: when the last event went out; 0: there is none */
     struct link endings; /* while it is served */
+    struct spool spool;  /* the files that were uploaded; call_end empties it */
 };
 
 void call_begin(struct script *s, struct call *call);

@@ -18,7 +18,8 @@ static bool may_be_absent(const struct body *b)
 void body_begin(struct body *b, struct peer *peer, const struct config *config,
                 const struct params *params)
 {
-    *b = (struct body){.peer = peer, .config = config, .params = params};
+    *b = (struct body){
+        .peer = peer, .config = config, .params = params, .max = config->max_post_size};
 }
 
 int64_t body_left(const struct body *b)
@@ -51,6 +52,10 @@ size_t body_read(struct body *b, void *data, size_t size)
 {
     if (b->state != BODY_COMING || size == 0)
         return 0;
+    if (b->max > 0 && b->params->content_length > b->max) { /* so nothing is read of it */
+        b->state = BODY_TOO_LARGE;
+        return 0;
+    }
     size_t got = 0;
     uint32_t paused = watch_paused();
     enum io_status status = peer_read(b->peer, data, size, &got, patience(b));
@@ -60,8 +65,7 @@ size_t body_read(struct body *b, void *data, size_t size)
         return 0;
     }
     b->received += (int64_t)got;
-    int64_t max = b->config->max_post_size;
-    if (max > 0 && b->received > max) {
+    if (b->max > 0 && b->received > b->max) {
         b->state = BODY_TOO_LARGE;
         return 0;
     }

@@ -16,7 +16,7 @@ enum body_state {
     BODY_COMING,
     BODY_OVER,
     BODY_FAILED,    /* it stopped, or ended before its length */
-    BODY_TOO_LARGE, /* larger than MaxPostSize */
+    BODY_TOO_LARGE, /* larger than `max` */
 };
 
 struct body {
@@ -24,6 +24,7 @@ struct body {
     const struct config *config;
     const struct params *params;
     enum body_state state;
+    int64_t max;      /* bytes; 0: no limit. MaxPostSize to begin with */
     int64_t received; /* bytes */
     int64_t awaited;  /* milliseconds that it was waited for */
 };

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 directory=$1
 seconds=$2
 shift 2
-[ $# -gt 0 ] || set -- head connection
+[ $# -gt 0 ] || set -- head connection multipart
 
 corpus=$(mktemp -d)
 trap 'rm -rf "$corpus"' EXIT
