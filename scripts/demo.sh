@@ -149,7 +149,7 @@ worker_processes 1;
 pid "$dir/nginx.pid";
 error_log stderr;
 events {
-    worker_connections 256;
+    worker_connections 512;
 }
 http {
     access_log "$dir/access.log";
@@ -312,7 +312,7 @@ page() {
         [ ! -s "$dir/trouble" ] || why="$why; $(cat "$dir/trouble")"
     elif ! grep -qF -e "$text" "$dir/answer"; then
         why="'$text' is not in the answer"
-    elif [ "$want" = 200 ] && ! grep -qiE '^content-type: text/css|</html>|</svg>' "$dir/answer"; then
+    elif [ "$want" = 200 ] && ! grep -qiE '^content-type: text/(css|event-stream)|</html>|</svg>' "$dir/answer"; then
         why='the page is not whole'
     fi
     if [ -z "$why" ]; then
@@ -354,6 +354,8 @@ check_answers() {
     page 'form.lua, by POST' 200 '<td>1 &lt; 2 &amp; &quot;3&quot;</td>' \
         --data-urlencode 'text=1 < 2 & "3"' "${base}form.lua"
     page 'counter.lua, one of four' 200 '<p>state ' "${base}counter.lua?cell=1"
+    page 'live.lua, its events' 200 'data: watching=1' -N -m 3 "${base}live.lua?events"
+    page 'chat.lua, a message that nobody reads' 204 '' -d 'name=Ada&text=Hello' "${base}chat.lua"
     page 'picture.lua, the picture' 200 'image/svg+xml' "${base}picture.lua?svg"
     page 'error.lua, an error' 500 'this page fails on purpose' "${base}error.lua?fail=at+once"
     page 'error.lua, afterwards' 200 'and still works' "${base}error.lua"
@@ -373,7 +375,7 @@ check_cookies() {
 }
 
 # Prints the secret of the form that page() got last.
-token() { sed -n 's/.*name="token" value="\([0-9a-f]*\)".*/\1/p' "$dir/answer"; }
+token() { sed -n 's/.*name="token" value="\([^"]*\)".*/\1/p' "$dir/answer"; }
 
 check_login() {
     jar=$dir/session

@@ -9,6 +9,7 @@
              request: what follows one after the other is served by one state
              (both are in a hurry: servers.HASTY)
     nginx    a factory: nginx(daemon, keepalive=8)
+    browser  a real one, headless (webdriver.py)
     scratch  a factory of temporary directories with short names
 
 Whatever the test, its daemon must end with status 0, an empty standard error, and a log
@@ -22,6 +23,7 @@ import tempfile
 import pytest
 
 import servers
+import webdriver
 
 
 def pytest_report_header():
@@ -170,3 +172,12 @@ def nginx(scratch):
     yield make
     for one in reversed(started):
         one.stop()
+
+
+@pytest.fixture
+def browser(scratch):
+    assert webdriver.CHROMIUM and webdriver.DRIVER, (
+        "needs the packages chromium and chromium-driver")
+    driver = webdriver.WebDriver(scratch())
+    yield driver
+    driver.quit()

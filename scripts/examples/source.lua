@@ -10,7 +10,7 @@ for _, p in ipairs(require "lib.pages") do
 end
 for _, file in ipairs { "index.lua", "source.lua", "lib/page.lua",
                         "lib/pages.lua", "lib/highlight.lua",
-                        "lib/greeting.lua" } do
+                        "lib/greeting.lua", "lib/source.lua" } do
     allowed[file] = true
 end
 

@@ -11,7 +11,7 @@ function main()
     for left = 5, 1, -1 do
         Send("<li>", os.date("%H:%M:%S"), "</li>\n")
         Flush()
-        os.execute("sleep 0.4") -- stands for work; Lua has no sleep of its own
+        Sleep(0.4) -- stands for work
     end
 
     Send([[
@@ -20,8 +20,8 @@ function main()
 <p>The first flush sends the headers, so they can no longer change, and the
 response has no <code>Content-Length</code>. A page that is never flushed has an
 exact one.</p>
-<p>While this page waits, it keeps one worker thread busy. If you have pages that
-wait long, raise <code>WorkerThreads</code> in the configuration.</p>
+<p>While this page waits, no worker thread waits with it: <code>Sleep</code> gives the
+thread to other requests.</p>
 <p><a href="streaming.lua">Again</a></p>
 ]])
     Send(page.bottom())

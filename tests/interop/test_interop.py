@@ -24,7 +24,7 @@ def server(request, module_scratch):
     site = servers.Site(os.path.join(module_scratch(), "www"))
     for name in os.listdir(SITE):
         shutil.copy(os.path.join(SITE, name), site.root)
-    daemon = servers.Daemon(module_scratch(), site, ListenMode="0666")
+    daemon = servers.Daemon(module_scratch(), site, ListenMode="0666", EventKeepAlive=0.5)
     daemon.any_errors = True  # error.lua's
     with webservers.in_front(web, module_scratch(), daemon) as running:
         yield running
@@ -109,3 +109,46 @@ def test_keep_alive(server):
         assert (answer.status, answer.body) == (200, b"hello %d" % i), answer
     assert connection.sock is socket, "closed and opened anew in between"
     connection.close()
+
+
+def stream(server, path):
+    """A connection, and the stream of events that came on it."""
+    connection = server.connect()
+    connection.request("GET", path)
+    response = connection.getresponse()
+    assert response.status == 200, response
+    assert response.getheader("Content-Type").partition(";")[0] == "text/event-stream"
+    assert response.getheader("Cache-Control") == "no-store"
+    return connection, response
+
+
+def next_event(response):
+    """Its data; comments are left out."""
+    lines = iter(response.readline, b"")
+    for line in lines:
+        if line.startswith(b"data: "):
+            assert next(lines) == b"\n"
+            return line[6:-1]
+    return None
+
+
+@only_http
+def test_events(server):
+    """event stream"""
+    connection, response = stream(server, "/events.lua?1")
+    for i in range(1, 6):  # each is there before the script makes the next one
+        assert next_event(response) == b"%d" % i
+        assert server.request("/go.lua?1").body == b"1"
+    assert next_event(response) is None
+    connection.close()
+
+
+@only_http
+def test_visitor_of_a_silent_stream_goes(server):
+    """event stream"""
+    seen = len(server.daemon.log())
+    connection, response = stream(server, "/silent.lua")
+    assert next_event(response) == b"begin"
+    response.close()
+    connection.close()
+    server.daemon.wait_log("silent.lua ends: the client has gone", since=seen)

@@ -52,8 +52,10 @@ local function step(place, rel, before, after)
         .. page.escape(p.title) .. after .. "</a>"
 end
 
--- The beginning of an HTML document, without the body.
+-- The beginning of an HTML document, without the body. Whoever has subscribed to the
+-- channel "page" (live.lua) hears that it was asked for.
 function page.head(title)
+    Publish("page", title)
     return [[
 <!DOCTYPE html>
 <html lang="en">
@@ -67,8 +69,9 @@ function page.head(title)
 ]]
 end
 
--- Everything above a page's own content.
-function page.top(title)
+-- Everything above a page's own content. A page of class "wide" may be as wide as the
+-- window.
+function page.top(title, class)
     local _, place = this_page()
     local steps = ""
     if place then
@@ -77,7 +80,8 @@ function page.top(title)
             .. step(place + 1, "next", "", "\u{A0}\u{2192}") .. "</nav>"
     end
     return page.head(title .. " \u{2013} luafcgid2 examples")
-        .. '<body>\n<header class="bar">'
+        .. (class and '<body class="' .. class .. '">' or "<body>")
+        .. '\n<header class="bar">'
         .. '<a class="home" href="index.lua">luafcgid2 examples</a>' .. steps
         .. "</header>\n<main>\n<h1>" .. page.escape(title) .. "</h1>\n"
 end

@@ -1,0 +1,3 @@
+function main()
+    Send(Publish("go " .. Env.QUERY_STRING, ""))
+end
