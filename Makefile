@@ -31,7 +31,7 @@ WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes
 CFLAGS   ?= -O2 -g
 # On 32-bit systems too: files over 2 GiB, inode numbers over 2^32, times after 2038.
 FEATURES  = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
-ALL_CFLAGS = -std=c11 -pthread -I. $(FEATURES) -DLUAFCGID2_RELEASE='"$(VERSION)"' \
+ALL_CFLAGS = -std=c11 -pthread -I. -I$(BUILD)/include $(FEATURES) -DLUAFCGID2_RELEASE='"$(VERSION)"' \
              $(WARNINGS) $(LUA_CFLAGS) $(CFLAGS) $(MODE_CFLAGS) $(CPPFLAGS)
 ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(CRYPT_LIBS) $(MODE_LIBS) $(LIBS)
 
@@ -99,6 +99,13 @@ $(BINARY): $(OBJECTS)
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The page of the status, as a list of the lines of a C string each.
+$(BUILD)/daemon/status_page.o: $(BUILD)/include/daemon/status_page.inc
+
+$(BUILD)/include/daemon/status_page.inc: daemon/status_page.html Makefile
+	@mkdir -p $(@D)
+	sed 's/\\/&&/g; s/"/\\"/g; s/.*/"&\\n",/' $< >$@
 
 $(BUILD)/%.o: tests/kqueue/%.c Makefile
 	@mkdir -p $(@D)

@@ -125,3 +125,8 @@ void config_print_options(FILE *out)
 {
     print_options(out);
 }
+
+bool config_wants_status(const struct config *c)
+{
+    return c->status_path[0] != '\0' || c->status_listen[0] != '\0';
+}

@@ -48,6 +48,9 @@ unsigned config_generation(void);
 bool config_needs_restart(const struct config *old, const struct config *new_, char *text,
                           size_t size);
 
+/* Whether somebody may ask for the status: only then are times measured. */
+bool config_wants_status(const struct config *c);
+
 /* Prints every option: name, older name, default, type or range, one line of help; in at
  * most 80 columns. "*" marks those that need a restart. */
 void config_print_options(FILE *out);

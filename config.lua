@@ -245,6 +245,24 @@ LogFormat = "text"
 -- well, which writes it into its own error log.
 LogToWebServer = false
 
+----------------------------------------------------------------------------------------
+-- Status: what the daemon is doing, for people and programs
+----------------------------------------------------------------------------------------
+
+-- Requests for this path get the status: as text, or as the query says, ?json,
+-- ?openmetrics (for Prometheus) or ?html (a page), each with &full for every worker and
+-- script. The text and JSON have php-fpm's keys. Let the web server answer it for your
+-- own addresses only.
+StatusPath = ""
+
+-- The same on a socket of its own, which answers while every worker is busy or stuck. It
+-- takes what Listen takes. [restart]
+StatusListen = ""
+
+-- Requests for this path get PingResponse, without a script: whether the daemon answers.
+PingPath = ""
+PingResponse = "pong"
+
 ---------------------------------------------------------------------------------------
 -- Sessions: what scripts remember about a visitor
 ---------------------------------------------------------------------------------------

@@ -16,11 +16,15 @@
 #include "daemon/background.h"
 #include "daemon/governor.h"
 #include "daemon/heartbeat.h"
+#include "daemon/history.h"
 #include "daemon/loading.h"
 #include "daemon/notify.h"
 #include "daemon/pidfile.h"
+#include "daemon/rows.h"
 #include "daemon/saver.h"
+#include "daemon/status_server.h"
 #include "daemon/sweeper.h"
+#include "daemon/view.h"
 #include "daemon/worker.h"
 #include "fastcgi/connection.h"
 #include "fastcgi/fcgi.h"
@@ -330,21 +334,28 @@ static void wait_for_signals(const sigset_t *handled, const char *file)
 
 /* -- The whole -- */
 
-/* Takes what the system may refuse, while the user can still see the message. Returns the
- * listening socket. */
-static int take_resources(const struct config *config)
+struct listeners {
+    int main, status; /* -1: none */
+};
+
+/* Takes what the system may refuse, while the user can still see the message. */
+static struct listeners take_resources(const struct config *config)
 {
     char error[512];
     log_set_format(config->log_format);
     log_open(config->log_file_path, config->log_level);
     if (!pidfile_open(config->pid_file, error, sizeof error))
         die(error);
-    int listener = listener_listen(config, error, sizeof error);
-    if (listener < 0) {
+    struct listeners l = {listener_listen(config, error, sizeof error), -1};
+    bool wanted = config->status_listen[0] != '\0';
+    if (l.main >= 0 && wanted)
+        l.status = listener_listen_status(config, error, sizeof error);
+    if (l.main < 0 || (wanted && l.status < 0)) {
+        listener_unlink();
         pidfile_remove();
         die(error);
     }
-    return listener;
+    return l;
 }
 
 /* Called when scripts have too many files open. true: some states will be closed. */
@@ -356,20 +367,24 @@ static bool evict_states(void *pool)
     return evicted > 0;
 }
 
-static struct service *start(struct config *config, int listener)
+static struct service *start(struct config *config, struct listeners listeners)
 {
     static struct service service;
-    service.connections = connections_create(listener, config);
+    service.connections = connections_create(listeners.main, config);
     service.pool = pool_create();
     handle_set_eviction(evict_states, service.pool);
     service.sessions = store_create(config);
     config_publish(config_ref(config));
+    view_init(&service);
+    rows_register();
     if (service.connections == NULL || service.pool == NULL || service.sessions == NULL ||
         !closers_start(config->worker_threads) ||
         !workers_start(&service, config->worker_threads) ||
         !sweeper_start(service.pool, config->worker_threads) ||
         !saver_start(service.sessions) ||
-        !governor_start(&service, config->worker_threads) || !heartbeat_start(&service)) {
+        !governor_start(&service, config->worker_threads) || !history_start(&service) ||
+        !status_server_start(&service, listeners.status, config) ||
+        !heartbeat_start(&service)) {
         listener_unlink();
         pidfile_remove();
         die("cannot start: out of memory, threads or descriptors");
@@ -422,6 +437,8 @@ static void stop(struct service *service)
         log_warning("requests still running after %d s were cut off",
                     SHUTDOWN_TIMEOUT / 1000);
     heartbeat_stop();
+    status_server_stop();
+    history_stop();
     bool unused = saver_stop(SAVING_TIMEOUT);
     unused &= sweeper_stop(SWEEPER_TIMEOUT);
     unused &= close_scripts(service);
@@ -464,7 +481,7 @@ int main(int argc, char **argv)
     sigset_t handled;
     /* Before a client can connect and take the daemon for ready. */
     block_signals(&handled);
-    int listener = take_resources(config);
+    struct listeners listeners = take_resources(config);
     close_standard_input();
     drop_privileges(config);
     if (config->daemonize && !background_enter())
@@ -484,7 +501,7 @@ int main(int argc, char **argv)
         log_warning(
             "loops in finalizers (__gc) cannot be ended: Lua is not built as usual");
     memory_give_back(); /* the table of connections takes untouched pages, too */
-    struct service *service = start(config, listener);
+    struct service *service = start(config, listeners);
     config_unref(config);
     notify_send("READY=1");
     wait_for_signals(&handled, path);

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const int64_t retry_time = 5000000; /* ns; one of LuaMaxSearchRetries */
 
@@ -122,6 +123,7 @@ static bool pin(struct search *w)
     } else if (!w->ranked) {
         rank_promote_locked(&s->ranks, e);
     }
+    e->figures.hits += !w->ranked;
     w->ranked = true;
     table_pin_locked(&s->table, e);
     s->table.ghost_limit = w->config->lua_total_states;
@@ -150,6 +152,7 @@ static struct state *take_idle(struct search *w)
     struct entry *e = w->entry != NULL ? w->entry : table_find_locked(&s->table, &w->key);
     if (e != NULL && !w->ranked) {
         rank_promote_locked(&s->ranks, e);
+        e->figures.hits++;
         w->ranked = true;
     }
     if (e != NULL)
@@ -216,7 +219,7 @@ static bool find_place(struct search *w, struct stock_place *place)
     } else if (!idle && !wait_for_closers_locked(w)) {
         found = stock_claim_locked(s, e, w->config, true, place);
         if (!found && !wait_for_return_locked(w)) {
-            stock_claim_extra_locked(e, place);
+            stock_claim_extra_locked(s, e, place);
             found = true;
         }
     }
@@ -243,6 +246,19 @@ static struct script *find_or_make(struct search *w)
     }
 }
 
+/* The first line of it. */
+static void note_error(struct stock *s, struct entry *e, const char *message)
+{
+    size_t len = message == NULL ? 0 : strcspn(message, "\r\n");
+    char *text = message == NULL
+                     ? NULL
+                     : strndup(message, len < POOL_ERROR ? len : POOL_ERROR - 1);
+    lock_acquire(&s->lock);
+    char *before = entry_note_error_locked(e, text);
+    lock_release(&s->lock);
+    free(before);
+}
+
 struct script *pool_checkout(struct pool *p, const char *path, const char *root,
                              struct config *config, struct script_error *error)
 {
@@ -250,6 +266,8 @@ struct script *pool_checkout(struct pool *p, const char *path, const char *root,
     w.key = table_key(&p->stock.table, path, root == NULL ? "" : root);
     struct script *s = find_or_make(&w);
     version_unref(w.version);
+    if (s == NULL && w.entry != NULL && error->status >= 500)
+        note_error(&p->stock, w.entry, error->message);
     if (w.entry != NULL)
         unpin(&p->stock, w.entry);
     return s;
@@ -272,6 +290,7 @@ static bool is_failing(const struct state *st)
 void pool_checkin(struct pool *p, struct script *s, bool reusable)
 {
     struct state *st = state_owner(s);
+    size_t memory = state_memory(s);
     bool worn = st->max_requests > 0 && state_requests(s) >= st->max_requests;
     if (!reusable || st->kind == STOCK_EXTRA || worn || is_failing(st) ||
         !state_is_current(s)) {
@@ -279,8 +298,15 @@ void pool_checkin(struct pool *p, struct script *s, bool reusable)
         return;
     }
     lock_acquire(&p->stock.lock);
+    stock_note_memory_locked(st, memory);
     stock_push_locked(&p->stock, st);
     lock_release(&p->stock.lock);
+}
+
+void pool_note_error(struct pool *p, struct script *s, const char *message)
+{
+    struct state *st = state_owner(s);
+    note_error(&p->stock, st->entry, message);
 }
 
 /* -- All states -- */
@@ -301,6 +327,53 @@ void pool_visit(struct pool *p, void (*visit)(const char *path, int states, void
         for (size_t i = 0; i < w.n; i++)
             if (w.states[i] > 0)
                 visit(w.batch[i]->key.path, w.states[i], arg);
+}
+
+static void read_figures(struct stock *s, struct entry *e, struct pool_script *f)
+{
+    const struct entry_figures *from = &e->figures;
+    *f = (struct pool_script){.path = e->key.path, .root = e->key.root};
+    lock_acquire(&s->lock);
+    f->idle = e->at_rest;
+    f->busy = e->kept + e->extra - e->at_rest;
+    f->closing = e->closing;
+    f->memory = from->memory;
+    f->hits = from->hits;
+    f->loads = from->loads;
+    f->evictions = from->evictions;
+    f->errors = from->errors;
+    f->error_time = from->error_time;
+    if (from->error != NULL)
+        memcpy(f->error, from->error, strlen(from->error) + 1);
+    lock_release(&s->lock);
+}
+
+void pool_read_scripts(struct pool *p,
+                       void (*visit)(const struct pool_script *script, void *arg),
+                       void *arg)
+{
+    struct table_walk w = {.table = &p->stock.table, .lock = &p->stock.lock};
+    while (table_walk(&w) > 0)
+        for (size_t i = 0; i < w.n; i++) {
+            struct pool_script script;
+            read_figures(&p->stock, w.batch[i], &script);
+            visit(&script, arg);
+        }
+}
+
+struct pool_figures pool_read(struct pool *p)
+{
+    struct stock *s = &p->stock;
+    lock_acquire(&s->lock);
+    struct pool_figures f = {.idle = s->at_rest,
+                             .busy = s->kept + s->extra - s->at_rest,
+                             .extra = s->extra,
+                             .memory = s->memory,
+                             .loads = s->loads,
+                             .evictions = s->evictions,
+                             .extras = s->extras};
+    lock_release(&s->lock);
+    return f;
 }
 
 void pool_sweep(struct pool *p)

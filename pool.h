@@ -10,6 +10,8 @@
 #include "lua/script.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 
 struct pool;
 
@@ -39,6 +41,10 @@ struct script *pool_checkout(struct pool *p, const char *path, const char *root,
  * to be renewed by LuaMaxRequests or LuaMaxErrors: then it goes to the closers. */
 void pool_checkin(struct pool *p, struct script *s, bool reusable);
 
+/* Counts a request that failed by the fault of the script whose state `s` the caller has.
+ * pool_checkout does so for its own errors. */
+void pool_note_error(struct pool *p, struct script *s, const char *message);
+
 /* Sweeper: hands idle states that are no longer current to the closers, and forgets what
  * is known of changed files. Call after source_sweep or a reload. */
 void pool_sweep(struct pool *p);
@@ -51,6 +57,36 @@ int pool_evict(struct pool *p, const struct config *config, int count);
  * root. Busy states count. No lock is held during the calls. */
 void pool_visit(struct pool *p, void (*visit)(const char *path, int states, void *arg),
                 void *arg);
+
+enum { POOL_ERROR = 256 }; /* bytes of an error's text, with its NUL */
+
+/* A script, for one document root. The texts are borrowed for the call. */
+struct pool_script {
+    const char *path, *root;
+    int idle, busy, closing; /* states; busy ones are used, or being made */
+    size_t memory;           /* bytes of its states, each as at its last check-in */
+    uint64_t hits;           /* checkouts */
+    uint64_t loads;          /* states made, or tried to */
+    uint64_t evictions;      /* idle states that made room for those of other scripts */
+    uint64_t errors;         /* requests that failed by its fault, */
+    time_t error_time;       /* when the last of them did, and how; "": none */
+    char error[POOL_ERROR];
+};
+
+/* Calls visit(script, arg) for every script that is known. No lock is held during the
+ * calls. What one call tells was so at one moment. */
+void pool_read_scripts(struct pool *p,
+                       void (*visit)(const struct pool_script *script, void *arg),
+                       void *arg);
+
+/* All scripts together, at one moment. */
+struct pool_figures {
+    int idle, busy, extra; /* states; extra ones are counted in the other two as well */
+    size_t memory;
+    uint64_t loads, evictions, extras; /* since the start */
+};
+
+struct pool_figures pool_read(struct pool *p);
 
 /* All states in memory: idle, busy, being closed. Cheap: one atomic load. */
 size_t pool_states(const struct pool *p);

@@ -75,6 +75,11 @@ struct config {
     enum log_format log_format;
     bool log_to_web_server;
 
+    /* Status */
+    char *status_path, *ping_path; /* "" for none */
+    char *status_listen;           /* "" for none */
+    char *ping_response;
+
     /* Sessions */
     char *session_name;
     int64_t session_time, session_max_age; /* milliseconds; 0: no such limit */

@@ -27,6 +27,16 @@ bool risk_of_listen(const struct config *c, char *text, size_t size)
                c->listen);
 }
 
+bool risk_of_status_listen(const struct config *c, char *text, size_t size)
+{
+    return c->status_listen[0] != '\0' && text_listen_is_public(c->status_listen) &&
+           say(text, size,
+               "FastCGI knows no passwords: whoever can connect to %s can read the "
+               "status;"
+               " use a firewall",
+               c->status_listen);
+}
+
 bool risk_of_listen_mode(const struct config *c, char *text, size_t size)
 {
     return (c->listen_mode & 0002) != 0 &&

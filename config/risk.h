@@ -7,6 +7,7 @@
 #include "config/fields.h"
 
 bool risk_of_listen(const struct config *c, char *text, size_t size);
+bool risk_of_status_listen(const struct config *c, char *text, size_t size);
 bool risk_of_listen_mode(const struct config *c, char *text, size_t size);
 bool risk_of_extensions(const struct config *c, char *text, size_t size);
 bool risk_of_file_info_time(const struct config *c, char *text, size_t size);

@@ -85,6 +85,19 @@ bool text_listen(const char *text)
     return is_host_listen(text, colon);
 }
 
+bool text_listen_or_none(const char *text)
+{
+    return text[0] == '\0' || text_listen(text);
+}
+
+bool text_request_path(const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++)
+        if (*c <= ' ' || *c > '~' || *c == '?' || *c == '#')
+            return false;
+    return text[0] == '\0' || text[0] == '/';
+}
+
 bool text_listen_is_public(const char *text)
 {
     if (strncmp(text, "fd:", 3) == 0 || strchr(text, '/') != NULL ||

@@ -12,6 +12,12 @@ bool text_filled(const char *text);
 /* A unix socket path, "host:port", "[v6]:port", ":port", "*:port" or "fd:N". */
 bool text_listen(const char *text);
 
+/* The same, or "". */
+bool text_listen_or_none(const char *text);
+
+/* "" or what begins with a slash, printable ASCII without a space, '?' or '#'. */
+bool text_request_path(const char *text);
+
 /* Whether `text`, a good Listen, can be reached from other machines. */
 bool text_listen_is_public(const char *text);
 

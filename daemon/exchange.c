@@ -10,8 +10,12 @@
  * touches no count that all threads share. */
 #include "daemon/exchange.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/watch.h"
+#include "daemon/activity.h"
+#include "daemon/counters.h"
+#include "daemon/status.h"
 #include "fastcgi/fcgi.h"
 #include "fastcgi/stream.h"
 #include "request.h"
@@ -31,8 +35,15 @@ struct exchange {
     struct connection *connection; /* NULL: released */
     struct fcgi *fcgi;             /* libfcgi's part of the request */
     struct request *request;
-    int refusal;     /* HTTP status without any script; 0: none */
-    const char *why; /* of the refusal; a literal */
+    int refusal;          /* HTTP status without any script; 0: none */
+    const char *why;      /* of the refusal; a literal */
+    enum status_page own; /* what the daemon itself answers */
+    bool watched;         /* the times of requests are measured */
+    bool noted;           /* the answer is counted */
+    int64_t begun, ended; /* of clock_nanoseconds: when a worker took it, and when its
+                             answer was there; 0: not measured, not yet */
+    int64_t queued;       /* ns that it waited for a worker */
+    size_t memory;        /* bytes of the state after it; 0: unknown */
     struct call call;
     struct waker *waker;   /* a reference; NULL until the first wait for it */
     struct script *script; /* checked out, or NULL */
@@ -41,6 +52,13 @@ struct exchange {
     struct exchange_worker *worker; /* NULL: laid down */
     struct exchange *next;          /* of those that are kept */
 };
+
+/* What the daemon itself answers is not counted: figures are about scripts. */
+static void count(struct exchange *x, enum counter which, size_t n)
+{
+    if (x->own == STATUS_NOTHING)
+        counters_add(x->worker->counters, which, n);
+}
 
 /* -- The connection, as the request's peer -- */
 
@@ -54,21 +72,35 @@ static enum io_status read_body(void *context, void *data, size_t size, size_t *
                                 int64_t timeout)
 {
     struct exchange *x = context;
-    return stream_read(x->connection, data, size, got, timeout);
+    enum io_status status = stream_read(x->connection, data, size, got, timeout);
+    if (status == IO_OK)
+        count(x, COUNTER_RECEIVED, *got);
+    return status;
 }
 
-static enum io_status write_response(void *context, const struct iovec *parts, int count,
-                                     int64_t timeout)
+static enum io_status write_response(void *context, const struct iovec *parts,
+                                     int parts_count, int64_t timeout)
 {
     struct exchange *x = context;
-    return stream_write(x->connection, parts, count, false, timeout);
+    size_t sum = 0;
+    for (int i = 0; i < parts_count; i++)
+        sum += parts[i].iov_len;
+    enum io_status status =
+        stream_write(x->connection, parts, parts_count, false, timeout);
+    if (status == IO_OK)
+        count(x, COUNTER_SENT, sum);
+    return status;
 }
 
 static enum io_status end_response(void *context, struct iovec head, struct buffer *body,
                                    int64_t timeout)
 {
     struct exchange *x = context;
-    return stream_end(x->connection, head, body, timeout);
+    size_t sum = head.iov_len + body->len; /* which may be empty afterwards */
+    enum io_status status = stream_end(x->connection, head, body, timeout);
+    if (status == IO_OK)
+        count(x, COUNTER_SENT, sum);
+    return status;
 }
 
 static enum io_status report(void *context, const char *message, size_t len,
@@ -123,10 +155,28 @@ static struct waker *waker(void *owner)
     return x->waker;
 }
 
+/* Before its last bytes go out: whoever has them finds the request counted. */
+static void note_answer(struct exchange *x)
+{
+    char class = request_status(x->request)[0];
+    if (x->own != STATUS_NOTHING || x->noted)
+        return;
+    x->noted = true;
+    if (class >= '2' && class <= '5')
+        count(x, COUNTER_2XX + (unsigned)(class - '2'), 1);
+    if (x->begun == 0)
+        return;
+    struct counters *c = x->worker->counters;
+    x->ended = clock_nanoseconds();
+    counters_time(c, HISTOGRAM_ANSWER, x->ended - x->begun);
+    counters_time(c, HISTOGRAM_QUEUE, x->queued);
+}
+
 /* The script may go on for long, so another worker looks for the next request. */
 static void finish(void *owner)
 {
     struct exchange *x = owner;
+    note_answer(x);
     request_finish(x->request);
     if (x->connection != NULL)
         release_connection(x);
@@ -213,6 +263,16 @@ static void refresh_config(struct exchange *x)
     config_unref(x->config);
     x->config = config_current();
     x->config_generation = generation;
+    x->watched = config_wants_status(x->config);
+}
+
+static void note_begin(struct exchange *x, int64_t enqueued)
+{
+    x->begun = x->watched ? clock_nanoseconds() : 0;
+    x->queued = x->begun > 0 && enqueued > 0 ? x->begun - enqueued : 0;
+    x->ended = 0;
+    x->noted = false;
+    x->memory = 0;
 }
 
 /* false: it cannot be answered, and `c` was released. */
@@ -221,12 +281,14 @@ static bool begin(struct exchange *x, struct connection *c)
     struct request *r = x->request;
     refresh_config(x);
     x->connection = c;
+    note_begin(x, connection_take_enqueued(c));
     if (!request_begin(r, &connection, x, x->config)) {
         fcgi_release(x->fcgi);
         release_connection(x);
         return false;
     }
-    x->refusal = request_refuse(r, &x->why);
+    x->own = x->service->is_status ? STATUS_FIGURES : status_asked_for(r);
+    x->refusal = x->own != STATUS_NOTHING ? 0 : request_refuse(r, &x->why);
     x->name = request_param(r, PARAM_SCRIPT_FILENAME);
     x->time_left = x->config->request_timeout;
     x->call.session = (struct session_call){0};
@@ -265,6 +327,20 @@ static void set_name(struct exchange *x, const char *name)
     log_set_script(name);
 }
 
+static void show_activity(struct exchange *x)
+{
+    const struct request *r = x->request;
+    int64_t length = request_body_left(r);
+    activity_begin(
+        x->worker->activity,
+        &(struct activity_request){.method = request_param(r, PARAM_REQUEST_METHOD),
+                                   .uri = request_param(r, PARAM_REQUEST_URI),
+                                   .user = request_param(r, PARAM_REMOTE_USER),
+                                   .script = request_param(r, PARAM_SCRIPT_FILENAME),
+                                   .content_length = length > 0 ? length : 0,
+                                   .begun = x->begun});
+}
+
 void exchange_take_up(struct exchange *x, struct exchange_worker *w)
 {
     x->worker = w;
@@ -274,7 +350,9 @@ void exchange_take_up(struct exchange *x, struct exchange_worker *w)
     log_set_script(x->name);
     log_set_request(request_for_log(x->request));
     watch_begin(x->time_left);
-    if (x->refusal == 0)
+    if (x->begun > 0 && x->own == STATUS_NOTHING)
+        show_activity(x);
+    if (x->refusal == 0 && x->own == STATUS_NOTHING)
         directory_enter(&w->directory, x->name);
 }
 
@@ -286,6 +364,8 @@ void exchange_lay_down(struct exchange *x)
         int64_t left = watch_time_left();
         x->time_left = left < 0 ? 0 : left == 0 ? 1 : left;
     }
+    if (x->begun > 0 && x->own == STATUS_NOTHING)
+        activity_end(x->worker->activity, x->ended, x->memory);
     if (x->connection != NULL)
         connection_lay_down(x->connection);
     watch_end();
@@ -296,8 +376,10 @@ void exchange_lay_down(struct exchange *x)
 
 /* -- Serving -- */
 
-static void log_failure(const struct exchange *x, int status, const char *message)
+/* true: it is an error of the script or the daemon. */
+static bool log_failure(const struct exchange *x, int status, const char *message)
 {
+    bool silent = request_is_gone(x->request) || x->call.told > 0;
     if (request_is_gone(x->request))
         log_debug("the client went away: %s", message);
     else if (x->call.told > 0)
@@ -308,6 +390,16 @@ static void log_failure(const struct exchange *x, int status, const char *messag
         log_info("%d: %s", status, message);
     else
         log_trace(LOG_LEVEL_ERROR, message);
+    return !silent && status >= 500;
+}
+
+static void note_error(struct exchange *x, int status, const char *message)
+{
+    count(x, COUNTER_ERRORS, 1);
+    if (x->script != NULL)
+        pool_note_error(x->service->pool, x->script, message);
+    if (x->watched)
+        status_note_error(x->request, status, message);
 }
 
 /* The message without the traceback, and by what to find that in the log. */
@@ -325,7 +417,8 @@ static void tell_web_server(struct exchange *x, const char *message)
 static void fail(struct exchange *x, int status, const char *message)
 {
     struct request *r = x->request;
-    log_failure(x, status, message);
+    if (log_failure(x, status, message))
+        note_error(x, status, message);
     if (x->config->log_to_web_server && status >= 500)
         tell_web_server(x, message);
     bool show = x->config->show_errors && status >= 500;
@@ -369,6 +462,10 @@ static bool run_script(struct exchange *x, struct script_error *error)
 
 void exchange_run(struct exchange *x)
 {
+    if (x->own != STATUS_NOTHING) {
+        status_answer(x->request, x->own);
+        return;
+    }
     if (x->refusal != 0) {
         fail(x, x->refusal, x->why);
         return;
@@ -386,7 +483,10 @@ void exchange_run(struct exchange *x)
 
 void exchange_finish(struct exchange *x)
 {
+    note_answer(x);
     request_finish(x->request);
+    if (request_is_gone(x->request))
+        count(x, COUNTER_GONE, 1);
     if (x->connection != NULL)
         release_connection(x);
     if (x->script == NULL)
@@ -401,6 +501,7 @@ void exchange_check_in(struct exchange *x)
     if (s == NULL)
         return;
     x->script = NULL;
+    x->memory = state_memory(s);
     script_collect(s);
     pool_checkin(x->service->pool, s, state_is_usable(s));
 }

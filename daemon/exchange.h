@@ -18,6 +18,8 @@
 #include "lua/directory.h"
 #include <stdbool.h>
 
+struct activity;
+struct counters;
 struct exchange;
 
 /* A worker, as the exchange that it takes up sees it. The worker's own. */
@@ -25,6 +27,8 @@ struct exchange_worker {
     int id; /* Info.Thread */
     struct connection_reader *reader;
     struct directory directory;
+    struct counters *counters;
+    struct activity *activity;
 };
 
 /* Exchanges that are over, kept with their memory for the next ones: a worker's own,

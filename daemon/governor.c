@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -38,6 +39,7 @@ enum {
 #endif
 };
 
+static atomic_uint times_at_most;     /* written by the thread */
 static const struct service *service; /* immutable while the thread runs, and the next */
 static int most_computing;
 static pthread_t thread;
@@ -47,6 +49,7 @@ static bool reported;          /* that requests wait, and that more workers woul
 static bool ever_reported;     /* the next is set */
 static uint32_t report_due;    /* ms: no sooner is it said again */
 static uint32_t refused_since; /* ms: since when no worker could be started */
+static bool at_most;           /* in this jam there were as many as there may be */
 static uint32_t free_since;    /* ms: since when workers had nothing to do, */
 static int least_free;         /* at least so many more than one */
 
@@ -95,6 +98,16 @@ static int most_workers(void)
     return most > most_computing ? most : most_computing;
 }
 
+static void note_refusal(int error, int most)
+{
+    if (error == EALREADY && !at_most) {
+        at_most = true;
+        atomic_fetch_add_explicit(&times_at_most, 1, memory_order_relaxed);
+    }
+    if (error != 0 && clock_ticks() - refused_since >= REFUSED_TIME)
+        report(error, most);
+}
+
 /* Perhaps not all of the new workers will wait, so no more are started than may compute.
  * false: none was started. */
 static bool start_workers(void)
@@ -105,14 +118,15 @@ static bool start_workers(void)
         started++;
     if (started > 0 || count <= 0)
         refused_since = clock_ticks();
-    else if (error != 0 && clock_ticks() - refused_since >= REFUSED_TIME)
-        report(error, most);
+    else
+        note_refusal(error, most);
     return started > 0;
 }
 
 /* A request waits, and every worker is busy. Returns when all that wait now are taken. */
 static void clear_jam(void)
 {
+    at_most = false;
     jam_mark(service->connections);
     workers_computing(); /* notes the clocks */
     nap(WAIT_TIME);
@@ -192,6 +206,11 @@ bool governor_start(const struct service *shared, int workers)
     if (error != 0)
         log_error("cannot start the governor: %s", strerror(error));
     return error == 0;
+}
+
+unsigned governor_times_at_most(void)
+{
+    return atomic_load_explicit(&times_at_most, memory_order_relaxed);
 }
 
 void governor_stop(void)

@@ -15,6 +15,9 @@
  * the log says. Main thread. */
 bool governor_start(const struct service *service, int workers);
 
+/* How often requests waited while WorkerThreadsMax workers were busy. Any thread. */
+unsigned governor_times_at_most(void);
+
 /* Ends it, after connections_stop and before workers_wait: it starts workers. Takes some
  * milliseconds. Main thread. */
 void governor_stop(void);

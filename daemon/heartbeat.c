@@ -17,12 +17,14 @@
 #include "config.h"
 #include "daemon/notify.h"
 #include "daemon/saver.h"
+#include "daemon/status_server.h"
 #include "daemon/sweeper.h"
 #include "daemon/worker.h"
 #include "pool/closer.h"
 #include "store/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,8 +39,9 @@
 static const struct service *service; /* immutable while the thread runs */
 static pthread_t thread;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed; /* `stopping` */
-static bool stopping;          /* lock */
+static pthread_cond_t changed;      /* `stopping` */
+static bool stopping;               /* lock */
+static atomic_int lag, longest_lag; /* ms; written by the heartbeat */
 
 /* Work that is done again and again. `due` is on clock_ticks. */
 struct chore {
@@ -56,6 +59,7 @@ static bool is_due(struct chore *c, uint32_t now, int64_t period)
 static void look_at_clients(const struct config *config)
 {
     connections_tick(service->connections, config);
+    status_server_tick(config);
     store_tick(service->sessions, config);
 }
 
@@ -76,15 +80,32 @@ static int64_t nap_length(const struct config *config)
     return nap < SHORTEST ? SHORTEST : nap;
 }
 
+static void note_lag(int64_t due)
+{
+    int64_t late = clock_milliseconds() - due;
+    int ms = late > 0 ? (int)late : 0;
+    atomic_store_explicit(&lag, ms, memory_order_relaxed);
+    if (ms > atomic_load_explicit(&longest_lag, memory_order_relaxed))
+        atomic_store_explicit(&longest_lag, ms, memory_order_relaxed);
+}
+
+void heartbeat_lag(int *last, int *longest)
+{
+    *last = atomic_load_explicit(&lag, memory_order_relaxed);
+    *longest = atomic_load_explicit(&longest_lag, memory_order_relaxed);
+}
+
 /* Sleeps for `length` milliseconds. false: it is time to end. */
 static bool nap(int64_t length)
 {
+    int64_t due = clock_milliseconds() + length;
     struct timespec until = clock_after(length);
     pthread_mutex_lock(&lock);
     while (!stopping && pthread_cond_timedwait(&changed, &lock, &until) == 0)
         ;
     bool go_on = !stopping;
     pthread_mutex_unlock(&lock);
+    note_lag(due);
     return go_on;
 }
 

@@ -13,4 +13,7 @@ bool heartbeat_start(const struct service *service);
 /* Ends it. Main thread. */
 void heartbeat_stop(void);
 
+/* How many milliseconds too late it woke the last time, and at most. Any thread. */
+void heartbeat_lag(int *last, int *longest);
+
 #endif

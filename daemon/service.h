@@ -1,4 +1,5 @@
-/* What all workers share, and what the heartbeat looks at. */
+/* What all workers share, and what the heartbeat looks at. The thread of StatusListen has
+ * a service of its own. */
 #ifndef LUAFCGID2_DAEMON_SERVICE_H
 #define LUAFCGID2_DAEMON_SERVICE_H
 
@@ -11,6 +12,7 @@ struct service {
     struct connections *connections;
     struct pool *pool;
     struct session_store *sessions;
+    bool is_status; /* every request gets the status */
 };
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/crew.h"
 #include "base/log.h"
+#include "daemon/activity.h"
 #include "daemon/counters.h"
 #include "daemon/exchange.h"
 #include "lua/limit.h"
@@ -19,7 +20,6 @@
 struct worker {
     struct exchange_worker own; /* what each exchange needs of it */
     struct exchanges kept;      /* those that are over */
-    struct counters *counters;
 };
 
 static bool work(int id);
@@ -58,7 +58,6 @@ static void serve(struct worker *w, struct connection *c)
         exchange_lay_down(x);
         exchange_close(x, &w->kept);
     }
-    counters_add(w->counters, COUNTER_REQUESTS);
 }
 
 /* -- The thread -- */
@@ -71,13 +70,16 @@ static bool begin(struct worker *w, int id)
     directory_make_own(&w->own.directory);
     w->own.reader = connection_reader_create(shared->connections);
     return w->own.reader != NULL && exchanges_open(&w->kept, shared) &&
-           (w->counters = counters_create()) != NULL && watch_create(WATCH_WORKER, id);
+           (w->own.counters = counters_create()) != NULL &&
+           (w->own.activity = activity_create(id)) != NULL &&
+           watch_create(WATCH_WORKER, id);
 }
 
 static void end(struct worker *w)
 {
     watch_destroy();
-    counters_destroy(w->counters);
+    activity_destroy(w->own.activity);
+    counters_destroy(w->own.counters);
     exchanges_close(&w->kept);
     connection_reader_destroy(w->own.reader);
     directory_release(&w->own.directory);
@@ -128,6 +130,7 @@ bool workers_start(const struct service *service, int count)
 bool workers_replace(const struct watch_report *report)
 {
     bool possible = crew_replace(&crew, report->id);
+    activity_mark_stuck(report->id);
     struct log_request_copy copy = report->request;
     struct log_request request = log_request_of(&copy);
     log_set_request(report->serving ? &request : NULL);
@@ -166,5 +169,7 @@ bool workers_wait(int64_t timeout)
 
 unsigned workers_requests(void)
 {
-    return counters_total(COUNTER_REQUESTS);
+    struct counters_totals totals;
+    counters_read(&totals);
+    return (unsigned)counters_requests(&totals);
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fastcgi/accept.h"
+#include "fastcgi/backlog.h"
 #include "fastcgi/cut.h"
 #include "fastcgi/fcgi.h"
 #include "fastcgi/jam.h"
@@ -37,6 +38,46 @@ size_t connections_count(const struct connections *set)
 bool connections_are_stopping(const struct connections *set)
 {
     return atomic_load(&((struct connections *)set)->stopping);
+}
+
+static void add_figures(struct connections_figures *f, struct connection *c)
+{
+    if (!slot_is_parked(c))
+        return;
+    switch (slot_kind_of(c)) {
+    case KIND_IDLE:
+        f->parked++;
+        break;
+    case KIND_HEAD:
+        f->incomplete++;
+        break;
+    default:
+        f->leaving++;
+        break;
+    }
+}
+
+int connections_waiting(struct connections *set)
+{
+    pthread_mutex_lock(&set->lock);
+    unsigned waiting = set->enqueued - set->dequeued;
+    pthread_mutex_unlock(&set->lock);
+    return (int)waiting;
+}
+
+struct connections_figures connections_read(struct connections *set)
+{
+    struct connections_figures f = {.open = (int)connections_count(set),
+                                    .waiting = connections_waiting(set)};
+    for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
+        add_figures(&f, &set->table[i]);
+    return f;
+}
+
+bool connections_read_queue(const struct connections *set, int *waiting, int *most)
+{
+    *waiting = *most = 0;
+    return backlog_read(set->listener, waiting, most);
 }
 
 /* -- Waiting -- */
@@ -128,6 +169,13 @@ struct connection *connection_wait(struct connections *set, struct connection_re
         r->next = NULL;
     }
     return c != NULL ? leave_wait(set, c) : NULL;
+}
+
+int64_t connection_take_enqueued(struct connection *c)
+{
+    int64_t moment = c->enqueued;
+    c->enqueued = 0;
+    return moment;
 }
 
 /* -- Changing hands -- */

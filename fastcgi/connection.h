@@ -50,6 +50,24 @@ bool connections_are_stopping(const struct connections *set);
 /* How many are open. */
 size_t connections_count(const struct connections *set);
 
+struct connections_figures {
+    int open;
+    int parked;     /* wait for the next request */
+    int incomplete; /* have sent a part of a head, or nothing yet */
+    int leaving;    /* their response is done, and not all is drained, sent or closed */
+    int waiting;    /* requests for which there was no free worker */
+};
+
+/* Of these `waiting` alone. Any thread. */
+int connections_waiting(struct connections *set);
+
+/* Any thread; looks at each connection. */
+struct connections_figures connections_read(struct connections *set);
+
+/* How many connections are in the listening socket's queue, and how many the system lets
+ * in; 0 where it does not tell. false: it tells neither. Any thread. */
+bool connections_read_queue(const struct connections *set, int *waiting, int *most);
+
 /* -- A worker's side -- */
 
 struct connection_reader; /* a worker's memory for looking at heads */
@@ -59,6 +77,12 @@ void connection_reader_destroy(struct connection_reader *r);
 /* Blocks until a connection has a whole valid head, and takes it. NULL: stopping, or the
  * worker is one too many (jam_dismiss). */
 struct connection *connection_wait(struct connections *set, struct connection_reader *r);
+
+/* When the request on `c` was seen, of clock_nanoseconds, if all workers were busy then;
+ * 0: a worker took it at once. By the worker that has taken it, once. While all workers
+ * are busy, the governor looks now and then, so a request may have come up to 30 ms
+ * before. */
+int64_t connection_take_enqueued(struct connection *c);
 
 /* For the middle of a request, for example while its script waits: another thread may go
  * on with it. connection_lay_down takes the bytes that are not yet read out of the

@@ -1,7 +1,7 @@
 /* The listening socket: made from `Listen`, or inherited from systemd or spawn-fcgi.
  *
  * Everything but listener_accept and listener_ready runs in the main thread, before there
- * are others or after they are gone. `bound` remembers the unix socket to unlink; it is
+ * are others or after they are gone. `bound` remembers the unix sockets to unlink; it is
  * the main thread's. */
 #include "fastcgi/listener.h"
 
@@ -28,13 +28,14 @@
 
 enum { SYSTEMD_FIRST_FD = 3, PORT_MAX = 65535 };
 
-static struct {
+static struct bound {
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
     dev_t dev;
     ino_t ino;
-} bound;
+} bound[2];
 
 struct report {
+    const char *option; /* Listen, or another that takes the same */
     char *text;
     size_t size;
 };
@@ -74,8 +75,8 @@ static int take_inherited(int fd, const char *whose, const struct report *report
     if (int_option(fd, SO_TYPE) != SOCK_STREAM || int_option(fd, SO_ACCEPTCONN) != 1) {
         return fail(report,
                     "%s: descriptor %d is not a listening stream socket: start "
-                    "luafcgid2 from what opens it, or set Listen to a path or address",
-                    whose, fd);
+                    "luafcgid2 from what opens it, or set %s to a path or address",
+                    whose, fd, report->option);
     }
     /* 0, 1 and 2 are for other things: main puts /dev/null there. */
     int taken = fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -123,8 +124,8 @@ static int clear_path(const struct sockaddr_un *address, const struct report *re
     if (!S_ISSOCK(st.st_mode)) {
         return fail(report,
                     "%s: is there already and is not a socket: move it away, or "
-                    "set Listen to another path",
-                    path);
+                    "set %s to another path",
+                    path, report->option);
     }
     int error = try_connect(address);
     if (error == ECONNREFUSED || error == ENOENT) {
@@ -136,9 +137,9 @@ static int clear_path(const struct sockaddr_un *address, const struct report *re
     }
     if (error == 0 || error == EAGAIN || error == EINPROGRESS || error == EPROTOTYPE) {
         return fail(report,
-                    "%s: another server listens there: stop it, or set Listen to "
+                    "%s: another server listens there: stop it, or set %s to "
                     "another path",
-                    path);
+                    path, report->option);
     }
     return fail(report, "%s: cannot tell whether a server listens there: %s", path,
                 strerror(error));
@@ -179,9 +180,10 @@ static int bind_unix(int fd, const struct sockaddr_un *address,
     struct stat st;
     if (lstat(path, &st) != 0)
         return fail(report, "%s: %s", path, strerror(errno));
-    snprintf(bound.path, sizeof bound.path, "%s", path);
-    bound.dev = st.st_dev;
-    bound.ino = st.st_ino;
+    struct bound *b = &bound[bound[0].path[0] != '\0'];
+    snprintf(b->path, sizeof b->path, "%s", path);
+    b->dev = st.st_dev;
+    b->ino = st.st_ino;
     if (set_access(path, config, report) != 0) {
         listener_unlink();
         return -1;
@@ -206,17 +208,17 @@ static int listen_unix(const char *path, const struct config *config,
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t len = strlen(path), most = sizeof address.sun_path - 1;
     if (len == 0 || len > most) {
-        return fail(report, "Listen: a socket's path has from 1 to %zu bytes, got %zu",
-                    most, len);
+        return fail(report, "%s: a socket's path has from 1 to %zu bytes, got %zu",
+                    report->option, most, len);
     }
     memcpy(address.sun_path, path, len);
     if (clear_path(&address, report) != 0)
         return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0)
-        return fail(report, "Listen: %s", strerror(errno));
+        return fail(report, "%s: %s", report->option, strerror(errno));
     if (!set_flags(fd))
-        return fail_closing(fd, report, "Listen: %s", strerror(errno));
+        return fail_closing(fd, report, "%s: %s", report->option, strerror(errno));
     if (bind_unix(fd, &address, config, report) != 0) {
         close(fd);
         return -1;
@@ -229,13 +231,19 @@ static int listen_unix(const char *path, const struct config *config,
     return fd;
 }
 
-void listener_unlink(void)
+static void unlink_bound(struct bound *b)
 {
     struct stat st;
-    if (bound.path[0] != '\0' && lstat(bound.path, &st) == 0 && st.st_dev == bound.dev &&
-        st.st_ino == bound.ino)
-        unlink(bound.path);
-    bound.path[0] = '\0';
+    if (b->path[0] != '\0' && lstat(b->path, &st) == 0 && st.st_dev == b->dev &&
+        st.st_ino == b->ino)
+        unlink(b->path);
+    b->path[0] = '\0';
+}
+
+void listener_unlink(void)
+{
+    for (size_t i = 0; i < sizeof bound / sizeof bound[0]; i++)
+        unlink_bound(&bound[i]);
 }
 
 /* -- TCP -- */
@@ -332,9 +340,9 @@ static int listen_tcp(const char *text, const struct config *config,
     struct endpoint e;
     if (!split_endpoint(text, &e)) {
         return fail(report,
-                    "Listen: expected a path, host:port, [::1]:port, :port or *:port "
+                    "%s: expected a path, host:port, [::1]:port, :port or *:port "
                     "with a port from 0 to 65535, got \"%s\"",
-                    text);
+                    report->option, text);
     }
     bool all = strcmp(e.host, "*") == 0;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
@@ -343,18 +351,18 @@ static int listen_tcp(const char *text, const struct config *config,
     struct addrinfo *list = NULL;
     int problem = getaddrinfo(host, e.port, &hints, &list);
     if (problem != 0)
-        return fail(report, "Listen: %s: %s", text, gai_strerror(problem));
+        return fail(report, "%s: %s: %s", report->option, text, gai_strerror(problem));
     int fd = bind_any(list, all);
     int error = errno;
     freeaddrinfo(list);
     if (fd < 0 && error == EADDRINUSE) {
         return fail(report,
-                    "Listen: %s: another server listens there: stop it, or set Listen "
+                    "%s: %s: another server listens there: stop it, or set %s "
                     "to another port",
-                    text);
+                    report->option, text, report->option);
     }
     if (fd < 0)
-        return fail(report, "Listen: %s: %s", text, strerror(error));
+        return fail(report, "%s: %s: %s", report->option, text, strerror(error));
     if (start_listening(fd, text, config, report) != 0) {
         close(fd);
         return -1;
@@ -362,10 +370,22 @@ static int listen_tcp(const char *text, const struct config *config,
     return fd;
 }
 
+static int listen_at(const char *text, const struct config *config,
+                     const struct report *report)
+{
+    if (strncmp(text, "fd:", 3) == 0 && number_decimal(text + 3, 0xffff) >= 0)
+        return take_inherited((int)number_decimal(text + 3, 0xffff), report->option,
+                              report);
+    if (strncmp(text, "unix:", 5) == 0)
+        return listen_unix(text + 5, config, report);
+    if (strchr(text, '/') != NULL || strchr(text, ':') == NULL)
+        return listen_unix(text, config, report);
+    return listen_tcp(text, config, report);
+}
+
 int listener_listen(const struct config *config, char *error, size_t size)
 {
-    const struct report report = {error, size};
-    const char *text = config->listen;
+    const struct report report = {"Listen", error, size};
     long passed = systemd_sockets();
     if (passed > 1) {
         return fail(&report,
@@ -375,13 +395,13 @@ int listener_listen(const struct config *config, char *error, size_t size)
     }
     if (passed == 1)
         return take_inherited(SYSTEMD_FIRST_FD, "systemd", &report);
-    if (strncmp(text, "fd:", 3) == 0 && number_decimal(text + 3, 0xffff) >= 0)
-        return take_inherited((int)number_decimal(text + 3, 0xffff), "Listen", &report);
-    if (strncmp(text, "unix:", 5) == 0)
-        return listen_unix(text + 5, config, &report);
-    if (strchr(text, '/') != NULL || strchr(text, ':') == NULL)
-        return listen_unix(text, config, &report);
-    return listen_tcp(text, config, &report);
+    return listen_at(config->listen, config, &report);
+}
+
+int listener_listen_status(const struct config *config, char *error, size_t size)
+{
+    const struct report report = {"StatusListen", error, size};
+    return listen_at(config->status_listen, config, &report);
 }
 
 /* -- Who may connect -- */

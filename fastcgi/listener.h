@@ -15,7 +15,11 @@
  * for a moment and the environment: call it before there are threads. */
 int listener_listen(const struct config *config, char *error, size_t size);
 
-/* Unlinks the unix socket that listener_listen bound, if it still is there. Inherited
+/* The same for StatusListen, with the modes and owners of Listen, after listener_listen.
+ */
+int listener_listen_status(const struct config *config, char *error, size_t size);
+
+/* Unlinks the unix sockets that these bound, if they still are there. Inherited
  * sockets are left alone. */
 void listener_unlink(void);
 

@@ -220,6 +220,7 @@ struct connection *slot_take_deferred(struct connections *set, bool *more)
 void slot_enqueue(struct connections *set, struct connection *c)
 {
     c->next = NULL;
+    c->enqueued = clock_nanoseconds();
     pthread_mutex_lock(&set->lock);
     *set->deferred_end = c;
     set->deferred_end = &c->next;

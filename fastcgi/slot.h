@@ -143,6 +143,8 @@ struct connection {
     int fd;
     uint32_t content;      /* still to come of the current FCGI_STDIN record */
     size_t drained;        /* bytes of the body read for nothing */
+    int64_t enqueued;      /* of clock_nanoseconds: when it was put into that list in
+                              which requests wait for a worker; 0: it was not */
     enum io_status body;   /* OK, or what every later read says */
     enum io_status output; /* OK, or what every later write says */
     struct connection_reader *reader;

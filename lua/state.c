@@ -413,6 +413,11 @@ enum state_outcome state_go_on(struct script *s, struct script_error *error)
     return resume(s, true, error);
 }
 
+size_t state_memory(const struct script *s)
+{
+    return s->limit.used;
+}
+
 bool state_is_usable(const struct script *s)
 {
     return limit_broken(&s->limit) == LIMIT_NONE;

@@ -47,6 +47,9 @@ void *state_owner(const struct script *s);
 /* Returns how many requests the state has served, for LuaMaxRequests. */
 unsigned state_requests(const struct script *s);
 
+/* Returns the bytes that the state has now. By its owner. */
+size_t state_memory(const struct script *s);
+
 /* Notes how a request ended, for LuaMaxErrors; and how many have failed since the last
  * one that did not. */
 void state_note_outcome(struct script *s, bool failed);

@@ -41,7 +41,17 @@ void entry_free(struct entry *e)
     pthread_cond_destroy(&e->returned);
     if (e->ids != &e->first_ids)
         free(e->ids);
+    free(e->figures.error);
     free(e);
+}
+
+char *entry_note_error_locked(struct entry *e, char *error)
+{
+    char *before = e->figures.error;
+    e->figures.errors++;
+    e->figures.error_time = time(NULL);
+    e->figures.error = error;
+    return before;
 }
 
 void entry_wake_locked(struct entry *e)

@@ -15,6 +15,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
+
+/* What is told of a script to whoever asks. It lives as long as the entry. */
+struct entry_figures {
+    uint64_t hits;      /* checkouts */
+    uint64_t loads;     /* states made, or tried to */
+    uint64_t evictions; /* idle states that made room for those of other scripts */
+    uint64_t errors;    /* requests that failed by the script's fault */
+    size_t memory;      /* bytes of its states, each as at its last check-in */
+    time_t error_time;
+    char *error; /* the first line of the last one; NULL: none */
+};
 
 /* By this an entry is found. Both texts are borrowed. */
 struct entry_key {
@@ -35,11 +47,13 @@ struct entry {
     unsigned pins, waiters;
     unsigned examined; /* idle lists that the sweeper has taken out to look at */
     int kept, extra;   /* places */
+    int at_rest;       /* states that are idle, or that the sweeper looks at */
     int closing;       /* states that are being closed; */
     int charged;       /* those of them that requests left behind */
     bool ghost;
     uint32_t first_ids, *ids; /* bits of the ids in use */
     unsigned id_words;
+    struct entry_figures figures;
     struct entry_key key; /* immutable; its texts are in `text` */
     char text[];
 };
@@ -50,6 +64,10 @@ struct entry *entry_create(const struct entry_key *key);
 /* No lock may be held, because this releases the version. Nothing may refer to the entry
  * any more. */
 void entry_free(struct entry *e);
+
+/* A request has failed. `error`, memory of malloc or NULL, becomes the entry's; what is
+ * returned is to be freed, without the lock. */
+char *entry_note_error_locked(struct entry *e, char *error);
 
 /* Wakes one of those who wait for `returned`. */
 void entry_wake_locked(struct entry *e);

@@ -15,7 +15,9 @@ bool stock_init(struct stock *s)
         return false;
     table_init(&s->table);
     ranks_init(&s->ranks);
-    s->kept = s->charged = 0;
+    s->kept = s->charged = s->at_rest = s->extra = 0;
+    s->loads = s->evictions = s->extras = 0;
+    s->memory = 0;
     atomic_init(&s->states, 0);
     return true;
 }
@@ -33,9 +35,26 @@ bool stock_is_current(const struct state *st, const struct config *config)
     return st->config == config && state_is_current(st->script);
 }
 
+static void set_at_rest_locked(struct state *st, bool at_rest)
+{
+    int more = at_rest - st->at_rest;
+    st->at_rest = at_rest;
+    st->entry->at_rest += more;
+    st->stock->at_rest += more;
+}
+
+void stock_note_memory_locked(struct state *st, size_t memory)
+{
+    size_t more = memory - st->memory; /* may wrap around, and back again */
+    st->memory = memory;
+    st->entry->figures.memory += more;
+    st->stock->memory += more;
+}
+
 void stock_push_locked(struct stock *s, struct state *st)
 {
     struct entry *e = st->entry;
+    set_at_rest_locked(st, true);
     list_insert_after(&e->idle, &st->link);
     rank_order_locked(&s->ranks, e);
     entry_wake_locked(e);
@@ -48,7 +67,9 @@ static struct state *take_locked(struct stock *s, struct entry *e, struct link *
         list_remove(&e->order);
     else
         rank_order_locked(&s->ranks, e);
-    return CONTAINER(struct state, link, l);
+    struct state *st = CONTAINER(struct state, link, l);
+    set_at_rest_locked(st, false);
+    return st;
 }
 
 struct state *stock_pop_locked(struct stock *s, struct entry *e)
@@ -64,6 +85,7 @@ static void give_place_locked(struct stock *s, struct entry *e, int id,
     entry_give_id_locked(e, id);
     if (kind == STOCK_EXTRA) {
         e->extra--;
+        s->extra--;
     } else {
         e->kept--;
         s->kept--;
@@ -78,6 +100,8 @@ static void leave_locked(struct stock *s, struct state *st, bool charged)
 {
     struct entry *e = st->entry, *dead = NULL;
     st->charged = charged;
+    set_at_rest_locked(st, false);
+    stock_note_memory_locked(st, 0);
     e->closing++;
     e->charged += charged;
     s->charged += charged;
@@ -126,6 +150,8 @@ static struct state *evict_locked(struct stock *s, const struct config *config)
     if (e == NULL)
         return NULL;
     struct state *st = take_locked(s, e, e->idle.prev);
+    e->figures.evictions++;
+    s->evictions++;
     leave_locked(s, st, true);
     rank_count_eviction_locked(&s->ranks, config->lua_total_states);
     return st;
@@ -177,6 +203,12 @@ void stock_clear(struct stock *s)
 
 /* -- Places -- */
 
+static void count_load_locked(struct stock *s, struct entry *e)
+{
+    e->figures.loads++;
+    s->loads++;
+}
+
 bool stock_claim_locked(struct stock *s, struct entry *e, const struct config *config,
                         bool evict, struct stock_place *place)
 {
@@ -193,14 +225,18 @@ bool stock_claim_locked(struct stock *s, struct entry *e, const struct config *c
     place->id = entry_take_id_locked(e);
     e->kept++;
     s->kept++;
+    count_load_locked(s, e);
     return true;
 }
 
-void stock_claim_extra_locked(struct entry *e, struct stock_place *place)
+void stock_claim_extra_locked(struct stock *s, struct entry *e, struct stock_place *place)
 {
     place->kind = STOCK_EXTRA;
     place->id = entry_take_id_locked(e);
     e->extra++;
+    s->extra++;
+    s->extras++;
+    count_load_locked(s, e);
 }
 
 static void give_place(struct stock *s, struct entry *e, const struct stock_place *place)

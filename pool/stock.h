@@ -20,13 +20,18 @@
 #include "pool/table.h"
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* `lock` guards all of it but the number of states. */
 struct stock {
     struct lock lock;
     struct table table;
     struct ranks ranks;
-    int kept, charged;    /* of all entries together */
+    int kept, charged;  /* of all entries together */
+    int at_rest, extra; /* the same */
+    uint64_t loads, evictions, extras;
+    size_t memory;        /* bytes of all states, each as at its last check-in */
     atomic_size_t states; /* made and not closed */
 };
 
@@ -54,6 +59,8 @@ struct state {
     unsigned max_errors;   /* in a row; 0: no limit */
     int id;
     enum stock_kind kind;
+    bool at_rest;  /* lock; counted so in the entry */
+    size_t memory; /* lock; counted in the entry */
 };
 
 /* false: out of memory. */
@@ -68,7 +75,8 @@ bool stock_claim_locked(struct stock *s, struct entry *e, const struct config *c
                         bool evict, struct stock_place *place);
 
 /* Claims a place beside the limits. */
-void stock_claim_extra_locked(struct entry *e, struct stock_place *place);
+void stock_claim_extra_locked(struct stock *s, struct entry *e,
+                              struct stock_place *place);
 
 /* Makes a state at a claimed place, of an entry that is pinned and whose version the
  * caller holds. NULL with `error` filled, and the place is given back. No lock held; runs
@@ -81,6 +89,9 @@ struct state *stock_create(struct stock *s, struct entry *e, const struct versio
 
 /* The state becomes idle, as the newest of its entry. */
 void stock_push_locked(struct stock *s, struct state *st);
+
+/* Notes how many bytes the state has. By its owner. */
+void stock_note_memory_locked(struct state *st, size_t memory);
 
 /* Takes out the newest idle state; NULL: there is none. */
 struct state *stock_pop_locked(struct stock *s, struct entry *e);

@@ -24,6 +24,7 @@ enum param_name {
     PARAM_SCRIPT_NAME,
     PARAM_REQUEST_URI,
     PARAM_SERVER_NAME,
+    PARAM_REMOTE_USER,
     PARAM_HTTP_COOKIE,
     PARAM_REMOTE_ADDR,
     PARAM_DOCUMENT_ROOT, /* given or derived, without a final slash */

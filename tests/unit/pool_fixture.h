@@ -278,6 +278,11 @@ unsigned state_requests(const struct script *s)
     return s->requests;
 }
 
+size_t state_memory(const struct script *s)
+{
+    return 1000 * (size_t)s->requests;
+}
+
 unsigned state_failures(const struct script *s)
 {
     return s->failures;

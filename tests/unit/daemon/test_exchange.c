@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 #include "base/watch.h"
+#include "daemon/activity.h"
+#include "daemon/counters.h"
 #include "tests/unit/daemon_fixture.h"
 
 /* What a worker has. Each test's thread is one, and starts others. */
@@ -22,12 +24,16 @@ static void begin_hand(struct hand *h, int id)
     h->own.reader = connection_reader_create(service.connections);
     assert_non_null(h->own.reader);
     assert_true(exchanges_open(&h->kept, &service));
+    assert_non_null(h->own.counters = counters_create());
+    assert_non_null(h->own.activity = activity_create(id));
     assert_true(watch_create(WATCH_WORKER, id));
 }
 
 static void end_hand(struct hand *h)
 {
     watch_destroy();
+    counters_destroy(h->own.counters);
+    activity_destroy(h->own.activity);
     exchanges_close(&h->kept);
     connection_reader_destroy(h->own.reader);
     directory_release(&h->own.directory);

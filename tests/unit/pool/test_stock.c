@@ -186,7 +186,7 @@ static void an_extra_place_counts_beside_the_limits(void **unused)
     (void)unused;
     struct stock_place place = {0};
     lock_acquire(&stock.lock);
-    stock_claim_extra_locked(entry, &place);
+    stock_claim_extra_locked(&stock, entry, &place);
     lock_release(&stock.lock);
     assert_int_equal(entry->extra, 1);
     assert_int_equal(entry->kept + stock.kept, 0);

@@ -1,0 +1,93 @@
+/* The thread of StatusListen. It has a set of connections of its own, with the poller and
+ * the deadlines of such a set, and answers its requests one after the other. What is
+ * static is immutable while the thread runs. */
+#include "daemon/status_server.h"
+
+#include "base/log.h"
+#include "daemon/exchange.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+enum { MOST_CONNECTIONS = 64 };
+
+static struct service own; /* connections: NULL when there is no thread */
+static pthread_t thread;
+
+static void serve(struct exchanges *kept, struct exchange_worker *w, struct connection *c)
+{
+    struct exchange *x = exchange_open(kept, c);
+    if (x == NULL)
+        return;
+    exchange_take_up(x, w);
+    exchange_run(x);
+    exchange_finish(x);
+    exchange_check_in(x);
+    exchange_lay_down(x);
+    exchange_close(x, kept);
+}
+
+static void *run(void *arg)
+{
+    struct exchange_worker w = {.reader = arg};
+    struct exchanges kept = {0};
+    struct connection *c;
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), "status");
+#endif
+    exchanges_open(&kept, &own); /* without memory now, it is tried at each request */
+    while ((c = connection_wait(own.connections, w.reader)) != NULL)
+        serve(&kept, &w, c);
+    exchanges_close(&kept);
+    connection_reader_destroy(w.reader);
+    return NULL;
+}
+
+static bool start_thread(void)
+{
+    struct connection_reader *reader = connection_reader_create(own.connections);
+    if (reader == NULL)
+        return false;
+    int error = pthread_create(&thread, NULL, run, reader);
+    if (error != 0) {
+        connection_reader_destroy(reader);
+        errno = error;
+    }
+    return error == 0;
+}
+
+bool status_server_start(const struct service *service, int listener,
+                         const struct config *config)
+{
+    if (listener < 0)
+        return true;
+    struct config few = *config; /* of which connections_create keeps nothing */
+    few.max_connections = MOST_CONNECTIONS;
+    few.worker_threads = 1;
+    own = *service;
+    own.is_status = true;
+    own.connections = connections_create(listener, &few);
+    if (own.connections != NULL && start_thread())
+        return true;
+    log_error("StatusListen: cannot start its thread: %s", strerror(errno));
+    connections_destroy(own.connections);
+    own.connections = NULL;
+    return false;
+}
+
+void status_server_tick(const struct config *config)
+{
+    if (own.connections != NULL)
+        connections_tick(own.connections, config);
+}
+
+void status_server_stop(void)
+{
+    if (own.connections == NULL)
+        return;
+    connections_stop(own.connections);
+    pthread_join(thread, NULL);
+    connections_destroy(own.connections);
+    own.connections = NULL;
+}

@@ -1,0 +1,22 @@
+/* StatusListen: a listener of its own, for the status alone, with a thread of its own,
+ * which answers when all workers are busy or stuck. */
+#ifndef LUAFCGID2_DAEMON_STATUS_SERVER_H
+#define LUAFCGID2_DAEMON_STATUS_SERVER_H
+
+#include "config.h"
+#include "daemon/service.h"
+
+#include <stdbool.h>
+
+/* Starts it with `listener`, which it takes over; -1: there is none, and nothing to
+ * start. false: not possible, as the log says. Main thread. */
+bool status_server_start(const struct service *service, int listener,
+                         const struct config *config);
+
+/* Heartbeat, about once a second: as connections_tick. */
+void status_server_tick(const struct config *config);
+
+/* Ends it. Main thread. Takes a moment. */
+void status_server_stop(void);
+
+#endif
