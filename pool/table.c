@@ -116,7 +116,8 @@ void table_settle_locked(struct table *t, struct entry *e, struct entry **dead)
 {
     if (e->pins > 0 || e->kept > 0 || e->extra > 0 || e->closing > 0)
         return;
-    if (e->version == NULL) {
+    /* What was loaded once is remembered for its figures. */
+    if (e->version == NULL && e->figures.loads == 0) {
         drop_locked(t, e, dead);
         return;
     }

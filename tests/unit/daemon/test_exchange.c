@@ -77,6 +77,7 @@ static void begin_second_hand(struct hand *h)
     h->own.reader = connection_reader_create(service.connections);
     assert_non_null(h->own.reader);
     assert_true(exchanges_open(&h->kept, &service));
+    assert_non_null(h->own.counters = counters_create());
 }
 
 static void serve_next(struct hand *h)
@@ -295,6 +296,7 @@ static void a_response_that_is_over_frees_its_connection(void **state)
     serve_next(&other);
     exchanges_close(&other.kept);
     connection_reader_destroy(other.own.reader);
+    counters_destroy(other.own.counters);
     finish_it(&hand, x);
     expect_body(fd, "\r\n\r\nall");
     expect_body(fd, "\r\n\r\nnext");
