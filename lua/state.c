@@ -188,25 +188,29 @@ const char *state_push_path(lua_State *L, const char *name)
                           : lua_pushfstring(L, "%s/%s", state_of(L)->dir, name);
 }
 
-int state_load_file(lua_State *L, const char *name)
+int state_read_file(lua_State *L, const char *name, struct buffer *text)
 {
     struct script *s = state_of(L);
-    const char *path = state_push_path(L, name);
-    lua_pushfstring(L, "@%s", name);
-    struct buffer text = {.memory = &s->limit.outside};
     struct source_ref ref;
-    int error = source_read(path, "", &ref, &text);
+    int error = source_read(state_push_path(L, name), "", &ref, text);
+    lua_pop(L, 1);
     if (error == 0 && !add_source(s, &ref))
         error = ENOMEM;
+    return error;
+}
+
+int state_load_file(lua_State *L, const char *name)
+{
+    struct buffer text = {.memory = &state_of(L)->limit.outside};
+    lua_pushfstring(L, "@%s", name);
+    int error = state_read_file(L, name, &text);
     if (error == 0 && state_load_text(L, &text, lua_tostring(L, -1)) != LUA_OK)
         error = -1;
     buffer_free(&text);
-    if (error > 0) {
-        lua_pop(L, 2);
-        return error;
-    }
-    lua_replace(L, -3);
-    lua_pop(L, 1);
+    if (error > 0)
+        lua_pop(L, 1);
+    else
+        lua_remove(L, -2);
     return error;
 }
 

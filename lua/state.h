@@ -102,9 +102,13 @@ const char *state_push_path(struct lua_State *L, const char *name);
  * first 256 files of a state are noted. Leaves the stack as it is. */
 void state_note_absent(struct lua_State *L, const char *name);
 
-/* Reads a file as a source of this state and pushes its main chunk. Returns 0; or an
+/* Reads a file as a source of this state and appends its content to `text`. 0, or an
+ * errno value. A relative name is looked up in the script's directory. */
+int state_read_file(struct lua_State *L, const char *name, struct buffer *text);
+
+/* The same, and pushes its main chunk. Returns 0; or an
  * errno value with nothing pushed, when it cannot be read; or -1 with a message pushed,
- * when it does not compile. A relative name is looked up in the script's directory. */
+ * when it does not compile. */
 int state_load_file(struct lua_State *L, const char *name);
 
 /* -- For lua/script.c -- */

@@ -26,12 +26,15 @@ def literals():
 
 
 SCRIPTS = [text for text in literals() if re.search(r"^function (main|handler)\(", text, re.M)]
+TEMPLATE, = [text for text in literals() if "<%=" in text]
 SQLITE, = [text for text in SCRIPTS if "luasql" in text]
 
 
 @pytest.mark.parametrize("source", [s for s in SCRIPTS if s != SQLITE],
                          ids=lambda s: s.strip().splitlines()[-2].strip())
-def test_example_runs(web, source):
+def test_example_runs(web, site, source):
+    os.makedirs(os.path.join(site.root, "views"))
+    site.write("views/list.html", TEMPLATE)
     page = web.script(source)
     for query, body in ("", b""), ("state", b"who=Ada&who=%3CBob%3E&colour=r+d"):
         response = web.post(page, body, query=query)
