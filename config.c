@@ -11,6 +11,7 @@
 #include "config/load.h"
 #include "config/option.h"
 #include "config/print.h"
+#include "http/accesslog.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,6 +28,7 @@ static void free_config(struct config *c)
 {
     for (size_t i = 0; i < option_count; i++)
         kind_free(c, &option_rows[i]);
+    accesslog_free(c->access_log_lines);
     free(c->file);
     free(c->warnings);
     free(c);

@@ -245,6 +245,13 @@ LogFormat = "text"
 -- well, which writes it into its own error log.
 LogToWebServer = false
 
+-- A file that gets a line for each request; "" for none.
+AccessLogPath = ""
+
+-- What such a line says: directives of Apache's access log, which luafcgid2(8) lists, or
+-- "common", "combined", or "timed", which is combined with time and request id.
+AccessLogFormat = "timed"
+
 ----------------------------------------------------------------------------------------
 -- Status: what the daemon is doing, for people and programs
 ----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/reserve.h"
 #include "config.h"
+#include "daemon/access.h"
 #include "daemon/background.h"
 #include "daemon/governor.h"
 #include "daemon/heartbeat.h"
@@ -214,6 +215,7 @@ static void drop_privileges(const struct config *config)
     if (geteuid() != 0)
         die("User and Group: only root can become somebody else");
     log_chown(user.uid, gid);
+    access_chown(user.uid, gid);
     pidfile_chown(user.uid, gid);
     if (!account_become(&user, gid))
         die("User and Group: the change failed");
@@ -247,6 +249,7 @@ static void take_over(struct config *config)
         log_warning("these changes need a restart: %s", names);
     log_set_format(config->log_format);
     log_open(config->log_file_path, config->log_level);
+    access_open(config);
     config_publish(config);
     sweeper_wake(); /* it closes the idle states of the old configuration */
     log_info("configuration reloaded");
@@ -313,6 +316,7 @@ static void wait_for_signals(const sigset_t *handled, const char *file)
             break;
         case SIGUSR1:
             log_reopen();
+            access_reopen();
             log_info("log reopened");
             break;
         case SIGTERM:
@@ -344,6 +348,7 @@ static struct listeners take_resources(const struct config *config)
     char error[512];
     log_set_format(config->log_format);
     log_open(config->log_file_path, config->log_level);
+    access_open(config);
     if (!pidfile_open(config->pid_file, error, sizeof error))
         die(error);
     struct listeners l = {listener_listen(config, error, sizeof error), -1};
@@ -446,6 +451,7 @@ static void stop(struct service *service)
     if (!all)
         connections_cut_all(service->connections);
     if (!all || !unused) {
+        access_flush(LOG_TIMEOUT);
         log_flush(LOG_TIMEOUT);
         _exit(EXIT_SUCCESS);
     }
@@ -453,6 +459,7 @@ static void stop(struct service *service)
     connections_destroy(service->connections);
     store_destroy(service->sessions);
     config_publish(NULL);
+    access_flush(LOG_TIMEOUT);
     log_info("stopped");
     log_flush(LOG_TIMEOUT);
 }
@@ -495,6 +502,7 @@ int main(int argc, char **argv)
     background_detach();
     if (!log_start())
         log_warning("the log has no thread of its own: %s", strerror(errno));
+    access_start();
     notify_start();
     fcgi_start();
     if (!limit_init())

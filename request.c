@@ -360,6 +360,11 @@ void request_fail(struct request *r, int status, const char *detail)
     response_fail(&r->response, status, path, detail);
 }
 
+uint64_t request_body_sent(const struct request *r)
+{
+    return r->response.sent;
+}
+
 void request_report(struct request *r, const char *message, size_t len)
 {
     peer_report(&r->peer, message, len,

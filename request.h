@@ -148,6 +148,9 @@ void request_reset(struct request *r, bool all);
  * or NULL. After the first flush it can only cut the response off. */
 void request_fail(struct request *r, int status, const char *detail);
 
+/* Bytes of the body that went out, or were given to the connection to go out. */
+uint64_t request_body_sent(const struct request *r);
+
 /* Sends what is left and ends the response. A second call does nothing; what is sent
  * after the first is dropped, and what is left of the body is lost. */
 void request_finish(struct request *r);

@@ -29,10 +29,16 @@
 #include <unistd.h>
 
 enum { SOCKET_PATH = sizeof((struct sockaddr_un *)0)->sun_path };
-enum { QUEUE_BYTES = 256 * 1024, SLOW_TIME = 100 /* ms that a write may take */ };
+enum {
+    QUEUE_BYTES = 256 * 1024,
+    SLOW_TIME = 100,               /* ms that a write may take */
+    BATCH_TIME = 100,              /* ms for which lines of a batch gather, */
+    BATCH_BYTES = QUEUE_BYTES / 4, /* or so many bytes */
+};
 
 struct logfile {
-    size_t (*say_lost)(char *line, uint64_t count); /* immutable */
+    size_t (*say_lost)(char *line, uint64_t count); /* immutable, as the next */
+    bool batched;                                   /* see logfile_create_batched */
     char *path;            /* main thread; absolute; "": standard error */
     int own;               /* main thread; the descriptor made for files; -1: none yet */
     bool in_file;          /* main thread; lines go to `own` */
@@ -43,8 +49,11 @@ struct logfile {
     pthread_mutex_t lock;
     pthread_cond_t queued, turn; /* something was queued; a write has ended */
     bool threaded, writing;      /* lock */
+    bool flushing;               /* lock; somebody waits for a batch */
     bool slow;                /* lock; a write took long: the queue is for every line */
     uint64_t lost;            /* lock; lines lost that the log has not told of */
+    uint64_t ever_lost;       /* lock; and the others */
+    int loss_error;           /* lock; why the last were */
     char socket[SOCKET_PATH]; /* lock; the file's path, if it is a socket's */
     size_t len;               /* lock; bytes in `queue` */
     char queue[QUEUE_BYTES];
@@ -68,7 +77,7 @@ static void use(struct logfile *f, int fd)
     atomic_store(&f->fd, fd);
 }
 
-struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
+static struct logfile *create(void)
 {
     struct logfile *f = calloc(1, sizeof *f);
     if (f == NULL || (f->path = strdup("")) == NULL) {
@@ -76,11 +85,29 @@ struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
         return NULL;
     }
     pthread_mutex_init(&f->lock, NULL);
-    pthread_cond_init(&f->queued, NULL);
+    clock_init_condition(&f->queued);
     clock_init_condition(&f->turn);
-    f->say_lost = say_lost;
     f->own = -1;
+    return f;
+}
+
+struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
+{
+    struct logfile *f = create();
+    if (f == NULL)
+        return NULL;
+    f->say_lost = say_lost;
     use(f, STDERR_FILENO);
+    return f;
+}
+
+struct logfile *logfile_create_batched(void)
+{
+    struct logfile *f = create();
+    if (f == NULL)
+        return NULL;
+    f->batched = true;
+    use(f, -1);
     return f;
 }
 
@@ -174,13 +201,25 @@ static bool use_path(struct logfile *f)
     return true;
 }
 
+/* The number stays ours, so that no other file gets it while a thread writes. */
+static void close_own(struct logfile *f)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    replace_file(f, fd);
+    close(fd);
+}
+
 /* A thread that still holds the number of our own descriptor reaches standard error
  * through it; and the file, which may have been rotated, is closed. */
 static void use_standard_error(struct logfile *f)
 {
     f->in_file = false;
-    use(f, STDERR_FILENO);
-    if (f->own >= 0)
+    use(f, f->batched ? -1 : STDERR_FILENO);
+    if (f->own >= 0 && f->batched)
+        close_own(f);
+    else if (f->own >= 0)
         replace_file(f, STDERR_FILENO);
 }
 
@@ -313,13 +352,17 @@ static size_t write_or_lose(struct logfile *f, const char *data, size_t len)
 
 static void enqueue_locked(struct logfile *f, const char *data, size_t len)
 {
+    size_t before = f->len;
     if (len > sizeof f->queue - f->len) {
         f->lost++;
+        f->loss_error = EAGAIN;
     } else {
         memcpy(f->queue + f->len, data, len);
         f->len += len;
     }
-    if (!f->writing)
+    bool due =
+        !f->batched || before == 0 || (before < BATCH_BYTES && f->len >= BATCH_BYTES);
+    if (!f->writing && due)
         pthread_cond_signal(&f->queued);
 }
 
@@ -386,7 +429,8 @@ static bool take_turn_locked(struct logfile *f)
 void logfile_write(struct logfile *f, const char *line, size_t len)
 {
     pthread_mutex_lock(&f->lock);
-    bool threaded = f->threaded, now = !threaded || take_turn_locked(f);
+    bool threaded = f->threaded;
+    bool now = !f->batched && (!threaded || take_turn_locked(f));
     if (now)
         f->writing = true;
     else
@@ -396,13 +440,25 @@ void logfile_write(struct logfile *f, const char *line, size_t len)
         write_now(f, line, len, !threaded);
 }
 
+uint64_t logfile_lost(struct logfile *f, int *error)
+{
+    pthread_mutex_lock(&f->lock);
+    uint64_t count = f->ever_lost + f->lost;
+    *error = f->loss_error;
+    pthread_mutex_unlock(&f->lock);
+    return count;
+}
+
 bool logfile_flush(struct logfile *f, int64_t timeout)
 {
     struct timespec until = clock_after(timeout);
     int error = 0;
     pthread_mutex_lock(&f->lock);
+    f->flushing = true;
+    pthread_cond_signal(&f->queued);
     while (f->threaded && (f->writing || f->len > 0) && error == 0)
         error = pthread_cond_timedwait(&f->turn, &f->lock, &until);
+    f->flushing = false;
     pthread_mutex_unlock(&f->lock);
     return error == 0;
 }
@@ -422,16 +478,53 @@ static void write_batch(struct logfile *f, size_t len, uint64_t lost)
 {
     char line[LOGFILE_LINE_MAX];
     int64_t began = clock_milliseconds();
+    uint64_t told = 0;
     size_t failed = write_or_lose(f, f->batch, len);
     if (failed == 0 && lost > 0) {
         failed = write_or_lose(f, line, f->say_lost(line, lost));
-        lost = failed > 0 ? lost : 0;
+        told = failed > 0 ? 0 : lost;
+        lost -= told;
         failed = 0;
     }
     pthread_mutex_lock(&f->lock);
     f->lost += lost + failed;
+    f->ever_lost += told;
     end_writing_locked(f, began);
     pthread_mutex_unlock(&f->lock);
+}
+
+/* Lets lines gather. At the end of the process nobody waits for that: what is queued is
+ * flushed. */
+static void await_batch_locked(struct logfile *f)
+{
+    struct timespec until = clock_after(BATCH_TIME);
+    while (f->len < BATCH_BYTES && !f->flushing &&
+           pthread_cond_timedwait(&f->queued, &f->lock, &until) == 0)
+        ;
+}
+
+static void *run_batched(void *arg)
+{
+    struct logfile *f = arg;
+    for (;;) {
+        pthread_mutex_lock(&f->lock);
+        while (f->len == 0)
+            pthread_cond_wait(&f->queued, &f->lock);
+        await_batch_locked(f);
+        f->writing = true;
+        size_t len = take_batch_locked(f);
+        pthread_mutex_unlock(&f->lock);
+        size_t failed = write_or_lose(f, f->batch, len);
+        int error = errno;
+        pthread_mutex_lock(&f->lock);
+        f->ever_lost += failed;
+        if (failed > 0)
+            f->loss_error = error;
+        f->writing = false;
+        pthread_cond_broadcast(&f->turn);
+        pthread_mutex_unlock(&f->lock);
+    }
+    return NULL;
 }
 
 /* While lines are lost the thread tries again every tenth of a second to say so. */
@@ -460,7 +553,7 @@ bool logfile_start(struct logfile *f)
     pthread_mutex_lock(&f->lock);
     f->threaded = true;
     pthread_mutex_unlock(&f->lock);
-    int error = pthread_create(&thread, NULL, run, f);
+    int error = pthread_create(&thread, NULL, f->batched ? run_batched : run, f);
     if (error == 0) {
         pthread_detach(thread);
         return true;

@@ -26,6 +26,12 @@ struct logfile;
  * the process ends. NULL: out of memory. */
 struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count));
 
+/* A log whose lines nobody waits for: each goes through the queue, and the log's thread
+ * writes what has gathered in a tenth of a second with one call. Its lines are lost until
+ * logfile_open has opened a file, and never go to standard error; nor does it tell of
+ * those that are lost. NULL: out of memory. */
+struct logfile *logfile_create_batched(void);
+
 /* -- The file. Main thread only; other threads may write meanwhile -- */
 
 /* Lines go to the file at `path` from now on, which is made with mode 0640 if need be; ""
@@ -50,6 +56,10 @@ bool logfile_chown(struct logfile *f, unsigned uid, unsigned gid);
 bool logfile_start(struct logfile *f);
 
 /* -- Lines. Any thread -- */
+
+/* Lines that were lost, ever. `error` becomes the last reason, an errno; EAGAIN: they
+ * came faster than they were written. */
+uint64_t logfile_lost(struct logfile *f, int *error);
 
 /* One line of at most LOGFILE_LINE_MAX bytes, its newline included. */
 void logfile_write(struct logfile *f, const char *line, size_t len);

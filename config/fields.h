@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct accesslog; /* http/accesslog.h */
+
 enum config_secure { CONFIG_SECURE_NO, CONFIG_SECURE_YES, CONFIG_SECURE_AUTO };
 enum config_same_site {
     CONFIG_SAME_SITE_NONE, /* SameSite=None */
@@ -74,6 +76,9 @@ struct config {
     enum log_level log_level;
     enum log_format log_format;
     bool log_to_web_server;
+    char *access_log_path;               /* as the log's, "" for none */
+    char *access_log_format;             /* and compiled: */
+    struct accesslog *access_log_lines;
 
     /* Status */
     char *status_path, *ping_path; /* "" for none */

@@ -251,6 +251,11 @@ const struct option_row option_rows[] = {
     {.name = "LogToWebServer", .kind = OPTION_BOOLEAN, AT(log_to_web_server),
      .fallback = "false",
      .help = "the web server's log gets the messages of errors, too"},
+    {.name = "AccessLogPath", .kind = OPTION_PATH, AT(access_log_path), .fallback = "\"\"",
+     .help = "a line for each request; \"\" for none"},
+    {.name = "AccessLogFormat", .kind = OPTION_TEXT, AT(access_log_format),
+     .fallback = "\"timed\"",
+     .help = "Apache's directives; or common, combined, timed"},
 
     {.section = "Status", .name = "StatusPath", .kind = OPTION_TEXT, AT(status_path),
      .fallback = "\"\"", .check = text_request_path,

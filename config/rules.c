@@ -6,6 +6,7 @@
 
 #include "config/report.h"
 #include "config/text.h"
+#include "http/accesslog.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -182,12 +183,23 @@ static void check_same_site(struct loader *l)
                 : ", and \"auto\" leaves Secure out over http");
 }
 
+static void check_access_log(struct loader *l)
+{
+    char wrong[128];
+    struct config *c = l->config;
+    if (!loader_is_good(l, "AccessLogFormat"))
+        return;
+    c->access_log_lines = accesslog_compile(c->access_log_format, wrong, sizeof wrong);
+    if (c->access_log_lines == NULL)
+        report_complain(l, "%s: %s", loader_called(l, "AccessLogFormat"), wrong);
+}
+
 void rules_check(struct loader *l)
 {
     static void (*const checks[])(struct loader *) = {
-        check_total_states,  check_workers,   check_states,
-        check_backlog,       check_headers,   check_places,
-        check_cookie_prefix, check_same_site, check_session_times,
+        check_total_states,  check_workers,    check_states,        check_backlog,
+        check_headers,       check_places,     check_cookie_prefix, check_same_site,
+        check_session_times, check_access_log,
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
         checks[i](l);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/watch.h"
+#include "daemon/access.h"
 #include "daemon/activity.h"
 #include "daemon/counters.h"
 #include "daemon/status.h"
@@ -48,7 +49,9 @@ struct exchange {
     struct waker *waker;   /* a reference; NULL until the first wait for it */
     struct script *script; /* checked out, or NULL */
     const char *name;      /* of the script; memory of the request or of the state */
-    int64_t time_left;     /* ms, while it is laid down; 0: for ever */
+    struct access_entry access;
+    struct buffer line;             /* of the access log */
+    int64_t time_left;              /* ms, while it is laid down; 0: for ever */
     struct exchange_worker *worker; /* NULL: laid down */
     struct exchange *next;          /* of those that are kept */
 };
@@ -196,6 +199,7 @@ static const struct call_operations operations = {
 static void destroy(struct exchange *x)
 {
     request_destroy(x->request);
+    buffer_free(&x->line);
     waker_unref(x->waker);
     fcgi_destroy(x->fcgi);
     config_unref(x->config);
@@ -268,7 +272,8 @@ static void refresh_config(struct exchange *x)
 
 static void note_begin(struct exchange *x, int64_t enqueued)
 {
-    x->begun = x->watched ? clock_nanoseconds() : 0;
+    bool timed = x->watched || access_is_wanted(x->config);
+    x->begun = timed ? clock_nanoseconds() : 0;
     x->queued = x->begun > 0 && enqueued > 0 ? x->begun - enqueued : 0;
     x->ended = 0;
     x->noted = false;
@@ -481,12 +486,27 @@ void exchange_run(struct exchange *x)
     state_error_clear(&error);
 }
 
+static void note_access(struct exchange *x)
+{
+    struct access_entry entry = {
+        .request = x->request,
+        .script = x->name,
+        .began = x->begun,
+        .queued = (uint32_t)(x->queued / 1000000),
+        .peak = x->script == NULL ? 0 : script_peak(x->script),
+        .worker = x->worker->id,
+    };
+    access_note(x->config, &entry, &x->line);
+}
+
 void exchange_finish(struct exchange *x)
 {
     note_answer(x);
     request_finish(x->request);
     if (request_is_gone(x->request))
         count(x, COUNTER_GONE, 1);
+    if (access_is_wanted(x->config))
+        note_access(x);
     if (x->connection != NULL)
         release_connection(x);
     if (x->script == NULL)

@@ -15,6 +15,7 @@
 #include "base/reserve.h"
 #include "base/watch.h"
 #include "config.h"
+#include "daemon/access.h"
 #include "daemon/notify.h"
 #include "daemon/saver.h"
 #include "daemon/status_server.h"
@@ -159,6 +160,7 @@ static void *beat(void *arg)
         process_reap();
         if (is_due(&clients, now, SECOND)) {
             look_at_clients(config);
+            access_tick();
             memory_tick(workers_requests());
             reserve_fill();
         }

@@ -354,6 +354,8 @@ static void *allocate(void *data, void *block, size_t old_size, size_t size)
     l->used += size - old;
     if (size > old)
         l->grown += size - old;
+    if (l->used > l->peak)
+        l->peak = l->used;
     return p;
 }
 
@@ -401,6 +403,8 @@ static void *resize_outside(void *data, void *block, size_t old_size, size_t siz
     void *p = realloc(block, size);
     if (p != NULL)
         l->used += size - old_size;
+    if (l->used > l->peak)
+        l->peak = l->used;
     return p;
 }
 

@@ -35,6 +35,7 @@ struct limit_thread {
 struct limit {
     const char *name; /* of the script, for the watchdog's log line; or NULL */
     size_t used;      /* bytes allocated by Lua and, through `outside`, for it */
+    size_t peak;      /* the most that `used` was since somebody set this */
     size_t max;       /* bytes; 0: no limit */
     struct limit_thread main;
     lua_State *base; /* the coroutine that scripts take for the main one; or NULL. The

@@ -293,7 +293,13 @@ void script_close(struct script *s)
 
 /* -- Serving -- */
 
+size_t script_peak(const struct script *s)
+{
+    return s->limit.peak;
+}
+
 bool script_serve(struct script *s, struct call *call, struct script_error *error)
 {
+    s->limit.peak = s->limit.used;
     return api_serve(s, call, error);
 }

@@ -37,6 +37,9 @@ void script_close(struct script *s);
  * it fails. */
 bool script_serve(struct script *s, struct call *call, struct script_error *error);
 
+/* The most memory that the state has had since its last request began, in bytes. */
+size_t script_peak(const struct script *s);
+
 /* Collects garbage if there is enough of it. To be called after the response has gone
  * out. */
 void script_collect(struct script *s);

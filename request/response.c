@@ -27,6 +27,7 @@ bool response_begin(struct response *r, struct peer *peer, struct config *config
     r->of_head = of_head;
     r->buffering = config->buffering;
     r->head_sent = r->body_sent = false;
+    r->sent = 0;
     buffer_clear(&r->head_text, HEAD_KEEP);
     buffer_clear(&r->body, BODY_KEEP);
     r->head.session_cookie.len = 0;
@@ -58,6 +59,7 @@ static bool transmit(struct response *r, bool end)
     r->body_sent |= r->body.len > 0;
     if (r->of_head || head_is_without_content(&r->head))
         r->body.len = 0;
+    r->sent += r->peer->gone ? 0 : r->body.len;
     int64_t timeout = r->config->write_timeout > 0 ? r->config->write_timeout : -1;
     struct iovec head = {r->head_text.data, r->head_text.len};
     if (end)

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct response {
     struct peer *peer;
@@ -23,6 +24,7 @@ struct response {
     bool buffering;
     bool head_sent; /* something went out: status and headers are history */
     bool body_sent; /* some of the body went out */
+    uint64_t sent;  /* bytes of it, if the peer was there */
 };
 
 /* Begins with a new one. `peer` and `config` are borrowed until the next call. false: out

@@ -242,6 +242,32 @@ static void a_socket_gets_each_line_as_a_message(void **state)
     unlink(other);
 }
 
+static void a_batch_is_written_by_the_thread_and_what_is_lost_is_counted(void **state)
+{
+    (void)state;
+    int error = 0;
+    struct logfile *b = logfile_create_batched();
+    assert_true(b != NULL && logfile_start(b));
+    logfile_write(b, "nowhere\n", 8);
+    assert_true(logfile_flush(b, 10000));
+    assert_int_equal(logfile_lost(b, &error), 1);
+    assert_true(logfile_open(b, "/dev/full"));
+    logfile_write(b, "one\n", 4);
+    logfile_write(b, "two\n", 4);
+    assert_true(logfile_flush(b, 10000));
+    assert_int_equal(logfile_lost(b, &error), 3);
+    assert_int_equal(error, ENOSPC);
+    assert_true(logfile_open(b, path));
+    logfile_write(b, "three\n", 6);
+    logfile_write(b, "four\n", 5);
+    assert_true(logfile_flush(b, 10000));
+    assert_string_equal(text_of(path), "three\nfour\n");
+    assert_true(logfile_open(b, ""));
+    logfile_write(b, "nobody asks for it\n", 19);
+    assert_true(logfile_flush(b, 10000));
+    assert_string_equal(text_of(path), "three\nfour\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -255,6 +281,7 @@ int main(void)
         TEST(two_logs_do_not_disturb_each_other),
         TEST(only_a_regular_file_is_given_away),
         TEST(a_new_file_is_private),
+        TEST(a_batch_is_written_by_the_thread_and_what_is_lost_is_counted),
         TEST(a_socket_gets_each_line_as_a_message),
         TEST(nobody_waits_for_a_reader_that_stalls),
     };

@@ -1,0 +1,158 @@
+/* The access log. The main thread opens it; workers hand over lines; the heartbeat tells
+ * of those that are lost. `file` is set by the main thread, once. */
+#include "daemon/access.h"
+
+#include "base/alarm.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/logfile.h"
+#include "http/accesslog.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct logfile *_Atomic file;
+static int process; /* set by access_start, before there are workers; 0: not yet */
+static struct alarm loss;
+static uint64_t seen_lost; /* the heartbeat's */
+
+/* -- The file: main thread only -- */
+
+static void start_thread(void)
+{
+    if (!logfile_start(file))
+        log_warning("the access log has no thread of its own: %s", strerror(errno));
+}
+
+/* Made when it is first needed, as it has memory and a thread. */
+static bool make(void)
+{
+    if (file == NULL && (file = logfile_create_batched()) != NULL && process != 0)
+        start_thread();
+    return file != NULL;
+}
+
+void access_open(const struct config *config)
+{
+    const char *path = config->access_log_path;
+    if (file == NULL && path[0] == '\0')
+        return;
+    if (!make())
+        errno = ENOMEM;
+    if (file == NULL || !logfile_open(file, path))
+        log_warning("AccessLogPath: %s cannot be opened (%s): its lines are lost", path,
+                    strerror(errno));
+}
+
+void access_reopen(void)
+{
+    if (file != NULL && !logfile_reopen(file))
+        log_warning("AccessLogPath: %s cannot be reopened (%s): its lines go where they"
+                    " went",
+                    logfile_path(file), strerror(errno));
+}
+
+void access_chown(unsigned uid, unsigned gid)
+{
+    if (file != NULL && !logfile_chown(file, uid, gid))
+        log_warning("AccessLogPath: %s cannot be given to uid %u: %s", logfile_path(file),
+                    uid, strerror(errno));
+}
+
+void access_start(void)
+{
+    process = (int)getpid();
+    if (file != NULL)
+        start_thread();
+}
+
+void access_flush(int64_t timeout)
+{
+    if (file != NULL)
+        logfile_flush(file, timeout);
+}
+
+/* -- Lines -- */
+
+static const char *param(const void *of, const char *name, size_t name_len, size_t *len)
+{
+    (void)name_len;
+    return request_find_param(of, name, len);
+}
+
+static const char *field(const void *of, const char *name, size_t *len)
+{
+    return request_header(of, name, len);
+}
+
+/* The second in which the request came, or the one after. */
+static time_t wall_clock(void)
+{
+    struct timespec now;
+#ifdef CLOCK_REALTIME_COARSE
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+#else
+    clock_gettime(CLOCK_REALTIME, &now);
+#endif
+    return now.tv_sec;
+}
+
+void access_note(const struct config *config, const struct access_entry *e,
+                 struct buffer *line)
+{
+    if (!access_is_wanted(config) || file == NULL || e->began == 0)
+        return;
+    int64_t nanoseconds = clock_nanoseconds() - e->began;
+    struct accesslog_entry entry = {
+        .of = e->request,
+        .param = param,
+        .field = field,
+        .status = request_status(e->request),
+        .script = e->script == NULL ? "" : e->script,
+        .id = request_id(e->request),
+        .bytes = request_body_sent(e->request),
+        .microseconds = nanoseconds / 1000,
+        .queued = e->queued,
+        .at = wall_clock() - (time_t)(nanoseconds / 1000000000),
+        .peak = e->peak,
+        .process = process,
+        .worker = e->worker,
+    };
+    if (accesslog_write(config->access_log_lines, &entry, line))
+        logfile_write(file, line->data, line->len);
+}
+
+/* -- What is lost -- */
+
+uint64_t access_lost(void)
+{
+    int error;
+    return file == NULL ? 0 : logfile_lost(file, &error);
+}
+
+void access_tick(void)
+{
+    int error;
+    unsigned count;
+    if (file == NULL)
+        return;
+    uint64_t lost = logfile_lost(file, &error);
+    alarm_note(&loss, (unsigned)(lost - seen_lost));
+    seen_lost = lost;
+    switch (alarm_ask(&loss, clock_ticks(), &count)) {
+    case ALARM_SAY:
+        log_warning("%u lines of the access log were lost: %s", count,
+                    error == EAGAIN ? "its file does not take them fast enough"
+                                    : strerror(error));
+        break;
+    case ALARM_OVER:
+        log_warning("no more lines of the access log are lost; %u were, since the last"
+                    " word about it",
+                    count);
+        break;
+    case ALARM_NOTHING:
+        break;
+    }
+}

@@ -1,0 +1,495 @@
+/* Lines of an access log. A format is a list of items, each a text or a directive; a
+ * directive is a row of the table below. Runs in the thread that has the request; what is
+ * static is each thread's own. */
+#include "http/accesslog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The line that is written; there is always room for one more short text. */
+struct writer {
+    const struct accesslog_entry *entry;
+    char *at, *end;
+};
+
+struct item {
+    const struct directive *directive; /* NULL: `text` as it is */
+    const char *text;                  /* the directive's argument */
+    size_t len;
+    int choice; /* of an argument that is one of several */
+};
+
+struct accesslog {
+    char *text; /* what the items point into */
+    size_t count;
+    struct item items[];
+};
+
+struct directive {
+    char letter;
+    bool needs_name;     /* as %{Referer}i */
+    const char *choices; /* or one of these, as %{ms}T: words, each ended by a NUL */
+    void (*write)(struct writer *w, const struct item *item);
+};
+
+/* -- Texts -- */
+
+static void put(struct writer *w, const char *text, size_t len)
+{
+    size_t room = (size_t)(w->end - w->at);
+    if (len > room)
+        len = room;
+    memcpy(w->at, text, len);
+    w->at += len;
+}
+
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void put_escaped(struct writer *w, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    char text[4] = {'\\', (char)c};
+    size_t len = 2;
+    if (c == '\n' || c == '\t' || c == '\r') {
+        text[1] = c == '\n' ? 'n' : c == '\t' ? 't' : 'r';
+    } else if (c != '"' && c != '\\') {
+        text[1] = 'x';
+        text[2] = hex[c >> 4];
+        text[3] = hex[c & 15];
+        len = 4;
+    }
+    if ((size_t)(w->end - w->at) >= len)
+        put(w, text, len);
+    else
+        w->end = w->at; /* nothing may follow a piece of an escape */
+}
+
+/* Text that a client may have chosen; "-" when there is none. */
+static void put_value(struct writer *w, const char *text, size_t len)
+{
+    if (text == NULL || len == 0) {
+        put(w, "-", 1);
+        return;
+    }
+    for (size_t i = 0; i < len;) {
+        size_t from = i;
+        while (i < len && is_plain((unsigned char)text[i]))
+            i++;
+        put(w, text + from, i - from);
+        if (i < len)
+            put_escaped(w, (unsigned char)text[i++]);
+    }
+}
+
+static void put_number(struct writer *w, uint64_t n)
+{
+    char digits[24], *at = digits + sizeof digits;
+    do
+        *--at = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    put(w, at, (size_t)(digits + sizeof digits - at));
+}
+
+static const char *param(struct writer *w, const char *name, size_t *len)
+{
+    *len = 0;
+    return w->entry->param(w->entry->of, name, strlen(name), len);
+}
+
+static void put_param(struct writer *w, const char *name)
+{
+    size_t len;
+    const char *value = param(w, name, &len);
+    put_value(w, value, len);
+}
+
+/* -- Directives -- */
+
+static void write_nothing(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put(w, "-", 1);
+}
+
+static void write_client(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_param(w, "REMOTE_ADDR");
+}
+
+static void write_user(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_param(w, "REMOTE_USER");
+}
+
+static void write_method(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_param(w, "REQUEST_METHOD");
+}
+
+static void write_protocol(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_param(w, "SERVER_PROTOCOL");
+}
+
+static void write_host(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_param(w, "SERVER_NAME");
+}
+
+static void write_port(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_param(w, "SERVER_PORT");
+}
+
+static void write_local_address(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_param(w, "SERVER_ADDR");
+}
+
+/* The address as it was asked for; the script's where the web server does not say. */
+static const char *uri(struct writer *w, size_t *len)
+{
+    const char *value = param(w, "REQUEST_URI", len);
+    return value != NULL && *len > 0 ? value : param(w, "SCRIPT_NAME", len);
+}
+
+static void write_path(struct writer *w, const struct item *item)
+{
+    (void)item;
+    size_t len;
+    const char *value = uri(w, &len);
+    const char *query = value == NULL ? NULL : memchr(value, '?', len);
+    put_value(w, value, query == NULL ? len : (size_t)(query - value));
+}
+
+/* With its question mark, or nothing. */
+static void write_query(struct writer *w, const struct item *item)
+{
+    (void)item;
+    size_t len;
+    const char *value = param(w, "QUERY_STRING", &len);
+    if (value == NULL || len == 0)
+        return;
+    put(w, "?", 1);
+    put_value(w, value, len);
+}
+
+static void write_request(struct writer *w, const struct item *item)
+{
+    size_t len;
+    write_method(w, item);
+    put(w, " ", 1);
+    const char *value = uri(w, &len);
+    put_value(w, value, len);
+    put(w, " ", 1);
+    write_protocol(w, item);
+}
+
+static void write_status(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_value(w, w->entry->status, strcspn(w->entry->status, " "));
+}
+
+static void write_bytes(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_number(w, w->entry->bytes);
+}
+
+static void write_bytes_or_dash(struct writer *w, const struct item *item)
+{
+    if (w->entry->bytes == 0)
+        put(w, "-", 1);
+    else
+        write_bytes(w, item);
+}
+
+/* The C library's look at the local time zone takes a lock, and so is taken once a second
+ * by each thread. */
+static void write_time(struct writer *w, const struct item *item)
+{
+    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static _Thread_local char text[64];
+    static _Thread_local int len;
+    static _Thread_local time_t of = (time_t)-1;
+    (void)item;
+    if (len == 0 || of != w->entry->at) {
+        struct tm tm;
+        of = w->entry->at;
+        if (localtime_r(&of, &tm) == NULL)
+            memset(&tm, 0, sizeof tm);
+        long zone = tm.tm_gmtoff / 60, minutes = zone < 0 ? -zone : zone;
+        len = snprintf(text, sizeof text, "[%02d/%s/%d:%02d:%02d:%02d %c%02ld%02ld]",
+                       tm.tm_mday, months[tm.tm_mon % 12], tm.tm_year + 1900, tm.tm_hour,
+                       tm.tm_min, tm.tm_sec, zone < 0 ? '-' : '+', minutes / 60,
+                       minutes % 60);
+    }
+    put(w, text, (size_t)len);
+}
+
+static void write_microseconds(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_number(w, (uint64_t)w->entry->microseconds);
+}
+
+static void write_duration(struct writer *w, const struct item *item)
+{
+    static const uint32_t units[] = {1000000, 1000000, 1000, 1}; /* as TIME_CHOICES */
+    put_number(w, (uint64_t)w->entry->microseconds / units[item->choice]);
+}
+
+static void write_queued(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_number(w, w->entry->queued);
+}
+
+static void write_peak(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_number(w, w->entry->peak);
+}
+
+static void write_process(struct writer *w, const struct item *item)
+{
+    put_number(w, (uint64_t)(item->choice == 2 ? w->entry->worker : w->entry->process));
+}
+
+static void write_script(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_value(w, w->entry->script, strlen(w->entry->script));
+}
+
+static void write_id(struct writer *w, const struct item *item)
+{
+    (void)item;
+    put_value(w, w->entry->id, strlen(w->entry->id));
+}
+
+/* "User-Agent" is the parameter HTTP_USER_AGENT (RFC 3875 section 4.1.18); two have
+ * parameters of their own. The item has that name already. */
+static void write_header(struct writer *w, const struct item *item)
+{
+    size_t len = 0;
+    const char *value = w->entry->param(w->entry->of, item->text, item->len, &len);
+    put_value(w, value, len);
+}
+
+static void write_param(struct writer *w, const struct item *item)
+{
+    if (item->len == 10 && memcmp(item->text, "REQUEST_ID", 10) == 0)
+        write_id(w, item);
+    else
+        write_header(w, item);
+}
+
+static void write_field(struct writer *w, const struct item *item)
+{
+    size_t len = 0;
+    const char *value = w->entry->field(w->entry->of, item->text, &len);
+    put_value(w, value, len);
+}
+
+#define TIME_CHOICES    "s\0ms\0us\0"
+#define PROCESS_CHOICES "pid\0tid\0"
+
+static const struct directive directives[] = {
+    {'h', false, NULL, write_client},
+    {'a', false, NULL, write_client},
+    {'A', false, NULL, write_local_address},
+    {'l', false, NULL, write_nothing},
+    {'u', false, NULL, write_user},
+    {'t', false, NULL, write_time},
+    {'r', false, NULL, write_request},
+    {'m', false, NULL, write_method},
+    {'U', false, NULL, write_path},
+    {'q', false, NULL, write_query},
+    {'H', false, NULL, write_protocol},
+    {'v', false, NULL, write_host},
+    {'p', false, NULL, write_port},
+    {'s', false, NULL, write_status},
+    {'b', false, NULL, write_bytes_or_dash},
+    {'B', false, NULL, write_bytes},
+    {'D', false, NULL, write_microseconds},
+    {'T', false, TIME_CHOICES, write_duration},
+    {'i', true, NULL, write_header},
+    {'o', true, NULL, write_field},
+    {'e', true, NULL, write_param},
+    {'P', false, PROCESS_CHOICES, write_process},
+    {'R', false, NULL, write_script},
+    {'f', false, NULL, write_script},
+    {'L', false, NULL, write_id},
+    {'M', false, NULL, write_peak},
+    {'Q', false, NULL, write_queued},
+};
+
+/* -- Compiling -- */
+
+static const struct directive *find(char letter)
+{
+    for (size_t i = 0; i < sizeof directives / sizeof *directives; i++)
+        if (directives[i].letter == letter && letter != '\0')
+            return &directives[i];
+    return NULL;
+}
+
+/* The number of a word among the choices, from 1; 0: it is none. */
+static int choice_of(const char *choices, const char *word)
+{
+    int number = 1;
+    for (const char *c = choices; c != NULL && *c != '\0'; c += strlen(c) + 1, number++)
+        if (strcmp(c, word) == 0)
+            return number;
+    return 0;
+}
+
+/* A header's name becomes that of its parameter, in place; `text` has five bytes more
+ * before it. */
+static char *param_of_header(char *text)
+{
+    for (char *c = text; *c != '\0'; c++)
+        *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
+    if (strcmp(text, "CONTENT_TYPE") == 0 || strcmp(text, "CONTENT_LENGTH") == 0)
+        return text;
+    return memcpy(text - 5, "HTTP_", 5);
+}
+
+static bool takes_argument(const struct directive *d, char *name, struct item *item)
+{
+    item->choice = name == NULL ? 0 : choice_of(d->choices, name);
+    if (d->needs_name ? name == NULL || name[0] == '\0'
+                      : name != NULL && item->choice == 0)
+        return false;
+    item->text = name == NULL ? "" : d->letter == 'i' ? param_of_header(name) : name;
+    item->len = strlen(item->text);
+    return true;
+}
+
+/* Reads the directive at `at`, which is behind its percent sign; `*out` is memory for its
+ * argument. Returns where it ends; NULL: there is no such directive. */
+static const char *read_directive(const char *at, char **out, struct item *item)
+{
+    char *name = NULL;
+    if (*at == '<' || *at == '>')
+        at++;
+    if (*at == '{') {
+        size_t len = strcspn(at + 1, "}");
+        if (at[1 + len] == '\0')
+            return NULL;
+        name = *out + 5;
+        memcpy(name, at + 1, len);
+        name[len] = '\0';
+        *out = name + len + 1;
+        at += len + 2;
+    }
+    const struct directive *d = find(*at);
+    if (d == NULL || !takes_argument(d, name, item))
+        return NULL;
+    item->directive = d;
+    return at + 1;
+}
+
+/* The text up to the next directive; "%%" is a percent sign. */
+static const char *read_text(const char *at, char **out, struct item *item)
+{
+    item->text = *out;
+    while (*at != '\0' && (*at != '%' || at[1] == '%')) {
+        at += *at == '%';
+        *(*out)++ = *at++;
+    }
+    item->len = (size_t)(*out - item->text);
+    return at;
+}
+
+static void name_wrong(const char *at, char *wrong, size_t size)
+{
+    size_t len = 1 + strspn(at + 1, "<>");
+    if (at[len] == '{')
+        len += strcspn(at + len, "}") + (strchr(at + len, '}') != NULL);
+    len += at[len] != '\0';
+    snprintf(wrong, size, "%.*s is no directive", len < 60 ? (int)len : 60, at);
+}
+
+#define COMMON   "%h %l %u %t \"%r\" %>s %b"
+#define COMBINED COMMON " \"%{Referer}i\" \"%{User-Agent}i\""
+
+static const char *format_named(const char *name)
+{
+    static const char *const formats[][2] = {
+        {"common", COMMON},
+        {"combined", COMBINED},
+        {"timed", COMBINED " %D %L"},
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(formats[i][0], name) == 0)
+            return formats[i][1];
+    return name;
+}
+
+struct accesslog *accesslog_compile(const char *format, char *wrong, size_t size)
+{
+    format = format_named(format);
+    size_t len = strlen(format);
+    struct accesslog *f = calloc(1, sizeof *f + (len + 1) * sizeof f->items[0]);
+    if (f == NULL || (f->text = malloc(6 * len + 1)) == NULL) {
+        snprintf(wrong, size, "out of memory");
+        free(f);
+        return NULL;
+    }
+    char *out = f->text;
+    for (const char *at = format; *at != '\0';) {
+        struct item *item = &f->items[f->count++];
+        bool is_text = *at != '%' || at[1] == '%';
+        const char *next =
+            is_text ? read_text(at, &out, item) : read_directive(at + 1, &out, item);
+        if (next == NULL) {
+            name_wrong(at, wrong, size);
+            accesslog_free(f);
+            return NULL;
+        }
+        at = next;
+    }
+    return f;
+}
+
+void accesslog_free(struct accesslog *f)
+{
+    if (f == NULL)
+        return;
+    free(f->text);
+    free(f);
+}
+
+/* -- Writing -- */
+
+bool accesslog_write(const struct accesslog *f, const struct accesslog_entry *entry,
+                     struct buffer *out)
+{
+    out->len = 0;
+    if (!buffer_reserve(out, ACCESSLOG_LINE_MAX))
+        return false;
+    struct writer w = {entry, out->data, out->data + ACCESSLOG_LINE_MAX - 1};
+    for (const struct item *i = f->items; i < f->items + f->count; i++)
+        if (i->directive == NULL)
+            put(&w, i->text, i->len);
+        else
+            i->directive->write(&w, i);
+    *w.at++ = '\n';
+    out->len = (size_t)(w.at - out->data);
+    return true;
+}

@@ -1,0 +1,188 @@
+/* Lines of the access log: each directive, what is escaped, what is no directive. */
+#include "http/accesslog.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static const char *const params[][2] = {
+    {"REMOTE_ADDR", "192.0.2.7"},
+    {"REMOTE_USER", "jo"},
+    {"REQUEST_METHOD", "GET"},
+    {"REQUEST_URI", "/a.lua/x?b=\"c\\"},
+    {"SCRIPT_NAME", "/a.lua"},
+    {"QUERY_STRING", "b=\"c\\"},
+    {"SERVER_PROTOCOL", "HTTP/1.1"},
+    {"SERVER_NAME", "example.org"},
+    {"SERVER_PORT", "80"},
+    {"SERVER_ADDR", "192.0.2.1"},
+    {"HTTP_USER_AGENT", "a\x01 \xc3\xa9\nz"},
+    {"CONTENT_TYPE", "text/plain"},
+    {"X_OWN", "own"},
+};
+static bool only_script_name; /* the web server sends no more */
+
+static const char *param(const void *of, const char *name, size_t name_len, size_t *len)
+{
+    (void)of;
+    for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
+        if (strlen(params[i][0]) != name_len || strcmp(params[i][0], name) != 0 ||
+            (only_script_name && strcmp(name, "SCRIPT_NAME") != 0))
+            continue;
+        *len = strlen(params[i][1]);
+        return params[i][1];
+    }
+    return NULL;
+}
+
+static const char *field(const void *of, const char *name, size_t *len)
+{
+    (void)of;
+    *len = 4;
+    return strcmp(name, "ETag") == 0 ? "\"v1\"+" : NULL;
+}
+
+static struct accesslog_entry entry = {
+    .param = param,
+    .field = field,
+    .status = "404 Not Found",
+    .script = "/srv/a.lua",
+    .id = "0123abcd",
+    .bytes = 17,
+    .microseconds = 2345678,
+    .queued = 21,
+    .at = 1769860800, /* 2026-01-31T12:00:00Z */
+    .peak = 40960,
+    .process = 4711,
+    .worker = 3,
+};
+
+static void assert_line(const char *format, const char *expected)
+{
+    char wrong[128];
+    struct buffer line = {0};
+    struct accesslog *f = accesslog_compile(format, wrong, sizeof wrong);
+    assert_non_null(f);
+    assert_true(accesslog_write(f, &entry, &line));
+    assert_true(buffer_append(&line, "", 1));
+    assert_string_equal(line.data, expected);
+    buffer_free(&line);
+    accesslog_free(f);
+}
+
+static void each_directive_has_its_value(void **state)
+{
+    (void)state;
+    assert_line("%h %a %A %l %u", "192.0.2.7 192.0.2.7 192.0.2.1 - jo\n");
+    assert_line("%m %U %q %H %v %p",
+                "GET /a.lua/x ?b=\\\"c\\\\ HTTP/1.1 example.org 80\n");
+    assert_line("%s %>s %b %B", "404 404 17 17\n");
+    assert_line("%D %T %{s}T %{ms}T %{us}T", "2345678 2 2 2345 2345678\n");
+    assert_line("%P %{pid}P %{tid}P %R %f", "4711 4711 3 /srv/a.lua /srv/a.lua\n");
+    assert_line("%M %Q %L %{REQUEST_ID}e", "40960 21 0123abcd 0123abcd\n");
+    assert_line("%{Content-Type}i %{x-none}i", "text/plain -\n");
+    assert_line("%{ETag}o %{None}o", "\\\"v1\\\" -\n");
+    assert_line("%{X_OWN}e %{NONE}e", "own -\n");
+    assert_line("100%% [%%h]", "100% [%h]\n");
+    assert_line("", "\n");
+}
+
+static void formats_have_names(void **state)
+{
+    (void)state;
+    setenv("TZ", "UTC0", 1);
+    tzset();
+#define LINE                                                                             \
+    "192.0.2.7 - jo [31/Jan/2026:12:00:00 +0000] \"GET /a.lua/x?b=\\\"c\\\\ HTTP/1.1\" " \
+    "404 17"
+    assert_line("common", LINE "\n");
+    assert_line("combined", LINE " \"-\" \"a\\x01 \\xc3\\xa9\\nz\"\n");
+    assert_line("timed", LINE " \"-\" \"a\\x01 \\xc3\\xa9\\nz\" 2345678 0123abcd\n");
+}
+
+static void the_time_is_local_with_its_zone(void **state)
+{
+    (void)state;
+    setenv("TZ", "UTC-5:30", 1);
+    tzset();
+    entry.at++;
+    assert_line("%t", "[31/Jan/2026:17:30:01 +0530]\n");
+    entry.at--;
+}
+
+static void what_a_client_chose_is_escaped(void **state)
+{
+    (void)state;
+    assert_line("\"%r\" \"%{User-Agent}i\"",
+                "\"GET /a.lua/x?b=\\\"c\\\\ HTTP/1.1\" \"a\\x01 \\xc3\\xa9\\nz\"\n");
+}
+
+static void a_script_name_stands_in_for_an_address(void **state)
+{
+    (void)state;
+    only_script_name = true;
+    assert_line("%r %h %q", "- /a.lua - - \n");
+    only_script_name = false;
+}
+
+static void a_line_is_never_longer_than_its_bound(void **state)
+{
+    (void)state;
+    static char format[20001], wrong[128];
+    struct buffer line = {0};
+    memset(format, 'x', sizeof format - 1);
+    struct accesslog *f = accesslog_compile(format, wrong, sizeof wrong);
+    assert_non_null(f);
+    assert_true(accesslog_write(f, &entry, &line));
+    assert_int_equal(line.len, ACCESSLOG_LINE_MAX);
+    assert_int_equal(line.data[line.len - 1], '\n');
+    accesslog_free(f);
+    for (size_t i = 0; i + 2 < sizeof format; i += 2)
+        memcpy(format + i, "%r", 2);
+    f = accesslog_compile(format, wrong, sizeof wrong);
+    assert_true(accesslog_write(f, &entry, &line));
+    assert_in_range(line.len, ACCESSLOG_LINE_MAX - 4, ACCESSLOG_LINE_MAX);
+    accesslog_free(f);
+    buffer_free(&line);
+}
+
+static void a_wrong_directive_is_named(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"%h %Z x", "%Z is no directive"},
+        {"%{Referer}", "%{Referer} is no directive"},
+        {"%{a b", "%{a b is no directive"},
+        {"100%", "% is no directive"},
+        {"%{min}T", "%{min}T is no directive"},
+        {"%i", "%i is no directive"},
+        {"%{}e", "%{}e is no directive"},
+        {"%{x}h", "%{x}h is no directive"},
+        {"%>", "%> is no directive"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char wrong[128] = "";
+        assert_null(accesslog_compile(cases[i][0], wrong, sizeof wrong));
+        assert_string_equal(wrong, cases[i][1]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_directive_has_its_value),
+        cmocka_unit_test(formats_have_names),
+        cmocka_unit_test(the_time_is_local_with_its_zone),
+        cmocka_unit_test(what_a_client_chose_is_escaped),
+        cmocka_unit_test(a_script_name_stands_in_for_an_address),
+        cmocka_unit_test(a_line_is_never_longer_than_its_bound),
+        cmocka_unit_test(a_wrong_directive_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
