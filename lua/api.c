@@ -6,6 +6,7 @@
 #include "lua/channel_api.h"
 #include "lua/con.h"
 #include "lua/cookie_api.h"
+#include "lua/csrf_api.h"
 #include "lua/encode_api.h"
 #include "lua/env.h"
 #include "lua/event_api.h"
@@ -33,7 +34,7 @@ static const struct facility *const facilities[] = {
     &response_api, &body_api,      &log_api,    &info_api,     &session_api,
     &url_api,      &serialize_api, &encode_api, &secret_api,   &http_api,
     &wait_api,     &cookie_api,    &event_api,  &password_api, &channel_api,
-    &sendfile_api, &form_api,      &json_api,   &template_api,
+    &sendfile_api, &form_api,      &json_api,   &template_api, &csrf_api,
 };
 
 /* Makes `lf` known to require, under its name in each version. */

@@ -110,6 +110,11 @@ static struct session_id *start(struct call *call)
     return &call->session.id;
 }
 
+const struct session_id *session_api_id(lua_State *L, bool make)
+{
+    return make ? start(call_of(L)) : find(call_of(L));
+}
+
 /* -- The functions -- */
 
 static int session_start(lua_State *L, int first)
