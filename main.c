@@ -20,6 +20,7 @@
 #include "daemon/history.h"
 #include "daemon/loading.h"
 #include "daemon/notify.h"
+#include "daemon/offline.h"
 #include "daemon/pidfile.h"
 #include "daemon/rows.h"
 #include "daemon/saver.h"
@@ -61,8 +62,9 @@
 #endif
 
 struct options {
-    bool check;       /* -t */
-    const char *file; /* as given or found; NULL: built-in defaults */
+    bool check;             /* -t */
+    const char *file;       /* as given or found; NULL: built-in defaults */
+    struct offline offline; /* -r; no `script`: the daemon is to run */
 };
 
 static _Noreturn void die(const char *message)
@@ -76,6 +78,7 @@ static _Noreturn void die(const char *message)
 static void print_usage(FILE *out)
 {
     fputs("usage: luafcgid2 [-t] [-c FILE | FILE]\n"
+          "       luafcgid2 -r SCRIPT [-i] [-c FILE] [NAME=value ...]\n"
           "       luafcgid2 -h | -v\n",
           out);
 }
@@ -87,6 +90,9 @@ static void print_help(void)
           "  -c FILE  configuration; without it ./config.lua, then\n"
           "           " LUAFCGID2_CONFIG_FILE ", then built-in defaults\n"
           "  -t       check the configuration and exit\n"
+          "  -r SCRIPT  run one request without a web server: CGI parameters from the\n"
+          "           command line, the body from standard input\n"
+          "  -i       with -r: print the response's headers, too\n"
           "  -h       this help; --help\n"
           "  -v       version; --version\n\n"
           "Options of the configuration file, see luafcgid2-config(5):\n\n",
@@ -115,18 +121,46 @@ static void spell_short(int argc, char **argv)
             argv[i] = version;
 }
 
+static _Noreturn void refuse_usage(void)
+{
+    print_usage(stderr);
+    exit(EXIT_FAILURE);
+}
+
+/* What follows the options: parameters of the request with -r, else a file. */
+static void take_words(struct options *options, int count, char **words)
+{
+    if (options->offline.script == NULL) {
+        if (options->offline.headers || count > (options->file == NULL))
+            refuse_usage();
+        if (count > 0)
+            options->file = words[0];
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        if (strchr(words[i], '=') == NULL || words[i][0] == '=')
+            refuse_usage();
+    options->offline.pairs = (const char *const *)words; /* NULL comes last */
+}
+
 static struct options parse_options(int argc, char **argv)
 {
     struct options options = {0};
     spell_short(argc, argv);
     int c;
-    while ((c = getopt(argc, argv, "tc:hv")) != -1) {
+    while ((c = getopt(argc, argv, "tc:hvr:i")) != -1) {
         switch (c) {
         case 't':
             options.check = true;
             break;
         case 'c':
             options.file = optarg;
+            break;
+        case 'r':
+            options.offline.script = optarg;
+            break;
+        case 'i':
+            options.offline.headers = true;
             break;
         case 'h':
             print_help();
@@ -135,16 +169,12 @@ static struct options parse_options(int argc, char **argv)
             puts("luafcgid2 " LUAFCGID2_RELEASE);
             exit(EXIT_SUCCESS);
         default:
-            print_usage(stderr);
-            exit(EXIT_FAILURE);
+            refuse_usage();
         }
     }
-    if (argc - optind > (options.file == NULL)) {
-        print_usage(stderr);
-        exit(EXIT_FAILURE);
-    }
-    if (optind < argc)
-        options.file = argv[optind];
+    if (options.check && options.offline.script != NULL)
+        refuse_usage();
+    take_words(&options, argc - optind, argv + optind);
     if (options.file == NULL)
         options.file = default_file();
     return options;
@@ -483,6 +513,11 @@ int main(int argc, char **argv)
     memory_init();
     reserve_fill();
     struct config *config = load_or_die(options.file);
+    if (options.offline.script != NULL) {
+        int status = offline_run(config, &options.offline);
+        config_unref(config);
+        return status;
+    }
     /* What the load has freed. So the log's queue takes untouched pages. */
     memory_give_back();
     sigset_t handled;

@@ -131,6 +131,12 @@ static void release_connection(struct exchange *x)
 
 /* -- What the script's functions need of it -- */
 
+static bool is_stopping(const struct exchange *x)
+{
+    return x->service->connections != NULL &&
+           connections_are_stopping(x->service->connections);
+}
+
 /* A request that is over has no client any more. */
 static enum call_fate fate(void *owner)
 {
@@ -140,8 +146,7 @@ static enum call_fate fate(void *owner)
         request_set_gone(x->request);
         return CALL_IS_GONE;
     }
-    return connections_are_stopping(x->service->connections) ? CALL_IS_STOPPED
-                                                             : CALL_GOES_ON;
+    return is_stopping(x) ? CALL_IS_STOPPED : CALL_GOES_ON;
 }
 
 static bool may_wait(void *owner)
@@ -183,7 +188,7 @@ static void finish(void *owner)
     request_finish(x->request);
     if (x->connection != NULL)
         release_connection(x);
-    if (x->worker != NULL)
+    if (x->worker != NULL && x->worker->reader != NULL)
         connection_pass_on(x->worker->reader);
 }
 
@@ -280,16 +285,15 @@ static void note_begin(struct exchange *x, int64_t enqueued)
     x->memory = 0;
 }
 
-/* false: it cannot be answered, and `c` was released. */
-static bool begin(struct exchange *x, struct connection *c)
+/* `enqueued` is when the request came; 0: unknown. false: it cannot be answered. */
+static bool begin(struct exchange *x, const struct peer_operations *peer, void *context,
+                  int64_t enqueued)
 {
     struct request *r = x->request;
     refresh_config(x);
-    x->connection = c;
-    note_begin(x, connection_take_enqueued(c));
-    if (!request_begin(r, &connection, x, x->config)) {
+    note_begin(x, enqueued);
+    if (!request_begin(r, peer, context, x->config)) {
         fcgi_release(x->fcgi);
-        release_connection(x);
         return false;
     }
     x->own = x->service->is_status ? STATUS_FIGURES : status_asked_for(r);
@@ -309,7 +313,21 @@ struct exchange *exchange_open(struct exchanges *kept, struct connection *c)
         connection_release(kept->service->connections, c, false);
         return NULL;
     }
-    if (begin(x, c))
+    x->connection = c;
+    if (begin(x, &connection, x, connection_take_enqueued(c)))
+        return x;
+    release_connection(x);
+    exchange_close(x, kept);
+    return NULL;
+}
+
+struct exchange *exchange_open_peer(struct exchanges *kept,
+                                    const struct peer_operations *peer, void *context)
+{
+    struct exchange *x = take_kept(kept);
+    if (x == NULL)
+        return NULL;
+    if (begin(x, peer, context, 0))
         return x;
     exchange_close(x, kept);
     return NULL;

@@ -21,6 +21,7 @@
 struct activity;
 struct counters;
 struct exchange;
+struct peer_operations;
 
 /* A worker, as the exchange that it takes up sees it. The worker's own. */
 struct exchange_worker {
@@ -48,6 +49,13 @@ void exchanges_close(struct exchanges *kept);
  * By the thread that connection_wait gave `c` to. NULL: the request cannot be answered,
  * and `c` was released. Does not block. */
 struct exchange *exchange_open(struct exchanges *kept, struct connection *c);
+
+/* The same for a request of another peer (request/peer.h), which is not a web server's
+ * connection. The service needs no connections, and `w` no reader then. NULL: it cannot
+ * be answered. */
+struct exchange *exchange_open_peer(struct exchanges *kept,
+                                    const struct peer_operations *operations,
+                                    void *context);
 
 /* The calling thread, `w`, runs the exchange from now on. May block as long as it takes
  * to enter the script's directory. */

@@ -1,0 +1,130 @@
+"""luafcgid2 -r: one request without a web server."""
+
+import os
+import subprocess
+
+import pytest
+
+import servers
+
+CONFIG = 'LogFilePath = "/no/such/log"\nListen = "/no/such/socket"\n'
+
+
+@pytest.fixture
+def place(scratch):
+    directory = scratch()
+    with open(directory + "/config.lua", "w", encoding="ascii") as f:
+        f.write(CONFIG)
+    return directory
+
+
+def run(place, script, *words, body=b"", config="", options=(), environment=None):
+    with open(place + "/s.lua", "w", encoding="utf-8") as f:
+        f.write(script)
+    if config:
+        with open(place + "/config.lua", "w", encoding="ascii") as f:
+            f.write(CONFIG + config)
+    return subprocess.run([servers.BINARY, "-r", "s.lua", *options, *words], cwd=place, input=body,
+                          capture_output=True, check=False, timeout=servers.PATIENCE,
+                          env=dict(os.environ, **(environment or {})))
+
+
+def page(code):
+    return "function main(env, con) %s end" % code
+
+
+def test_the_body_goes_to_standard_output_and_the_log_to_standard_error(place):
+    done = run(place, page("Log('said') print('printed') os.execute('echo child') con:puts('hello')"))
+    assert (done.returncode, done.stdout) == (0, b"hello")
+    for text in (b"s.lua: said\n", b"s.lua: printed\n", b"child\n"):
+        assert text in done.stderr
+
+
+def test_headers_on_demand(place):
+    done = run(place, page("RespStatus(201) Header('X-A', 'b') Send('x') Flush() Send('y')"), options=["-i"])
+    head, body = done.stdout.split(b"\r\n\r\n")
+    assert head.startswith(b"Status: 201 Created\r\n") and b"\r\nX-A: b" in head and body == b"xy"
+
+
+@pytest.mark.parametrize("code, status", [
+    ("RespStatus(302)", 0), ("RespStatus(404)", 4), ("RespStatus(499)", 4), ("RespStatus(503)", 5),
+    ("error('on purpose')", 5), ("Send('x') Flush() error('on purpose')", 5), ("os.exit(3)", 0),
+    ("assert(1 == 2)", 5), ("lf.form()", 0)])
+def test_the_exit_status_is_the_class_of_the_response(place, code, status):
+    done = run(place, page(code))
+    assert done.returncode == status
+    assert (b"on purpose" in done.stderr) == ("on purpose" in code)
+
+
+def test_a_script_that_is_not_there_is_a_404(place):
+    done = subprocess.run([servers.BINARY, "-r", "none.lua"], cwd=place, capture_output=True, check=False,
+                          stdin=subprocess.DEVNULL, timeout=servers.PATIENCE)
+    assert done.returncode == 4 and b"none.lua: 404: " in done.stderr
+
+
+def test_parameters_come_from_the_command_line(place):
+    script = page("""Send(env.REQUEST_METHOD, env.X, lf.query().a, env.SCRIPT_NAME, lf.header("x-y"), "|",
+                     env.SCRIPT_FILENAME, "|", env.DOCUMENT_ROOT)""")
+    done = run(place, script, "X=1=2", "QUERY_STRING=a=%41", "HTTP_X_Y=z")
+    assert done.stdout.decode() == "GET1=2A/s.luaz|%s/s.lua|%s" % (place, place)
+    long = "x" * 100000
+    assert run(place, page("Send(env.X)"), "X=" + long).stdout.decode() == long
+
+
+def test_the_body_comes_from_standard_input(place):
+    assert run(place, page("Send(Receive())"), body=b"\0abc" * 50000).stdout == b"\0abc" * 50000
+    assert run(place, page("Send(lf.form().a)"), "REQUEST_METHOD=POST", body=b"a=%42").stdout == b"B"
+    assert run(place, page("Send(env.REQUEST_METHOD, Receive())"), "CONTENT_TYPE=text/x",
+               body=b"x").stdout == b"POSTx"
+
+
+def test_a_body_that_is_too_large_is_a_413(place):
+    done = run(place, page("Receive()"), body=b"x" * 11, config="MaxPostSize = 10")
+    assert done.returncode == 4 and b"413: " in done.stderr
+
+
+def test_standard_input_is_not_the_scripts(place):
+    assert run(place, page("Send(tostring(io.read()), Receive())"), body=b"x").stdout == b"nilx"
+
+
+def test_limits_hold(place):
+    done = run(place, page("while true do end"), config="RequestTimeout = 0.3")
+    assert done.returncode == 5 and b"time limit" in done.stderr
+    done = run(place, page("local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end"),
+               config="ScriptMemoryLimit = 8000000")
+    assert done.returncode == 5 and b"memory limit" in done.stderr
+
+
+def test_waits_and_sessions_and_modules_work(place):
+    with open(place + "/m.lua", "w", encoding="ascii") as f:
+        f.write("return {value = 7}")
+    done = run(place, page("""Sleep(0.01) Session.SetVar("a", "b", 1) assert(Session.GetVar("a", "b") == 1)
+                              Send(require("m").value) Finish() Log("after")"""))
+    assert (done.returncode, done.stdout) == (0, b"7")
+    assert b"after" in done.stderr
+
+
+def test_the_sessions_of_the_daemon_are_left_alone(place):
+    path = place + "/sessions"
+    done = run(place, page("Session.SetVar('a', 'b', 1)"), config='SessionFile = "%s"' % path)
+    assert done.returncode == 0 and not os.path.exists(path)
+
+
+@pytest.mark.parametrize("words", [["novalue"], ["=x"], ["-t"], ["-i", "file"]])
+def test_wrong_words_are_refused(place, words):
+    done = run(place, page("Send('x')"), *words)
+    assert done.returncode == 1 and b"usage: " in done.stderr and not done.stdout
+
+
+def test_a_wrong_configuration_is_refused(place):
+    done = run(place, page(""), config="WorkerThreads = 'four'")
+    assert done.returncode == 1 and b"WorkerThreads" in done.stderr
+
+
+def test_a_reader_that_goes_away_ends_the_script(place):
+    script = page("for i = 1, 1e9 do Send(('x'):rep(1000)) if not Flush() then Log('gone') return end end")
+    with open(place + "/s.lua", "w", encoding="ascii") as f:
+        f.write(script)
+    done = subprocess.run('"%s" -r s.lua </dev/null | head -c 10' % servers.BINARY, shell=True, cwd=place,
+                          capture_output=True, check=True, timeout=servers.PATIENCE)
+    assert done.stdout == b"x" * 10 and b"gone" in done.stderr
