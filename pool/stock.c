@@ -197,6 +197,7 @@ void stock_clear(struct stock *s)
             close_idle_of(s, e);
             version_unref(e->version);
             e->version = NULL;
+            e->figures.loads = 0; /* or it would be remembered */
         }
     }
 }
