@@ -503,21 +503,26 @@ static char *absolute(const char *file)
     return path;
 }
 
+static int run_offline(const struct options *options)
+{
+    struct config *config = load_or_die(options->file);
+    int status = offline_run(config, &options->offline);
+    config_unref(config);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = parse_options(argc, argv);
     if (options.check)
         check(options.file);
     open_standard_descriptors();
+    if (options.offline.script != NULL)
+        return run_offline(&options);
     char *path = options.file == NULL ? NULL : absolute(options.file);
     memory_init();
     reserve_fill();
     struct config *config = load_or_die(options.file);
-    if (options.offline.script != NULL) {
-        int status = offline_run(config, &options.offline);
-        config_unref(config);
-        return status;
-    }
     /* What the load has freed. So the log's queue takes untouched pages. */
     memory_give_back();
     sigset_t handled;
