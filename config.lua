@@ -161,6 +161,10 @@ UploadDir = "/var/tmp"
 -- gets "400 Bad Request".
 MaxFormFields = 1000
 
+-- How much all values in Shared may hold together, 0 to 1099511627776 bytes; 0 means no
+-- limit. When it is more, those go first that were not used for longest.
+SharedMaxSize = 33554432
+
 -- How much may wait for a script that has subscribed to a channel and is slow to ask for
 -- the next message, 0 to 1099511627776 bytes; 0 means no limit. When it is more the oldest
 -- messages are dropped.

@@ -57,6 +57,7 @@ struct config {
     int64_t keep_alive_timeout, watchdog;                 /* milliseconds */
     int64_t script_memory_limit;                          /* bytes */
     int64_t max_post_size;                                /* bytes */
+    int64_t shared_max_size;                              /* bytes */
     int64_t subscription_max_size;                        /* bytes */
     int64_t max_upload_size;                              /* bytes, of a whole body */
     int max_form_fields;

@@ -22,6 +22,7 @@
 #include "daemon/sweeper.h"
 #include "daemon/worker.h"
 #include "pool/closer.h"
+#include "store/shared.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -62,6 +63,7 @@ static void look_at_clients(const struct config *config)
     connections_tick(service->connections, config);
     status_server_tick(config);
     store_tick(service->sessions, config);
+    shared_tick();
 }
 
 static void tell_manager(void)

@@ -22,6 +22,7 @@
 #include "lua/sendfile_api.h"
 #include "lua/serialize_api.h"
 #include "lua/session_api.h"
+#include "lua/shared_api.h"
 #include "lua/template_api.h"
 #include "lua/url_api.h"
 #include "lua/wait_api.h"
@@ -31,10 +32,10 @@
 /* All that scripts can call, by the file that holds it. lua/facility.h says what a file
  * has to have. */
 static const struct facility *const facilities[] = {
-    &response_api, &body_api,      &log_api,    &info_api,     &session_api,
-    &url_api,      &serialize_api, &encode_api, &secret_api,   &http_api,
-    &wait_api,     &cookie_api,    &event_api,  &password_api, &channel_api,
-    &sendfile_api, &form_api,      &json_api,   &template_api, &csrf_api,
+    &response_api,  &body_api,     &log_api,     &info_api,     &session_api, &url_api,
+    &serialize_api, &encode_api,   &secret_api,  &http_api,     &wait_api,    &cookie_api,
+    &event_api,     &password_api, &channel_api, &sendfile_api, &form_api,    &json_api,
+    &template_api,  &csrf_api,     &shared_api,
 };
 
 /* Makes `lf` known to require, under its name in each version. */

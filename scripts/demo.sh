@@ -331,6 +331,7 @@ check_pages() {
         source.lua) continue ;; # shown for every file below
         hello-*) text='Hello, World!' ;;
         counter.lua) text='This state has counted to 1' ;;
+        shared.lua) text='All states together have counted to 1' ;;
         streaming.lua) text='Done.' ;;
         *) text='<h1>' ;;
         esac

@@ -65,6 +65,7 @@ OPTIONS = [
      [[".lua"], [".lua", ".lp"], []]),
     ("EventKeepAlive", [], "15", ["x", True, -1], [0, 5]),
     ("RequestTimeoutMax", [], "600", ["x", True, -1], [0, 5]),
+    ("SharedMaxSize", [], "33554432", NUMBER, [0, 1000]),
     ("SubscriptionMaxSize", [], "1048576", NUMBER, [0, 1000]),
     ("RequestTimeout", [], "30", ["x", True, -1], [0, 5]),
     ("ScriptMemoryLimit", [], "64 * 1024 * 1024", NUMBER, [0, 1 << 20]),

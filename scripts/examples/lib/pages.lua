@@ -17,6 +17,8 @@ return {
       text = "Set one, read it back, delete it." },
     { file = "counter.lua", title = "Counter",
       text = "What stays in memory between requests, and what does not." },
+    { file = "shared.lua", title = "Shared",
+      text = "One count for all states, and what is made once for all." },
     { file = "streaming.lua", title = "Streaming",
       text = "A page that arrives while it is being made." },
     { file = "live.lua", title = "Live",
