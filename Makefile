@@ -234,7 +234,7 @@ TMPFILESDIR  ?= $(PREFIX)/lib/tmpfiles.d
 INSTALL      ?= install
 
 MAN_PAGES = luafcgid2.8 luafcgid2-config.5 luafcgid2-lua.3
-SNIPPETS  = $(wildcard etc/nginx etc/apache etc/lighttpd etc/caddy etc/haproxy)
+SNIPPETS  = $(wildcard etc/nginx etc/apache etc/lighttpd etc/caddy etc/haproxy etc/prometheus)
 
 # The files in etc/ name the default places and user; these are put in while installing.
 SUBSTITUTE = sed -e 's|/usr/share/doc/luafcgid2|$(DOCDIR)|g' \

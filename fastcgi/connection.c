@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fastcgi/accept.h"
-#include "fastcgi/backlog.h"
+#include "fastcgi/queue.h"
 #include "fastcgi/cut.h"
 #include "fastcgi/fcgi.h"
 #include "fastcgi/jam.h"
@@ -77,7 +77,7 @@ struct connections_figures connections_read(struct connections *set)
 bool connections_read_queue(const struct connections *set, int *waiting, int *most)
 {
     *waiting = *most = 0;
-    return backlog_read(set->listener, waiting, most);
+    return queue_read(set->listener, waiting, most);
 }
 
 /* -- Waiting -- */

@@ -1,7 +1,7 @@
 /* The queue of a listening socket. Linux tells it: of TCP by TCP_INFO (tcp(7)), of a unix
  * socket by sock_diag(7), and where a sandbox allows no netlink socket, by /proc/net/unix
  * (proc(5)). Any thread; no state. */
-#include "fastcgi/backlog.h"
+#include "fastcgi/queue.h"
 
 #ifdef __linux__
 #include <errno.h>
@@ -133,7 +133,7 @@ static bool read_proc(int listener, int *waiting, int *most)
     return true;
 }
 
-bool backlog_read(int listener, int *waiting, int *most)
+bool queue_read(int listener, int *waiting, int *most)
 {
     struct stat st;
     if (listener < 0)
@@ -146,7 +146,7 @@ bool backlog_read(int listener, int *waiting, int *most)
 
 #else
 
-bool backlog_read(int listener, int *waiting, int *most)
+bool queue_read(int listener, int *waiting, int *most)
 {
     (void)listener;
     (void)waiting;

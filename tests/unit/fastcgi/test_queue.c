@@ -1,6 +1,6 @@
 /* The queue of a listening socket: as long as who has connected says, by each way of
  * asking the system. */
-#include "fastcgi/backlog.h"
+#include "fastcgi/queue.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -30,10 +30,10 @@ typedef bool reader(int listener, int *waiting, int *most);
 #include <sys/stat.h>
 #undef AF_NETLINK
 #define AF_NETLINK   AF_UNSPEC
-#define backlog_read read_in_a_sandbox
+#define queue_read read_in_a_sandbox
 bool read_in_a_sandbox(int listener, int *waiting, int *most);
-#include "fastcgi/backlog.c"
-#undef backlog_read
+#include "fastcgi/queue.c"
+#undef queue_read
 
 static int listen_at(const struct sockaddr *address, socklen_t len)
 {
@@ -75,7 +75,7 @@ static void follow_queue(reader *read_queue, int listener, int most)
 static void follow_unix_queue(reader *read_queue, int most)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strcpy(address.sun_path, "/tmp/test_backlog.XXXXXX");
+    strcpy(address.sun_path, "/tmp/test_queue.XXXXXX");
     assert_non_null(mkdtemp(address.sun_path));
     char directory[64];
     strcpy(directory, address.sun_path);
@@ -91,14 +91,14 @@ static void tcp_tells_its_queue(void **state)
     (void)state;
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    follow_queue(backlog_read, listen_at((struct sockaddr *)&address, sizeof address),
+    follow_queue(queue_read, listen_at((struct sockaddr *)&address, sizeof address),
                  LIMIT);
 }
 
 static void a_unix_socket_tells_its_queue(void **state)
 {
     (void)state;
-    follow_unix_queue(backlog_read, LIMIT);
+    follow_unix_queue(queue_read, LIMIT);
 }
 
 static void in_a_sandbox_it_tells_no_limit(void **state)
@@ -112,9 +112,9 @@ static void what_does_not_listen_has_no_queue(void **state)
 {
     (void)state;
     int waiting, most, ends[2];
-    assert_false(backlog_read(-1, &waiting, &most));
+    assert_false(queue_read(-1, &waiting, &most));
     assert_int_equal(pipe(ends), 0);
-    assert_false(backlog_read(ends[0], &waiting, &most));
+    assert_false(queue_read(ends[0], &waiting, &most));
     close(ends[0]);
     close(ends[1]);
 }
