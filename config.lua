@@ -43,7 +43,12 @@ Backlog = 511
 
 -- How many connections from web servers may be open, 1 to 1000000 [restart]. When one
 -- more comes, the one that was idle longest is closed.
-MaxConnections = 1024
+MaxConnections = 2048
+
+-- How many requests may wait at once in Sleep, Wait and the like, 0 to 40000, each of
+-- which needs a Lua state, but no worker. One more gets "503 Service Unavailable". Each
+-- also has a connection, so MaxConnections should be larger.
+MaxWaiting = 1000
 
 -- The largest request head, 1024 to 1048576 bytes [restart]. The head is all parameters
 -- together: address, headers, cookies and others.

@@ -287,20 +287,34 @@ static bool is_failing(const struct state *st)
     return true;
 }
 
+void pool_set_aside(struct pool *p, struct script *s)
+{
+    struct state *st = state_owner(s);
+    if (st->set_aside)
+        return;
+    lock_acquire(&p->stock.lock);
+    stock_set_aside_locked(&p->stock, st);
+    lock_release(&p->stock.lock);
+}
+
 void pool_checkin(struct pool *p, struct script *s, bool reusable)
 {
     struct state *st = state_owner(s);
     size_t memory = state_memory(s);
     bool worn = st->max_requests > 0 && state_requests(s) >= st->max_requests;
-    if (!reusable || st->kind == STOCK_EXTRA || worn || is_failing(st) ||
-        !state_is_current(s)) {
-        stock_discard(&p->stock, st, true);
-        return;
+    bool keep = reusable && (st->kind == STOCK_KEPT || st->set_aside) && !worn &&
+                !is_failing(st) && state_is_current(s);
+    if (keep) {
+        lock_acquire(&p->stock.lock);
+        keep = st->kind == STOCK_KEPT || stock_take_back_locked(&p->stock, st);
+        if (keep) {
+            stock_note_memory_locked(st, memory);
+            stock_push_locked(&p->stock, st);
+        }
+        lock_release(&p->stock.lock);
     }
-    lock_acquire(&p->stock.lock);
-    stock_note_memory_locked(st, memory);
-    stock_push_locked(&p->stock, st);
-    lock_release(&p->stock.lock);
+    if (!keep)
+        stock_discard(&p->stock, st, true);
 }
 
 void pool_note_error(struct pool *p, struct script *s, const char *message)

@@ -37,8 +37,13 @@ void pool_destroy(struct pool *p);
 struct script *pool_checkout(struct pool *p, const char *path, const char *root,
                              struct config *config, struct script_error *error);
 
+/* The request of a state that is checked out waits: from now on the state is beside
+ * LuaMaxStates and LuaTotalStates, and its place is free for another. */
+void pool_set_aside(struct pool *p, struct script *s);
+
 /* Gives a state back. It is kept, unless it is not `reusable`, is extra or stale, or is
- * to be renewed by LuaMaxRequests or LuaMaxErrors: then it goes to the closers. */
+ * to be renewed by LuaMaxRequests or LuaMaxErrors: then it goes to the closers. One that
+ * was set aside is kept if there is room for it. */
 void pool_checkin(struct pool *p, struct script *s, bool reusable);
 
 /* Counts a request that failed by the fault of the script whose state `s` the caller has.

@@ -36,6 +36,7 @@ struct config {
     int max_head_size; /* bytes */
 
     int worker_threads_max; /* at least worker_threads */
+    int max_waiting;
 
     /* Lua states */
     int lua_states, lua_max_states, lua_total_states;

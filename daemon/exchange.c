@@ -11,6 +11,7 @@
 #include "daemon/exchange.h"
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/log.h"
 #include "base/watch.h"
 #include "daemon/access.h"
@@ -19,9 +20,11 @@
 #include "daemon/status.h"
 #include "fastcgi/fcgi.h"
 #include "fastcgi/stream.h"
+#include "fastcgi/waiter.h"
 #include "request.h"
 #include "request/peer.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +49,7 @@ struct exchange {
     int64_t queued;       /* ns that it waited for a worker */
     size_t memory;        /* bytes of the state after it; 0: unknown */
     struct call call;
-    struct waker *waker;   /* a reference; NULL until the first wait for it */
+    struct waiter *waiter; /* NULL until the script first waits */
     struct script *script; /* checked out, or NULL */
     const char *name;      /* of the script; memory of the request or of the state */
     struct access_entry access;
@@ -149,18 +152,38 @@ static enum call_fate fate(void *owner)
     return is_stopping(x) ? CALL_IS_STOPPED : CALL_GOES_ON;
 }
 
-static bool may_wait(void *owner)
+static struct waiter *waiter(struct exchange *x)
 {
-    (void)owner;
-    return false;
+    if (x->waiter == NULL)
+        x->waiter = waiter_create(x->service->connections, x);
+    return x->waiter;
 }
 
 static struct waker *waker(void *owner)
 {
+    struct waiter *w = waiter(owner);
+    return w == NULL ? NULL : waiter_waker(w);
+}
+
+static void warn_that_too_many_wait(int most)
+{
+    enum { PERIOD = 60000 }; /* ms between two warnings */
+    static atomic_uint due;  /* ms of clock_ticks; 0: at once */
+    unsigned now = clock_ticks(), then = atomic_load(&due);
+    if ((then == 0 || deadline_is_over(then, now)) &&
+        atomic_compare_exchange_strong(&due, &then, deadline_after(now, PERIOD) | 1))
+        log_warning("%d requests wait already, and more get 503; raise MaxWaiting", most);
+}
+
+static bool may_wait(void *owner)
+{
     struct exchange *x = owner;
-    if (x->waker == NULL)
-        x->waker = waker_create();
-    return x->waker;
+    int most = x->config->max_waiting;
+    struct waiter *w = waiter(x);
+    bool ok = w != NULL && waiter_claim(w, most);
+    if (!ok)
+        warn_that_too_many_wait(most);
+    return ok;
 }
 
 /* Before its last bytes go out: whoever has them finds the request counted. */
@@ -205,7 +228,7 @@ static void destroy(struct exchange *x)
 {
     request_destroy(x->request);
     buffer_free(&x->line);
-    waker_unref(x->waker);
+    waiter_destroy(x->waiter);
     fcgi_destroy(x->fcgi);
     config_unref(x->config);
     free(x);
@@ -302,6 +325,8 @@ static bool begin(struct exchange *x, const struct peer_operations *peer, void *
     x->time_left = x->config->request_timeout;
     x->call.session = (struct session_call){0};
     x->call.event_sent = 0;
+    x->call.told = 0;
+    x->call.waits = false;
     return true;
 }
 
@@ -407,6 +432,8 @@ static bool log_failure(const struct exchange *x, int status, const char *messag
         log_debug("the client went away: %s", message);
     else if (x->call.told > 0)
         log_debug("the daemon stops: %s", message);
+    else if (status == 503)
+        log_debug("%d: %s", status, message);
     else if (status == 403)
         log_warning("%d: %s", status, message);
     else if (status < 500)
@@ -429,7 +456,7 @@ static void note_error(struct exchange *x, int status, const char *message)
 static void tell_web_server(struct exchange *x, const char *message)
 {
     struct buffer text = {0};
-    if (request_is_gone(x->request) || x->call.told > 0)
+    if (x->connection == NULL || request_is_gone(x->request) || x->call.told > 0)
         return;
     if (buffer_append(&text, message, strcspn(message, "\r\n")) &&
         buffer_printf(&text, ", id: %s", request_id(x->request)))
@@ -467,7 +494,8 @@ static void end_early(struct exchange *x)
         fail(x, 503, "the script waited again");
 }
 
-static bool run_script(struct exchange *x, struct script_error *error)
+/* false with `error` filled, or without a script. */
+static bool check_out(struct exchange *x, struct script_error *error)
 {
     const struct request *r = x->request;
     struct script *s =
@@ -477,24 +505,39 @@ static bool run_script(struct exchange *x, struct script_error *error)
     if (s == NULL)
         return false;
     set_name(x, state_path(s)); /* finalizers may log after the request is gone */
-    bool ok = script_serve(s, &x->call, error);
-    if (!is_no_fault(r, error))
-        state_note_outcome(s, !ok);
+    return true;
+}
+
+static bool run_script(struct exchange *x, struct script_error *error)
+{
+    bool ok;
+    if (x->call.waits) {
+        state_awaited(x->script)->came = waiter_end(x->waiter);
+        ok = script_go_on(x->script, &x->call, error);
+    } else {
+        ok = check_out(x, error) && script_serve(x->script, &x->call, error);
+    }
+    if (x->script != NULL && !x->call.waits && !is_no_fault(x->request, error))
+        state_note_outcome(x->script, !ok);
     return ok;
 }
 
-void exchange_run(struct exchange *x)
+bool exchange_run(struct exchange *x)
 {
     if (x->own != STATUS_NOTHING) {
         status_answer(x->request, x->own);
-        return;
+        return true;
     }
     if (x->refusal != 0) {
         fail(x, x->refusal, x->why);
-        return;
+        return true;
     }
     struct script_error error = {0};
     bool ok = run_script(x, &error);
+    if (x->call.waits)
+        return false;
+    if (x->waiter != NULL)
+        waiter_drop(x->waiter);
     if (request_body_too_large(x->request))
         fail(x, 413, request_too_large_text(x->request));
     else if (ok)
@@ -502,6 +545,19 @@ void exchange_run(struct exchange *x)
     else
         fail(x, error.status, error.message == NULL ? "out of memory" : error.message);
     state_error_clear(&error);
+    return true;
+}
+
+void exchange_wait(struct exchange *x)
+{
+    pool_set_aside(x->service->pool, x->script);
+    waiter_begin(x->waiter, x->connection, state_awaited(x->script));
+}
+
+struct exchange *exchange_ready(struct connection_reader *reader)
+{
+    struct waiter *w = connection_take_ready(reader);
+    return w == NULL ? NULL : waiter_owner(w);
 }
 
 static void note_access(struct exchange *x)

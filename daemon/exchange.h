@@ -10,7 +10,11 @@
  * directory. exchange_lay_down ends all of that. No other function sets or clears such
  * state of a thread for a request.
  *
- *     open, take up, run, finish, check in, lay down, close */
+ *     open, take up, run, finish, check in, lay down, close
+ *
+ * While its script waits no thread has it:
+ *
+ *     ... run, lay down, wait; ready, take up, run ... */
 #ifndef LUAFCGID2_DAEMON_EXCHANGE_H
 #define LUAFCGID2_DAEMON_EXCHANGE_H
 
@@ -67,8 +71,17 @@ void exchange_take_up(struct exchange *x, struct exchange_worker *w);
 void exchange_lay_down(struct exchange *x);
 
 /* Runs the script for the request, or refuses it, and makes the response. Blocks for as
- * long as the script takes. Once, while taken up, as the next two are. */
-void exchange_run(struct exchange *x);
+ * long as the script computes. While taken up, as the next two are. false: the script
+ * waits. Then the exchange is to be laid down and left to exchange_wait. */
+bool exchange_run(struct exchange *x);
+
+/* After exchange_lay_down, when exchange_run has returned false: the exchange waits, and
+ * whoever gets it from exchange_ready goes on with it, to take it up and run it again.
+ * From now on it is not the caller's. */
+void exchange_wait(struct exchange *x);
+
+/* The exchange that is to go on, if connection_wait has found one; else NULL. */
+struct exchange *exchange_ready(struct connection_reader *reader);
 
 /* Sends what is left of the response and releases the connection. */
 void exchange_finish(struct exchange *x);

@@ -47,17 +47,26 @@ static void let_the_web_server_finish(void)
 
 /* -- One request -- */
 
+/* Goes on with an exchange until it is over, or waits. */
+static void go_on(struct worker *w, struct exchange *x)
+{
+    exchange_take_up(x, &w->own);
+    if (!exchange_run(x)) {
+        exchange_lay_down(x);
+        exchange_wait(x);
+        return;
+    }
+    exchange_finish(x);
+    exchange_check_in(x);
+    exchange_lay_down(x);
+    exchange_close(x, &w->kept);
+}
+
 static void serve(struct worker *w, struct connection *c)
 {
     struct exchange *x = exchange_open(&w->kept, c);
-    if (x != NULL) {
-        exchange_take_up(x, &w->own);
-        exchange_run(x);
-        exchange_finish(x);
-        exchange_check_in(x);
-        exchange_lay_down(x);
-        exchange_close(x, &w->kept);
-    }
+    if (x != NULL)
+        go_on(w, x);
 }
 
 /* -- The thread -- */
@@ -109,11 +118,13 @@ static bool work(int id)
         return false;
     }
     crew_begun(&crew);
-    struct connection *c;
     while (may_stay()) {
-        c = connection_wait(shared->connections, w->own.reader);
+        struct connection *c = connection_wait(shared->connections, w->own.reader);
+        struct exchange *x = exchange_ready(w->own.reader);
         if (c != NULL)
             serve(w, c);
+        else if (x != NULL)
+            go_on(w, x);
         else if (connections_are_stopping(shared->connections) || crew_may_leave(&crew))
             break;
     }

@@ -20,6 +20,7 @@
 #include "fastcgi/slot.h"
 #include "fastcgi/stream.h"
 #include "fastcgi/sweep.h"
+#include "fastcgi/waiter.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -91,28 +92,56 @@ static struct connection *leave_wait(struct connections *set, struct connection 
     return c;
 }
 
-/* NULL: the event brought no request. */
+static bool anything_is_left(struct connections *set)
+{
+    return atomic_load(&set->any_deferred) || waiters_are_ready(set);
+}
+
+/* The next of those that need no event: a deferred connection, or a request that has
+ * waited, by turns. NULL: it is r->ready, or there is no request. */
+static struct connection *take_left(struct connections *set, struct connection_reader *r)
+{
+    struct connection *c = NULL;
+    bool more;
+    r->ready_first = !r->ready_first;
+    if (r->ready_first || !atomic_load(&set->any_deferred))
+        r->ready = waiters_take(set);
+    if (r->ready == NULL)
+        c = slot_take_deferred(set, &more);
+    return c != NULL && look_at(set, r, c) ? c : NULL;
+}
+
+/* The same after a kick, or an event that may have made some ready: wakes the next. */
+static struct connection *take_and_kick(struct connections *set,
+                                        struct connection_reader *r)
+{
+    struct connection *c = take_left(set, r);
+    if (anything_is_left(set))
+        poller_kick(set->poller);
+    return c;
+}
+
+/* NULL: the event brought no request, or r->ready. */
 static struct connection *on_event(struct connections *set, struct connection_reader *r,
                                    const struct poller_event *event)
 {
-    struct connection *c = NULL;
+    struct connection *c, *owned;
     if (event->cookie == LISTENER_COOKIE)
         return accept_waiting(set, r);
-    if (event->cookie == POLLER_KICKED) {
-        bool more;
-        c = slot_take_deferred(set, &more);
-        if (more)
-            poller_kick(set->poller);
-    } else if (event->cookie != POLLER_WOKEN) {
-        c = slot_claim(set, event);
-    }
+    if (event->cookie == POLLER_WOKEN)
+        return NULL;
+    if (event->cookie == POLLER_KICKED || waiters_on_event(set, event))
+        return take_and_kick(set, r);
+    c = slot_claim(set, event, &owned);
+    if (owned != NULL && waiters_on_peer(set, owned, event->hangup))
+        return take_and_kick(set, r);
     return c != NULL && look_at(set, r, c) ? c : NULL;
 }
 
 /* One worker is too many, and this one is free. Others may have to leave, too. */
 static bool is_dismissed(struct connections *set)
 {
-    if (atomic_load(&set->any_deferred) || !jam_take_dismissal(set))
+    if (anything_is_left(set) || !jam_take_dismissal(set))
         return false;
     leave_wait(set, NULL);
     return true;
@@ -131,19 +160,31 @@ static void nap(void)
     nanosleep(&(struct timespec){0, STOP_NAP * 1000000}, NULL);
 }
 
+/* Whether to take one that needs no event, rather than to look for events. A stop, after
+ * which there is a pause after each look, has to end all waits. */
+static bool is_turn_of_left(struct connections *set, const struct connection_reader *r)
+{
+    return (r->polled && anything_is_left(set)) ||
+           (atomic_load(&set->stopping) && waiters_are_ready(set));
+}
+
+static bool goes_on(struct connections *set)
+{
+    return !atomic_load(&set->stopping) || waiters_are_ready(set) ||
+           slots_anyone_left(set);
+}
+
 struct connection *connection_wait(struct connections *set, struct connection_reader *r)
 {
     struct connection *c = NULL;
-    while (c == NULL && (!atomic_load(&set->stopping) || slots_anyone_left(set))) {
+    while (c == NULL && r->ready == NULL && goes_on(set)) {
         if (r->next != NULL) {
             c = take_next(set, r);
             continue;
         }
-        if (r->polled && atomic_load(&set->any_deferred)) {
-            bool more;
+        if (is_turn_of_left(set, r)) {
             r->polled = false;
-            c = slot_take_deferred(set, &more);
-            c = c != NULL && look_at(set, r, c) ? c : NULL;
+            c = take_left(set, r);
             continue;
         }
         r->streak = 0;
@@ -164,11 +205,18 @@ struct connection *connection_wait(struct connections *set, struct connection_re
         }
         r->polled = true;
     }
-    if (c == NULL && r->next != NULL) {
+    if (c == NULL && r->ready == NULL && r->next != NULL) {
         slot_close(set, r->next);
         r->next = NULL;
     }
-    return c != NULL ? leave_wait(set, c) : NULL;
+    return c != NULL || r->ready != NULL ? leave_wait(set, c) : NULL;
+}
+
+struct waiter *connection_take_ready(struct connection_reader *r)
+{
+    struct waiter *w = r->ready;
+    r->ready = NULL;
+    return w;
 }
 
 int64_t connection_take_enqueued(struct connection *c)
@@ -278,8 +326,8 @@ struct connections *connections_create(int listener, const struct config *config
     set->table = calloc(set->size, sizeof *set->table);
     set->poller = poller_create();
     int error = errno;
-    if (set->table != NULL && set->poller != NULL && listener_peers_create(&set->peers) &&
-        fcgi_start()) {
+    if (set->table != NULL && set->poller != NULL && waiters_create(set) &&
+        listener_peers_create(&set->peers) && fcgi_start()) {
         set->deferred_end = &set->deferred;
         if (listener < 0 || poller_add(set->poller, listener, LISTENER_COOKIE, false))
             return set;
@@ -304,6 +352,7 @@ void connections_destroy(struct connections *set)
     if (set->listener >= 0)
         close(set->listener);
     free(set->table);
+    waiters_destroy(set);
     listener_peers_destroy(set->peers);
     poller_destroy(set->poller);
     pthread_mutex_destroy(&set->lock);
@@ -316,6 +365,7 @@ void connections_stop(struct connections *set)
     atomic_store(&set->stopped_at, clock_ticks());
     atomic_store(&set->stopping, true);
     accept_last(set);
+    waiters_stop(set);
     poller_wake_all(set->poller);
     jam_stop(set);
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)

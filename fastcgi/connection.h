@@ -16,6 +16,7 @@
 /* -- The set of connections -- */
 
 struct connections;
+struct waiter;
 struct connection; /* owned by the worker that got it, until connection_release */
 
 /* Takes over `listener` (-1: none). `max_connections`, `max_head_size`, `worker_threads`
@@ -36,6 +37,7 @@ void connections_tick(struct connections *set, const struct config *config);
 /* Shutdown: refuses new connections, wakes every worker. Peers that connected before are
  * still served, if their first request comes within a second, or the next one within a
  * tenth of a second. Then the connections are closed, and connection_wait returns NULL.
+ * Requests that wait do so no longer.
  * Any thread, once. */
 void connections_stop(struct connections *set);
 
@@ -74,8 +76,9 @@ struct connection_reader; /* a worker's memory for looking at heads */
 struct connection_reader *connection_reader_create(const struct connections *set);
 void connection_reader_destroy(struct connection_reader *r);
 
-/* Blocks until a connection has a whole valid head, and takes it. NULL: stopping, or the
- * worker is one too many (jam_dismiss). */
+/* Blocks until a connection has a whole valid head, and takes it. NULL: a request that
+ * has waited goes on (connection_take_ready), or the daemon stops, or the worker is one
+ * too many (jam_dismiss). */
 struct connection *connection_wait(struct connections *set, struct connection_reader *r);
 
 /* When the request on `c` was seen, of clock_nanoseconds, if all workers were busy then;
@@ -83,6 +86,10 @@ struct connection *connection_wait(struct connections *set, struct connection_re
  * are busy, the governor looks now and then, so a request may have come up to 30 ms
  * before. */
 int64_t connection_take_enqueued(struct connection *c);
+
+/* After NULL: a request that has waited (fastcgi/waiter.h) and is to go on, the caller's.
+ * NULL: there is none. */
+struct waiter *connection_take_ready(struct connection_reader *r);
 
 /* For the middle of a request, for example while its script waits: another thread may go
  * on with it. connection_lay_down takes the bytes that are not yet read out of the

@@ -14,6 +14,7 @@
 #include "fastcgi/accept.h"
 #include "fastcgi/poller.h"
 #include "fastcgi/slot.h"
+#include "fastcgi/waiter.h"
 #include <errno.h>
 
 enum { MOST_EVENTS = 256 /* taken in one look */ };
@@ -98,24 +99,29 @@ bool jam_await_busy(struct connections *set, int64_t timeout)
 /* What a kick was for is done by the worker that the next kick wakes. */
 static void sort_out_event(struct connections *set, const struct poller_event *event)
 {
-    struct connection *c;
+    struct connection *c, *owned = NULL;
     if (event->cookie == LISTENER_COOKIE)
         accept_for_others(set);
     else if (event->cookie != POLLER_KICKED && event->cookie != POLLER_WOKEN &&
-             (c = slot_claim(set, event)) != NULL)
+             !waiters_on_event(set, event) &&
+             (c = slot_claim(set, event, &owned)) != NULL)
         slot_sort_out(set, c);
+    if (owned != NULL)
+        waiters_on_peer(set, owned, event->hangup);
 }
 
 static bool anyone_waits(struct connections *set)
 {
-    return atomic_load(&set->any_deferred) || accept_is_due(set);
+    return atomic_load(&set->any_deferred) || waiters_are_ready(set) ||
+           accept_is_due(set);
 }
 
 /* A kick that was taken may have been for what is still to be done. */
 static void kick_if_due(struct connections *set)
 {
-    if (atomic_load(&set->any_deferred) || atomic_load(&set->accept_again) ||
-        atomic_load(&set->paused) || atomic_load(&set->jam.leavers) > 0)
+    if (atomic_load(&set->any_deferred) || waiters_are_ready(set) ||
+        atomic_load(&set->accept_again) || atomic_load(&set->paused) ||
+        atomic_load(&set->jam.leavers) > 0)
         poller_kick(set->poller);
 }
 
@@ -147,6 +153,7 @@ static unsigned count_of(struct connections *set, const unsigned *count)
 void jam_mark(struct connections *set)
 {
     set->jam.marked = count_of(set, &set->enqueued);
+    set->jam.marked_ready = waiters_mark(set);
     set->jam.marked_listener = accept_is_due(set);
 }
 
@@ -156,6 +163,7 @@ bool jam_is_passed(struct connections *set)
     if (is_stopping(set))
         return true;
     return (int)(count_of(set, &set->dequeued) - j->marked) >= 0 &&
+           waiters_are_passed(set, j->marked_ready) &&
            !(j->marked_listener && accept_is_due(set));
 }
 

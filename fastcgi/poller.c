@@ -23,9 +23,10 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 struct poller {
-    int queue, kick, wake;
+    int queue, kick, wake, timer;
 };
 
 static bool control(struct poller *p, int operation, int fd, uint32_t events,
@@ -48,9 +49,12 @@ struct poller *poller_create(void)
     p->queue = epoll_create1(EPOLL_CLOEXEC);
     p->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    /* Each write to an edge-triggered eventfd is an event of its own. A level-triggered
-     * one that nobody reads makes every later wait return. */
-    if (p->queue < 0 || p->kick < 0 || p->wake < 0 ||
+    p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    /* Each write to an edge-triggered eventfd is an event of its own, and so is each
+     * moment of a timer. A level-triggered one that nobody reads makes every later wait
+     * return. */
+    if (p->queue < 0 || p->kick < 0 || p->wake < 0 || p->timer < 0 ||
+        !watch(p, p->timer, EPOLLIN | EPOLLET, POLLER_TIMER) ||
         !watch(p, p->kick, EPOLLIN | EPOLLET, POLLER_KICKED) ||
         !watch(p, p->wake, EPOLLIN, POLLER_WOKEN)) {
         int saved = errno;
@@ -65,8 +69,8 @@ void poller_destroy(struct poller *p)
 {
     if (p == NULL)
         return;
-    int fds[] = {p->queue, p->kick, p->wake};
-    for (int i = 0; i < 3; i++)
+    int fds[] = {p->queue, p->kick, p->wake, p->timer};
+    for (int i = 0; i < 4; i++)
         if (fds[i] >= 0)
             close(fds[i]);
     free(p);
@@ -84,6 +88,26 @@ bool poller_watch_output(struct poller *p, int fd, uint32_t cookie, bool output)
 {
     return control(p, EPOLL_CTL_MOD, fd, INPUT | (output ? EPOLLOUT : 0) | EPOLLET,
                    cookie);
+}
+
+bool poller_watch_once(struct poller *p, int fd, uint32_t cookie, bool input, bool output)
+{
+    return watch(p, fd, (input ? EPOLLIN : 0) | (output ? EPOLLOUT : 0) | EPOLLONESHOT,
+                 cookie);
+}
+
+void poller_forget(struct poller *p, int fd)
+{
+    control(p, EPOLL_CTL_DEL, fd, 0, 0);
+}
+
+void poller_set_timer(struct poller *p, int64_t moment)
+{
+    struct itimerspec at = {.it_value = {.tv_sec = (time_t)(moment / 1000000000),
+                                         .tv_nsec = (long)(moment % 1000000000)}};
+    if (moment <= 0)
+        at.it_value = (struct timespec){.tv_nsec = 1}; /* all zero would be no moment */
+    timerfd_settime(p->timer, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
 int poller_wait(struct poller *p, int timeout, struct poller_event *event)
@@ -118,6 +142,7 @@ void poller_wake_all(struct poller *p)
 
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include <sys/event.h>
 #include <sys/time.h>
 
@@ -199,6 +224,41 @@ bool poller_watch_output(struct poller *p, int fd, uint32_t cookie, bool output)
     if (!output)
         e.flags = EV_DELETE;
     return kevent(p->queue, &e, 1, NULL, 0, NULL) == 0;
+}
+
+static bool apply(struct poller *p, struct kevent *e)
+{
+    return kevent(p->queue, e, 1, NULL, 0, NULL) == 0;
+}
+
+bool poller_watch_once(struct poller *p, int fd, uint32_t cookie, bool input, bool output)
+{
+    struct kevent e[2];
+    prepare(&e[0], fd, EVFILT_READ, EV_ONESHOT, cookie);
+    prepare(&e[1], fd, EVFILT_WRITE, EV_ONESHOT, cookie);
+    return (!input || apply(p, &e[0])) && (!output || apply(p, &e[1]));
+}
+
+void poller_forget(struct poller *p, int fd)
+{
+    struct kevent e;
+    EV_SET(&e, (uintptr_t)fd, EVFILT_READ, EV_DELETE, 0, 0, NULL);
+    apply(p, &e);
+    EV_SET(&e, (uintptr_t)fd, EVFILT_WRITE, EV_DELETE, 0, 0, NULL);
+    apply(p, &e);
+}
+
+/* A timer that is added again keeps its old moment on some systems. */
+void poller_set_timer(struct poller *p, int64_t moment)
+{
+    struct kevent e;
+    int64_t left = moment - clock_nanoseconds();
+    EV_SET(&e, 0, EVFILT_TIMER, EV_DELETE, 0, 0, NULL);
+    apply(p, &e);
+    EV_SET(&e, 0, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0,
+           left <= 0 ? 1 : (left + 999999) / 1000000, NULL);
+    e.udata = (void *)(uintptr_t)POLLER_TIMER;
+    apply(p, &e);
 }
 
 int poller_wait(struct poller *p, int timeout, struct poller_event *event)

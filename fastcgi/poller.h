@@ -18,6 +18,7 @@ struct poller;
 /* Cookies of the poller itself; the caller uses others. */
 #define POLLER_KICKED UINT32_MAX
 #define POLLER_WOKEN  (UINT32_MAX - 1)
+#define POLLER_TIMER  (UINT32_MAX - 3)
 
 struct poller_event {
     uint32_t cookie;
@@ -35,6 +36,19 @@ bool poller_add(struct poller *p, int fd, uint32_t cookie, bool output);
 /* From now on `fd`, which was added before, is also watched for room to write, or not any
  * more. What is there already counts as an arrival. */
 bool poller_watch_output(struct poller *p, int fd, uint32_t cookie, bool output);
+
+/* Watches `fd`, which is not watched yet, until it can be read or written, as wanted.
+ * That is one event; then the descriptor is to be forgotten. false with errno, EPERM for
+ * what never waits, such as a plain file. */
+bool poller_watch_once(struct poller *p, int fd, uint32_t cookie, bool input,
+                       bool output);
+
+/* No more events of what poller_watch_once watches; before `fd` is closed. */
+void poller_forget(struct poller *p, int fd);
+
+/* One wait, now or later, returns POLLER_TIMER once the moment has come, nanoseconds of
+ * base/clock.h. Replaces the moment of the last call. */
+void poller_set_timer(struct poller *p, int64_t moment);
 
 /* Waits at most `timeout` milliseconds (< 0: for ever) for one event. One at a time, so
  * that no worker holds events that another could serve. 1: `event` has it. 0: time is

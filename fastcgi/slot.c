@@ -13,6 +13,7 @@
  *                 epoll_ctl(2) adds it, and its number could be used again
  *     BUSY        owned
  *     BUSY_AGAIN  owned, and an event came: the owner looks again before it parks
+ *     BUSY_HUNG   the same, and the peer has closed its end
  *
  * So no event is lost, none starts two workers, and a connection never needs a system
  * call to be parked or taken. The generation counts the uses of a slot: the event of a
@@ -32,7 +33,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FREE, PARKED, ADDING, BUSY, BUSY_AGAIN };
+enum { FREE, PARKED, ADDING, BUSY, BUSY_AGAIN, BUSY_HUNG };
 
 enum {
     STATE_BITS = 3,
@@ -84,25 +85,48 @@ bool slot_take_parked(struct connection *c)
     return change(c, PARKED, BUSY);
 }
 
-struct connection *slot_claim(struct connections *set, const struct poller_event *event)
+bool slot_take_news(struct connection *c)
+{
+    bool hung = change(c, BUSY_HUNG, BUSY);
+    c->hung = c->hung || hung;
+    return hung || change(c, BUSY_AGAIN, BUSY);
+}
+
+bool slot_is_hung(struct connection *c)
+{
+    return c->hung || state_of(atomic_load(&c->word)) == BUSY_HUNG;
+}
+
+/* What an event makes of a connection in that state. */
+static unsigned after_event(unsigned state, bool hangup)
+{
+    if (state == PARKED || state == ADDING)
+        return BUSY;
+    return hangup ? BUSY_HUNG : state == BUSY ? BUSY_AGAIN : state;
+}
+
+struct connection *slot_claim(struct connections *set, const struct poller_event *event,
+                              struct connection **owned)
 {
     struct connection *c = &set->table[event->cookie & INDEX_MASK];
-    unsigned word = atomic_load(&c->word);
-    for (;;) {
+    unsigned word = atomic_load(&c->word), state;
+    *owned = NULL;
+    do {
         unsigned generation = word >> STATE_BITS;
         if ((uint32_t)generation << INDEX_BITS != (event->cookie & ~(uint32_t)INDEX_MASK))
             return NULL;
-        unsigned state = state_of(word);
-        if (state == FREE || state == BUSY_AGAIN)
+        state = state_of(word);
+        if (state == FREE)
             return NULL;
-        unsigned to = state == BUSY ? BUSY_AGAIN : BUSY;
-        if (atomic_compare_exchange_weak(&c->word, &word, with_state(word, to))) {
-            if (to == BUSY_AGAIN)
-                return NULL;
-            c->again = c->again || event->hangup;
-            return c;
-        }
+    } while (!atomic_compare_exchange_weak(
+        &c->word, &word, with_state(word, after_event(state, event->hangup))));
+    if (state != PARKED && state != ADDING) {
+        *owned = c;
+        return NULL;
     }
+    c->again = c->again || event->hangup;
+    c->hung = c->hung || event->hangup;
+    return c;
 }
 
 /* -- Slots -- */
@@ -177,7 +201,7 @@ void slot_close(struct connections *set, struct connection *c)
 void slot_open(struct connections *set, struct connection *c, int fd)
 {
     c->fd = fd;
-    c->added = c->watches_room = c->again = c->keep = c->ended = false;
+    c->added = c->watches_room = c->again = c->keep = c->ended = c->hung = false;
     atomic_store_explicit(&c->stage, STAGE_NONE, memory_order_relaxed);
     c->output = IO_OK;
     c->reader = NULL;
@@ -331,9 +355,22 @@ bool slot_park(struct connections *set, struct connection *c)
         slot_close_if_stopping(set, c);
         return true;
     }
-    change(c, BUSY_AGAIN, BUSY);
+    slot_take_news(c);
     c->again = true;
     return false;
+}
+
+/* Until it is parked, events only change the state word. */
+bool slot_watch(struct connections *set, struct connection *c, bool output)
+{
+    uint32_t cookie = cookie_of(set, c);
+    bool add = !c->added, room = c->watches_room || output;
+    if (!add && room == c->watches_room)
+        return true;
+    c->watches_room = room;
+    if (!add)
+        return poller_watch_output(set->poller, c->fd, cookie, room);
+    return c->added = poller_add(set->poller, c->fd, cookie, room);
 }
 
 void slot_park_or_again(struct connections *set, struct connection_reader *r,

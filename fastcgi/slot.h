@@ -34,18 +34,21 @@ enum slot_kind {
 };
 
 struct poller;
+struct waiter;
+struct waiters;
 struct poller_event;
 struct listener_peers;
 
 /* Whether requests wait because every worker is busy (fastcgi/jam.c). */
 struct jam {
-    atomic_int idle;      /* workers that wait in the poller */
-    atomic_int leavers;   /* that are to leave when they wait next */
-    atomic_bool awaited;  /* the governor sleeps until `idle` is 0 */
-    unsigned marked;      /* the governor's: `enqueued` at its mark, */
-    bool marked_listener; /* and whether somebody waited to be accepted */
-    pthread_mutex_t lock; /* a leaf; for `busy` alone */
-    pthread_cond_t busy;  /* `awaited` became false */
+    atomic_int idle;       /* workers that wait in the poller */
+    atomic_int leavers;    /* that are to leave when they wait next */
+    atomic_bool awaited;   /* the governor sleeps until `idle` is 0 */
+    unsigned marked;       /* the governor's: `enqueued` at its mark, */
+    bool marked_listener;  /* and whether somebody waited to be accepted */
+    unsigned marked_ready; /* and what waiters_are_passed wants */
+    pthread_mutex_t lock;  /* a leaf; for `busy` alone */
+    pthread_cond_t busy;   /* `awaited` became false */
 };
 
 /* `lock` is a leaf. Any thread may use what is atomic, at any time. */
@@ -83,6 +86,7 @@ struct connections {
     atomic_uint faults, second; /* lines logged, in which second */
 
     struct jam jam;
+    struct waiters *waiters; /* fastcgi/waiter.c; immutable */
 };
 
 /* A worker's memory; no other thread touches it. feed.data[from, to) was received and is
@@ -93,6 +97,8 @@ struct connection_reader {
     size_t from, to;
     struct connection *next; /* to be looked at again before waiting */
     unsigned streak;         /* how often in a row that was so */
+    struct waiter *ready;    /* a request that has waited, for connection_take_ready */
+    bool ready_first;        /* at the next choice between that and a connection */
     bool polled; /* since a deferred one was taken: those must not keep others waiting */
 };
 
@@ -137,6 +143,7 @@ struct connection {
     bool again;         /* bytes, or the end, may be there that no event will tell of */
     bool keep;          /* FCGI_KEEP_CONN of this request */
     bool ended;         /* the response is complete */
+    bool hung;          /* the peer has closed its end, or the connection broke */
     uint8_t padding;    /* still to come behind `content` */
     uint16_t strays;    /* records in the body that were none of it */
     uint16_t id;        /* of this request */
@@ -153,8 +160,10 @@ struct connection {
     uint8_t *pending; /* received and unused bytes while no worker has it; of KIND_CUT
                          the bytes still to be sent; or NULL */
     size_t pending_len, pending_cap;
-    struct rest *rest; /* or NULL */
-    bool stays;        /* after that the connection may be kept */
+    struct rest *rest;     /* or NULL */
+    bool stays;            /* after that the connection may be kept */
+    atomic_bool waits;     /* `waiter` is set */
+    struct waiter *waiter; /* of the request; under the waiters' lock (waiter.h) */
 };
 
 /* Threads read the clock at different moments: a start in the future is now. */
@@ -198,8 +207,21 @@ bool slot_is_parked(struct connection *c);
 bool slot_take_parked(struct connection *c);
 
 /* The connection that an event of the poller is for, the caller's from now on. NULL: it
- * is owned, and its owner looks again; or it is closed. */
-struct connection *slot_claim(struct connections *set, const struct poller_event *event);
+ * is owned, and its owner looks again; then `*owned` is the connection. Or it is closed.
+ */
+struct connection *slot_claim(struct connections *set, const struct poller_event *event,
+                              struct connection **owned);
+
+/* By the owner, who goes on owning `c`: the poller tells of it from now on, with `output`
+ * also of room to write. false: it cannot. */
+bool slot_watch(struct connections *set, struct connection *c, bool output);
+
+/* By the owner: whether the poller has told that the peer closed its end. */
+bool slot_is_hung(struct connection *c);
+
+/* By the owner: whether an event came since the connection became its own, or since the
+ * last call. */
+bool slot_take_news(struct connection *c);
 
 /* By the owner, who gives `c` up. false: an event came meanwhile. `c` is still the
  * caller's, who must look at it. */

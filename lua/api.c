@@ -126,15 +126,26 @@ static int serve(lua_State *L)
     return served(L, lua_pcallk(L, count, 1, 1, 0, served), 0);
 }
 
+/* While the script waits, the state keeps all of the request. */
+static bool settle(struct script *s, struct call *call, enum state_outcome outcome)
+{
+    call->waits = outcome == STATE_WAITS;
+    if (call->waits)
+        return true;
+    limit_disown(state_limit(s), request_buffer(call->request));
+    call_end(s);
+    env_end(state_env(s));
+    return outcome != STATE_FAILED;
+}
+
 bool api_serve(struct script *s, struct call *call, struct script_error *error)
 {
-    struct env *env = state_env(s);
     call_begin(s, call);
-    struct buffer *body = request_buffer(call->request);
-    limit_adopt(state_limit(s), body);
-    bool ok = state_run(s, serve, false, error) != STATE_FAILED;
-    limit_disown(state_limit(s), body);
-    call_end(s);
-    env_end(env);
-    return ok;
+    limit_adopt(state_limit(s), request_buffer(call->request));
+    return settle(s, call, state_run(s, serve, call->operations != NULL, error));
+}
+
+bool api_go_on(struct script *s, struct call *call, struct script_error *error)
+{
+    return settle(s, call, state_go_on(s, error));
 }

@@ -16,7 +16,12 @@ struct env *api_open(lua_State *L, const struct config *config);
 
 /* Serves a request: sets the variables of lua/env.h and calls the entry point. If that
  * has sent nothing, the string that it returns becomes the body. Returns false with
- * `error` filled when it fails. */
+ * `error` filled when it fails. Where the script waits without a thread, call->waits is
+ * set; then the request is not over. That needs call->operations. */
 bool api_serve(struct script *s, struct call *call, struct script_error *error);
+
+/* The same for a script that has waited: api_serve or this has returned true, with
+ * call->waits. What has come is in state_awaited. */
+bool api_go_on(struct script *s, struct call *call, struct script_error *error);
 
 #endif

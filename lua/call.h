@@ -65,7 +65,8 @@ struct call {
                           void *arg);
     const struct call_operations *operations; /* NULL: nothing above runs it */
     void *owner;                              /* for the operations */
-    int told; /* how often the script was told that it may not wait any more */
+    bool waits; /* the script waits, and is to go on (api_go_on) */
+    int told;   /* how often the script was told that it may not wait any more */
     struct session_call session;
     int64_t event_sent;  /* nanoseconds: when the last event went out; 0: there is none */
     struct link endings; /* while it is served */

@@ -303,3 +303,8 @@ bool script_serve(struct script *s, struct call *call, struct script_error *erro
     s->limit.peak = s->limit.used;
     return api_serve(s, call, error);
 }
+
+bool script_go_on(struct script *s, struct call *call, struct script_error *error)
+{
+    return api_go_on(s, call, error);
+}

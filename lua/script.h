@@ -37,6 +37,10 @@ void script_close(struct script *s);
  * it fails. */
 bool script_serve(struct script *s, struct call *call, struct script_error *error);
 
+/* Goes on with a script that waits (call->waits), as api_go_on says. By any thread that
+ * owns the state. */
+bool script_go_on(struct script *s, struct call *call, struct script_error *error);
+
 /* The most memory that the state has had since its last request began, in bytes. */
 size_t script_peak(const struct script *s);
 

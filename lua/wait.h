@@ -2,7 +2,7 @@
  * or the peer.
  *
  * Where it can, the script's coroutine yields, and the request waits without a thread
- * (daemon/waiting.h). Its clock stands still meanwhile, and another thread may go on with
+ * (fastcgi/waiter.h). Its clock stands still meanwhile, and another thread may go on with
  * it. Where Lua cannot yield (callbacks of table.sort and string.gsub, __gc, loading by
  * require; limit_may_wait says where), and where no request is being served, the thread
  * waits itself, under all limits: the clock runs.

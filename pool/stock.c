@@ -240,6 +240,35 @@ void stock_claim_extra_locked(struct stock *s, struct entry *e, struct stock_pla
     count_load_locked(s, e);
 }
 
+/* Those who wait for a place of the script may have this one. */
+void stock_set_aside_locked(struct stock *s, struct state *st)
+{
+    struct entry *e = st->entry;
+    st->set_aside = true;
+    if (st->kind == STOCK_EXTRA)
+        return;
+    st->kind = STOCK_EXTRA;
+    e->extra++;
+    s->extra++;
+    e->kept--;
+    s->kept--;
+    entry_wake_locked(e);
+}
+
+bool stock_take_back_locked(struct stock *s, struct state *st)
+{
+    struct entry *e = st->entry;
+    if (e->kept >= st->config->lua_max_states || s->kept >= st->config->lua_total_states)
+        return false;
+    st->set_aside = false;
+    st->kind = STOCK_KEPT;
+    e->extra--;
+    s->extra--;
+    e->kept++;
+    s->kept++;
+    return true;
+}
+
 static void give_place(struct stock *s, struct entry *e, const struct stock_place *place)
 {
     struct entry *dead = NULL;

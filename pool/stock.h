@@ -59,8 +59,9 @@ struct state {
     unsigned max_errors;   /* in a row; 0: no limit */
     int id;
     enum stock_kind kind;
-    bool at_rest;  /* lock; counted so in the entry */
-    size_t memory; /* lock; counted in the entry */
+    bool at_rest;   /* lock; counted so in the entry */
+    size_t memory;  /* lock; counted in the entry */
+    bool set_aside; /* beside the limits, because its request waits or has waited */
 };
 
 /* false: out of memory. */
@@ -77,6 +78,13 @@ bool stock_claim_locked(struct stock *s, struct entry *e, const struct config *c
 /* Claims a place beside the limits. */
 void stock_claim_extra_locked(struct stock *s, struct entry *e,
                               struct stock_place *place);
+
+/* A state that is checked out moves beside the limits, because its request waits. */
+void stock_set_aside_locked(struct stock *s, struct state *st);
+
+/* It comes back: it gets a place within the limits of its configuration. false: there is
+ * none. */
+bool stock_take_back_locked(struct stock *s, struct state *st);
 
 /* Makes a state at a claimed place, of an entry that is pinned and whose version the
  * caller holds. NULL with `error` filled, and the place is given back. No lock held; runs

@@ -24,6 +24,7 @@ OPTIONS = [
     ("Listen", ["listen"], "/var/tmp/luafcgid2.sock", TEXT + ["9000", "[::1]", "host:http"],
      ["/tmp/x.sock", "127.0.0.1:9000", "localhost:9000", "[::1]:9000", ":9000", "*:9000"]),
     ("WorkerThreads", ["workers"], "4", OLD_NUMBER + [1025], [1, 1024]),
+    ("MaxWaiting", [], "1000", NUMBER + [-1, 40001], [0, 40000]),
     ("WorkerThreadsMax", [], "64", NUMBER + [0, 1025], [4, 1024]),
     ("LuaStates", [], "1", OLD_NUMBER, [2]),
     ("LuaMaxStates", ["clones"], "6", OLD_NUMBER, [1, 100]),

@@ -70,7 +70,11 @@ static inline enum io_status fake_peer_end(void *context, struct iovec head,
 }
 
 static const struct peer_operations fake_peer_operations = {
-    fake_peer_begin, fake_peer_read, fake_peer_write, fake_peer_end, NULL};
+    .begin = fake_peer_begin,
+    .read = fake_peer_read,
+    .write = fake_peer_write,
+    .end = fake_peer_end,
+};
 
 /* Its parameters, "NAME=value" each, "" at the end. */
 static inline void fake_peer_set(struct fake_peer *p, const char *const *params)

@@ -104,6 +104,49 @@ static void no_retries_mean_no_wait(void **unused)
     assert_int_equal(pool_states(pool), 1);
 }
 
+/* Its place is free for another state at once. */
+static void a_state_that_waits_is_beside_the_limits(void **unused)
+{
+    (void)unused;
+    config.lua_max_states = 1;
+    config.lua_total_states = 1;
+    config.lua_max_search_retries = 1000;
+    struct script *s = take(0);
+    pool_set_aside(pool, s);
+    pool_set_aside(pool, s);
+    struct script *other = take(0);
+    assert_int_equal(state_id(other), 2);
+    give(s); /* there is no room for it */
+    assert_int_equal(pool_states(pool), 1);
+    pool_set_aside(pool, other);
+    s = take(0);
+    pool_set_aside(pool, s);
+    give(other); /* there is */
+    give(s);
+    assert_int_equal(pool_states(pool), 1);
+    assert_ptr_equal(take(0), other);
+    give(other);
+    other = take(0); /* it is as any other now */
+    pool_set_aside(pool, other);
+    give(other);
+    assert_int_equal(pool_states(pool), 1);
+}
+
+static void an_extra_state_that_has_waited_is_kept_if_there_is_room(void **unused)
+{
+    (void)unused;
+    config.lua_max_states = 1;
+    config.lua_max_search_retries = 0;
+    struct script *s = take(0), *extra = take(0);
+    pool_set_aside(pool, extra);
+    pool_set_aside(pool, s);
+    give(extra);
+    give(s);
+    assert_int_equal(pool_states(pool), 1);
+    assert_ptr_equal(take(0), extra);
+    give(extra);
+}
+
 static void a_waiter_gets_what_comes_back(void **unused)
 {
     (void)unused;
@@ -130,6 +173,8 @@ int main(void)
         TEST(lua_max_errors_renews),
         TEST(busy_clones_wait_then_an_extra_state),
         TEST(no_retries_mean_no_wait),
+        TEST(a_state_that_waits_is_beside_the_limits),
+        TEST(an_extra_state_that_has_waited_is_kept_if_there_is_room),
         TEST(a_waiter_gets_what_comes_back),
     };
     return run_pool(tests);

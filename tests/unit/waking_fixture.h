@@ -3,6 +3,7 @@
 #ifndef WAKING_FIXTURE_H
 #define WAKING_FIXTURE_H
 
+#include "base/clock.h"
 #include "base/waker.h"
 #include "tests/unit/page_fixture.h"
 
@@ -44,6 +45,16 @@ static inline int tear_down_waker(void **state)
 #define WAKER_TEST(name)                                                                 \
     cmocka_unit_test_setup_teardown(name, set_up_waker, tear_down_waker)
 
+/* As the daemon does: the script goes on when what it waits for has come. */
+static inline bool go_on(struct script *s, struct call *call, struct script_error *error)
+{
+    struct awaited *a = state_awaited(s);
+    while (!waker_is_woken(own_waker) && clock_nanoseconds() < a->until)
+        ;
+    a->came = waker_is_woken(own_waker) ? AWAITED_WAKER : 0;
+    return api_go_on(s, call, error);
+}
+
 /* What the script answers, until the next call; its error, after "error: ". */
 static inline const char *ask(struct script *s)
 {
@@ -52,7 +63,10 @@ static inline const char *ask(struct script *s)
     struct call call = {
         .request = request, .worker = 3, .sessions = sessions, .operations = &operations};
     begin_request((const char *const[]){"A=1", ""});
-    if (api_serve(s, &call, &error)) {
+    bool ok = api_serve(s, &call, &error);
+    while (call.waits)
+        ok = go_on(s, &call, &error);
+    if (ok) {
         const struct buffer *body = request_buffer(request);
         snprintf(said, sizeof said, "%.*s", (int)body->len,
                  body->len > 0 ? body->data : "");

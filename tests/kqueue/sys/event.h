@@ -3,6 +3,8 @@
  *
  * EVFILT_READ, added once and kept until its descriptor is closed, with or without
  * EV_CLEAR, and EVFILT_WRITE beside it, which may be deleted again; EV_EOF is reported.
+ * Both also with EV_ONESHOT, then EV_DELETE is for both, and EVFILT_TIMER with
+ * EV_ONESHOT, of milliseconds, one for each queue.
  * Anything else is refused with EINVAL, so that a poller which begins to use more fails
  * here and does not pass by accident. */
 #ifndef LUAFCGID2_TESTS_SYS_EVENT_H
@@ -13,11 +15,13 @@
 
 #define EVFILT_READ (-1)
 #define EVFILT_WRITE (-2)
+#define EVFILT_TIMER (-7)
 
-#define EV_ADD    0x0001
-#define EV_DELETE 0x0002
-#define EV_CLEAR  0x0020 /* an arrival is told of once, not as long as bytes are there */
-#define EV_EOF    0x8000
+#define EV_ADD     0x0001
+#define EV_DELETE  0x0002
+#define EV_ONESHOT 0x0010
+#define EV_CLEAR   0x0020 /* an arrival is told of once, not as long as bytes are there */
+#define EV_EOF     0x8000
 
 struct kevent {
     uintptr_t ident;

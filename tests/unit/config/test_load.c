@@ -21,7 +21,9 @@ static void test_defaults_are_those_of_the_contract(void **state)
     assert_string_equal(c->listen, "/var/tmp/luafcgid2.sock");
     assert_int_equal(c->worker_threads, 4);
     assert_int_equal(c->backlog, 511);
-    assert_int_equal(c->max_connections, 1024);
+    assert_int_equal(c->max_connections, 2048);
+    assert_int_equal(c->max_waiting, 1000);
+    assert_int_equal(c->request_timeout_max, 600000);
     assert_int_equal(c->max_head_size, 65536);
     assert_int_equal(c->listen_mode, 0660);
     assert_string_equal(c->listen_owner, "");

@@ -80,6 +80,13 @@ static void begin_second_hand(struct hand *h)
     assert_non_null(h->own.counters = counters_create());
 }
 
+static const char *path_of_script(const char *name)
+{
+    static char path[96];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
 static void serve_next(struct hand *h)
 {
     struct exchange *x = open_next(h);
@@ -280,7 +287,7 @@ static void a_response_that_is_over_frees_its_connection(void **state)
     const char *again = write_file("b.lua", "function main() Send('next') end");
     const char *script = write_file(
         "a.lua", "function main() Send('all') assert(Finish()) Send(Env.SCRIPT_FILENAME)"
-                 " assert(not pcall(Receive, 1)) Sleep(0) error('broken') end");
+                 " assert(not pcall(Receive, 1)) error('broken') end");
     int fd = connect_client();
     struct message m = {0};
     put_head(&m, 1, true, script, 0);
@@ -316,6 +323,113 @@ static void a_wait_ends_when_the_client_goes(void **state)
     serve_to_the_end(x);
     assert_int_equal(count_logged("the client went away"), 1);
     assert_int_equal(count_logged("error"), 0);
+}
+
+/* The next that is to go on. */
+static struct exchange *get_ready(struct hand *h)
+{
+    assert_null(connection_wait(service.connections, h->own.reader));
+    struct exchange *x = exchange_ready(h->own.reader);
+    assert_non_null(x);
+    return x;
+}
+
+/* Runs it until it waits. */
+static void run_to_a_wait(struct exchange *x)
+{
+    exchange_take_up(x, &hand.own);
+    assert_false(exchange_run(x));
+    exchange_lay_down(x);
+    exchange_wait(x);
+}
+
+static void an_exchange_that_waits_is_nobodys(void **state)
+{
+    (void)state;
+    const char *quick = write_file("b.lua", "function main() Send('quick') end");
+    int fd = connect_client(), other_fd = connect_client();
+    struct exchange *x = open_request(
+        fd, write_file("a.lua", "function main() Send('a') Sleep(0.05) Send('b')"
+                                " Sleep(0.05) Send('c') end"));
+    run_to_a_wait(x);
+    assert_int_equal(watch_time_left(), -1);
+    send_request(other_fd, true, quick);
+    serve_next(&hand);
+    expect_body(other_fd, "\r\n\r\nquick");
+    assert_ptr_equal(get_ready(&hand), x);
+    run_to_a_wait(x);
+    serve_to_the_end(get_ready(&hand));
+    expect_body(fd, "\r\n\r\nabc");
+    assert_int_equal(pool_states(service.pool), 2);
+    close(fd);
+    close(other_fd);
+}
+
+static void its_time_stands_still_while_it_waits(void **state)
+{
+    (void)state;
+    struct config *c = new_config();
+    c->request_timeout = 60000;
+    config_publish(c);
+    int fd = connect_client();
+    struct exchange *x =
+        open_request(fd, write_file("a.lua", "function main() Sleep(0.5) end"));
+    exchange_take_up(x, &hand.own);
+    assert_false(exchange_run(x));
+    int64_t before = watch_time_left();
+    exchange_lay_down(x);
+    exchange_wait(x);
+    x = get_ready(&hand);
+    exchange_take_up(x, &hand.own);
+    assert_in_range(before - watch_time_left() + 20, 0, 450);
+    assert_true(exchange_run(x));
+    finish_it(&hand, x);
+    close(fd);
+}
+
+static void a_client_that_goes_ends_it_without_an_error_line(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    struct exchange *x = open_request(
+        fd, write_file("a.lua", "n = 0 function main() n = n + 1 if n > 1 then Send(n)"
+                                " return end pcall(Sleep, 1000) while true do"
+                                " pcall(Sleep, 1000) end end"));
+    run_to_a_wait(x);
+    close(fd);
+    serve_to_the_end(get_ready(&hand));
+    assert_int_equal(count_logged(" error "), 0);
+    assert_int_equal(count_logged(" warning "), 0);
+    fd = connect_client();
+    send_request(fd, true, path_of_script("a.lua"));
+    serve_next(&hand);
+    expect_body(fd, "\r\n\r\n2");
+    close(fd);
+}
+
+static void a_stop_ends_it_with_503(void **state)
+{
+    (void)state;
+    int fds[2] = {connect_client(), connect_client()};
+    run_to_a_wait(open_request(
+        fds[0], write_file("a.lua", "function main() Send('x') Sleep(1000) end")));
+    run_to_a_wait(open_request(
+        fds[1],
+        write_file("b.lua", "function main() while true do pcall(Sleep, 1) end end")));
+    connections_stop(service.connections);
+    for (int i = 0; i < 2; i++) {
+        struct response r = {0};
+        serve_to_the_end(get_ready(&hand));
+        read_response(fds[i], &r);
+        assert_memory_equal(r.out.data, "Status: 503", 11);
+        put(&r.out, "", 1);
+        assert_non_null(strstr((char *)r.out.data, "\r\nRetry-After: "));
+        drop(&r.out);
+        close(fds[i]);
+    }
+    assert_null(connection_wait(service.connections, hand.own.reader));
+    assert_null(exchange_ready(hand.own.reader));
+    assert_int_equal(count_logged(" error "), 0);
 }
 
 /* -- Another thread -- */
@@ -591,6 +705,10 @@ int main(void)
         WITH_ALL(the_thread_enters_the_directory_of_what_it_takes_up),
         WITH_ALL(a_response_that_is_over_frees_its_connection),
         WITH_ALL(a_wait_ends_when_the_client_goes),
+        WITH_ALL(an_exchange_that_waits_is_nobodys),
+        WITH_ALL(its_time_stands_still_while_it_waits),
+        WITH_ALL(a_client_that_goes_ends_it_without_an_error_line),
+        WITH_ALL(a_stop_ends_it_with_503),
         WITH_ALL(another_thread_goes_on_with_the_body),
         WITH_ALL(another_thread_sends_the_response),
         WITH_ALL(another_thread_cuts_off_what_the_peer_did_not_take),
