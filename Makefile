@@ -275,6 +275,7 @@ install-files: $(BINARY)
 	@$(INSTALL) -m 0755 $(BINARY) "$(DESTDIR)$(BINDIR)/luafcgid2.tmp"
 	@mv -f "$(DESTDIR)$(BINDIR)/luafcgid2.tmp" "$(DESTDIR)$(BINDIR)/luafcgid2"
 	$(call install_program, etc/daemon.lua, $(DATADIR)/daemon.lua, 0644)
+	$(call install_program, scripts/lua51.lua, $(DATADIR)/lua51.lua, 0644)
 	@$(INSTALL) -d "$(DESTDIR)$(DATADIR)/examples"
 	@cd scripts/examples && find . -type d -exec $(INSTALL) -d "$(DESTDIR)$(DATADIR)/examples/{}" \; \
 	    && find . -type f -exec $(INSTALL) -m 0644 {} "$(DESTDIR)$(DATADIR)/examples/{}" \;

@@ -3,6 +3,7 @@
 #include "lua/library.h"
 
 #include "lua/child.h"
+#include "lua/compat.h"
 #include "lua/guard.h"
 #include "lua/handle.h"
 #include "lua/limit.h"
@@ -39,8 +40,8 @@ static int os_setlocale(lua_State *L)
 }
 
 /* The order matters: lua/handle.c hides the metatable of files, in which output and child
- * have replaced methods before, and lua/guard.c comes after all that replace functions.
- */
+ * have replaced methods before, and lua/guard.c comes after all that replace functions,
+ * which lua/compat.c gives second names. */
 void library_open(lua_State *L)
 {
     static const struct guard_row rows[] = {
@@ -57,4 +58,5 @@ void library_open(lua_State *L)
     strings_open(L);
     tables_open(L);
     guard_open(L);
+    compat_open(L);
 }

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "lua/chunk.h"
+#include "lua/compat.h"
 #include "lua/limit.h"
 #include "lua/refusal.h"
 #include "lua/state_fields.h"
@@ -79,6 +80,11 @@ static void describe_error(lua_State *L, lua_State *of, int level)
     }
     if (refusal_status(L, 1) != 0)
         return;
+    const char *hint = compat_hint(lua_tostring(L, 1));
+    if (hint != NULL) {
+        lua_pushfstring(L, "%s%s", lua_tostring(L, 1), hint);
+        lua_replace(L, 1);
+    }
     if (lua_rawlen(L, 1) > MESSAGE_BYTES) {
         lua_pushlstring(L, lua_tostring(L, 1), MESSAGE_BYTES);
         lua_pushliteral(L, " ...");

@@ -13,7 +13,8 @@ from machine import SOURCE, make
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-PROGRAM = {"/usr/bin/luafcgid2", "/usr/share/luafcgid2/daemon.lua"}
+PROGRAM = {"/usr/bin/luafcgid2", "/usr/share/luafcgid2/daemon.lua",
+           "/usr/share/luafcgid2/lua51.lua"}
 SERVICE = {
     "/usr/lib/systemd/system/luafcgid2.service", "/usr/lib/systemd/system/luafcgid2.socket",
     "/usr/lib/tmpfiles.d/luafcgid2.conf", "/etc/init.d/luafcgid2",
