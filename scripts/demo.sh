@@ -153,6 +153,7 @@ events {
 }
 http {
     access_log "$dir/access.log";
+    client_max_body_size 64m; # as MaxUploadSize
 $(nginx_temp_paths)
     types {
         text/css css;
@@ -354,6 +355,8 @@ check_answers() {
     page 'form.lua, by GET' 200 'tea, water' "${base}form.lua?likes=tea&likes=water"
     page 'form.lua, by POST' 200 '<td>1 &lt; 2 &amp; &quot;3&quot;</td>' \
         --data-urlencode 'text=1 < 2 & "3"' "${base}form.lua"
+    page 'upload.lua, two files' 200 '<td>7 bytes</td>' -F title=x -F 'files=@scripts/examples/style.css' \
+        -F 'files=content;filename=a.txt' "${base}upload.lua"
     page 'counter.lua, one of four' 200 '<p>state ' "${base}counter.lua?cell=1"
     page 'live.lua, its events' 200 'data: watching=1' -N -m 3 "${base}live.lua?events"
     page 'chat.lua, a message that nobody reads' 204 '' -d 'name=Ada&text=Hello' "${base}chat.lua"

@@ -1,6 +1,6 @@
--- A form, sent by GET or by POST. GET puts the fields into the address
--- (Env.QUERY_STRING), POST into the request's body (Receive). Both have the same
--- syntax, and lf.parse reads both.
+-- A form, sent by GET or by POST. GET puts the fields into the address, where lf.query
+-- finds them, POST into the request's body, where lf.form does. lf.field gives one of
+-- them, from either, and always as a string.
 
 local page = require "lib.page"
 
@@ -20,7 +20,7 @@ end
 local function show_form(form)
     Send('<form class="box" action="form.lua">\n',
          '<p><label>Your text <input name="text" maxlength="200" value="',
-         page.escape(page.field(form, "text")), '"></label></p>\n',
+         page.escape(lf.field("text", "")), '"></label></p>\n',
          "<fieldset><legend>You like</legend>\n")
     for _, name in ipairs { "tea", "coffee", "water" } do
         Send('<label class="inline"><input type="checkbox" name="likes" value="',
@@ -38,13 +38,12 @@ local function show_fields(form)
     for name, value in pairs(form) do
         fields[name] = type(value) == "table" and table.concat(value, ", ") or value
     end
-    Send(page.table("What lf.parse made of it", fields))
+    Send(page.table("The table of the fields", fields))
 end
 
 function main()
     local post = Env.REQUEST_METHOD == "POST"
-    local raw = post and Receive() or Env.QUERY_STRING
-    local form = lf.parse(raw)
+    local form = post and lf.form() or lf.query()
 
     Send(page.top("Form"))
     Send([[
@@ -52,12 +51,12 @@ function main()
 come back as text, not as markup.</p>
 ]])
     show_form(form)
-    if raw ~= "" then
+    if next(form) then
         Send("<h2>What arrived by ", post and "POST" or "GET", "</h2>\n")
-        Send('<pre tabindex="0"><samp>', page.escape(raw), "</samp></pre>\n")
         show_fields(form)
         Send('<p class="note">The table is safe because every value went through ',
-             "<code>page.escape</code> on its way out.</p>\n")
+             "<code>page.escape</code> on its way out. <code>",
+             post and "lf.form" or "lf.query", "</code> made it.</p>\n")
     end
     Send(page.bottom())
 end

@@ -13,6 +13,8 @@ return {
       text = "All that a script can know about the request and about itself." },
     { file = "form.lua", title = "Form",
       text = "Read what a visitor sends, and show it safely." },
+    { file = "upload.lua", title = "Upload",
+      text = "Files that a visitor sends: listed, read, forgotten." },
     { file = "cookies.lua", title = "Cookies",
       text = "Set one, read it back, delete it." },
     { file = "counter.lua", title = "Counter",
