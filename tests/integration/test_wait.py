@@ -201,10 +201,13 @@ def test_timelimit_gives_at_most_requesttimeoutmax(daemon, style):
 
 # -- The client goes, the daemon stops --
 
+# A shell that has begun, and so needs its directory no more.
+SLEEPER = "local f = io.popen('echo x; exec sleep 1000') f:read() "
+
 WAITS = {
     "sleep": "Sleep(1000)",
-    "descriptor": "local f = io.popen('sleep 1000') Wait(f)",
-    "timeout": "local f = io.popen('sleep 1000') Wait(f, 'r', 1000)",
+    "descriptor": SLEEPER + "Wait(f)",
+    "timeout": SLEEPER + "Wait(f, 'r', 1000)",
     "pcall": "local ok, e = pcall(pcall, Sleep, 1000) error(e)",
     "coroutine": "coroutine.wrap(function() Sleep(1000) end)()",
     "sort": "table.sort({2, 1}, function(a, b) Sleep(1000) end)",

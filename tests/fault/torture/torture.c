@@ -13,6 +13,7 @@
 #include "config.h"
 #include "daemon/worker.h"
 #include "fastcgi/connection.h"
+#include "fastcgi/jam.h"
 #include "fastcgi/listener.h"
 #include "fastcgi/record.h"
 #include "faults.h"
@@ -188,6 +189,13 @@ static const struct kind kinds[] = {
      "function() inner = 'inner' end}) end error('in a finalizer') end)) end}) "
      "collectgarbage() collectgarbage() return inner end",
      "\r\n\r\ninner", "GET", "", "", false},
+    {"wait",
+     "function main() Send('a') Sleep(0) pcall(coroutine.wrap(function() Sleep(0.001) "
+     "end)) local f = io.tmpfile() Send(Wait(f)) f:close() Sleep(0) return 'b' end",
+     "\r\n\r\nar", "GET", "", "", false},
+    {"wait after a flush",
+     "function main() for i = 1, 3 do Send('part', i) Flush() Sleep(0) end end",
+     "\r\n\r\npart1part2part3", "GET", "", "", false},
     {"thread data", "function main() return ThreadData()[Env.SCRIPT_FILENAME] end",
      "\r\n\r\n1", "GET", "", "", false},
     {"error", "function main() error({}) end", "</html>\n", "GET", "", "", false},
@@ -330,10 +338,11 @@ static bool unpack(const struct answer *in, struct answer *out)
     return whole;
 }
 
-/* The worker still collects garbage and gives the state back after its response. */
-static void await_idle(unsigned served)
+/* The worker still collects garbage and gives the state back after its response. Then it
+ * waits for the next request. */
+static void await_idle(void)
 {
-    for (int64_t until = now() + PATIENCE; workers_requests() == served;) {
+    for (int64_t until = now() + PATIENCE; jam_idle(service.connections) == 0;) {
         check(now() < until, "the worker did not come to an end");
         nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
     }
@@ -345,13 +354,12 @@ static bool ask(const struct kind *k, const char *path, bool bytewise,
 {
     static struct message out;
     static struct answer in;
-    unsigned served = workers_requests();
     make_request(&out, k, path);
     int fd = connect_to_daemon();
     send_request(fd, &out, bytewise);
     receive_all(fd, &in);
     close(fd);
-    await_idle(served);
+    await_idle();
     return unpack(&in, answer);
 }
 
