@@ -414,7 +414,10 @@ static void ready_ones_and_new_requests_take_turns(void **state)
         assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
         assert_true(connections_adopt(set, ends[1]));
         send_request(clients[i] = ends[0], false, "x");
-        w[i] = begin_until(0, NULL);
+        w[i] = make(NULL);
+        waker_wake(waiter_waker(w[i]));
+        waiter_begin(w[i], NULL,
+                     &(struct awaited){.what = AWAITED_WAKER, .until = AWAITED_FOREVER});
     }
     for (int i = 0; i < 2 * EACH; i++) {
         struct connection *c = connection_wait(set, reader);
