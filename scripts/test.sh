@@ -21,7 +21,7 @@ cd "$(dirname "$0")/.."
 
 sh scripts/install-packages.sh -s nginx build-essential pkg-config libfcgi-dev \
     liblua5.3-dev libcmocka-dev python3-pytest python3-pytest-xdist nginx-light lua5.3 curl \
-    chromium chromium-driver mandoc sqlite3 lua-sql-sqlite3 lua-filesystem lua-cjson lua-dkjson
+    chromium chromium-driver mandoc sqlite3 lua-sql-sqlite3 lua-filesystem lua-cjson lua-dkjson prometheus
 
 mode=${SANITIZE:+SANITIZE=$SANITIZE}
 LUAFCGID2=$PWD/${SANITIZE:+.build/$SANITIZE/}luafcgid2
