@@ -2,9 +2,11 @@
  */
 #include "daemon/rows_daemon.h"
 
+#include "daemon/access.h"
 #include "daemon/figures.h"
 #include "daemon/heartbeat.h"
 #include "daemon/view.h"
+#include "store/shared.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -80,6 +82,19 @@ static const struct figures_row rows[] = {
      .kind = FIGURES_GAUGE,
      .metric = "sessions",
      .help = "Sessions that are kept."},
+    {.key = "shared values",
+     .kind = FIGURES_GAUGE,
+     .metric = "shared_values",
+     .help = "Values that scripts share."},
+    {.key = "shared memory",
+     .kind = FIGURES_GAUGE,
+     .metric = "shared_bytes",
+     .unit = "bytes",
+     .help = "Memory of the values that scripts share."},
+    {.key = "access log lines lost",
+     .kind = FIGURES_COUNTER,
+     .metric = "access_log_lines_lost",
+     .help = "Lines of the access log that a full disk or a slow reader has cost."},
 };
 
 /* 0 where the system does not tell. */
@@ -119,6 +134,9 @@ static void read_process(struct figures *f)
     figures_real(f, lag / 1e3);
     figures_real(f, longest / 1e3);
     figures_integer(f, (int64_t)f->view->sessions);
+    figures_integer(f, (int64_t)shared_count());
+    figures_integer(f, (int64_t)shared_size());
+    figures_integer(f, (int64_t)access_lost());
 }
 
 static struct figures_group process = {.name = "daemon",

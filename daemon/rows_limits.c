@@ -42,6 +42,14 @@ static const struct figures_row rows[] = {
     TIME("KeepAliveTimeout", "keep_alive_time", "how long an idle connection is kept"),
     TIME("ReadTimeout", "read_time", "wait for the rest of a request"),
     TIME("WriteTimeout", "write_time", "wait for a web server that does not read"),
+    TIME("RequestTimeoutMax", "request_time_max", "the most that TimeLimit may set"),
+    TIME("EventKeepAlive", "event_keep_alive_time", "pause of a stream until a comment"),
+    BYTES("MaxPendingOutput", "pending_output",
+          "answers that wait for slow readers, together"),
+    BYTES("MaxUploadSize", "upload", "largest body with uploaded files"),
+    BYTES("SharedMaxSize", "shared", "shared values, together"),
+    BYTES("SubscriptionMaxSize", "subscription",
+          "messages that wait in one subscription"),
     COUNT("SessionMaxCount", "sessions", "sessions that are kept"),
     BYTES("SessionMaxSize", "session", "what one session may hold"),
 };
@@ -65,6 +73,12 @@ static void read_limits(struct figures *f)
     figures_real(f, (double)c->keep_alive_timeout / 1e3);
     figures_real(f, (double)c->read_timeout / 1e3);
     figures_real(f, (double)c->write_timeout / 1e3);
+    figures_real(f, (double)c->request_timeout_max / 1e3);
+    figures_real(f, (double)c->event_keep_alive / 1e3);
+    figures_integer(f, c->max_pending_output);
+    figures_integer(f, c->max_upload_size);
+    figures_integer(f, c->shared_max_size);
+    figures_integer(f, c->subscription_max_size);
     figures_integer(f, c->session_max_count);
     figures_integer(f, c->session_max_size);
 }
