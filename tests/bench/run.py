@@ -363,6 +363,8 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
      ratio("rate", OURS, ("hello", "batch-ka")), "", None),
     ("requests/s, keepalive, to php-fpm", "hello",
      ratio("rate", OURS, ("hello", "php-ka")), ">=", 1.7),
+    ("CPU per request with status and access log, keepalive, to without", "hello",
+     ratio("cpu", ("hello", "watched-ka"), OURS), "<=", 1.05),
     ("CPU per request, keepalive, to php-fpm", "hello",
      ratio("cpu", OURS, ("hello", "php-ka")), "<=", 0.45),
     ("CPU per request, keepalive, to Apache mod_lua, scope thread", "hello",
