@@ -261,6 +261,13 @@ AccessLogPath = ""
 -- "common", "combined", or "timed", which is combined with time and request id.
 AccessLogFormat = "timed"
 
+-- A script that runs for longer than SlowLogTime seconds is logged, once a request, with
+-- where it is just then. 0 switches this off; 0 to 86400. Waiting does not count.
+SlowLogTime = 0
+
+-- The file for that; "" is the log.
+SlowLogPath = ""
+
 ----------------------------------------------------------------------------------------
 -- Status: what the daemon is doing, for people and programs
 ----------------------------------------------------------------------------------------

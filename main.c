@@ -24,6 +24,7 @@
 #include "daemon/pidfile.h"
 #include "daemon/rows.h"
 #include "daemon/saver.h"
+#include "daemon/slowlog.h"
 #include "daemon/status_server.h"
 #include "daemon/sweeper.h"
 #include "daemon/view.h"
@@ -246,6 +247,7 @@ static void drop_privileges(const struct config *config)
         die("User and Group: only root can become somebody else");
     log_chown(user.uid, gid);
     access_chown(user.uid, gid);
+    slowlog_chown(user.uid, gid);
     pidfile_chown(user.uid, gid);
     if (!account_become(&user, gid))
         die("User and Group: the change failed");
@@ -280,6 +282,7 @@ static void take_over(struct config *config)
     log_set_format(config->log_format);
     log_open(config->log_file_path, config->log_level);
     access_open(config);
+    slowlog_open(config);
     config_publish(config);
     sweeper_wake(); /* it closes the idle states of the old configuration */
     log_info("configuration reloaded");
@@ -347,6 +350,7 @@ static void wait_for_signals(const sigset_t *handled, const char *file)
         case SIGUSR1:
             log_reopen();
             access_reopen();
+            slowlog_reopen();
             log_info("log reopened");
             break;
         case SIGTERM:
@@ -379,6 +383,7 @@ static struct listeners take_resources(const struct config *config)
     log_set_format(config->log_format);
     log_open(config->log_file_path, config->log_level);
     access_open(config);
+    slowlog_open(config);
     if (!pidfile_open(config->pid_file, error, sizeof error))
         die(error);
     struct listeners l = {listener_listen(config, error, sizeof error), -1};
@@ -482,6 +487,7 @@ static void stop(struct service *service)
         connections_cut_all(service->connections);
     if (!all || !unused) {
         access_flush(LOG_TIMEOUT);
+        slowlog_flush(LOG_TIMEOUT);
         log_flush(LOG_TIMEOUT);
         _exit(EXIT_SUCCESS);
     }
@@ -490,6 +496,7 @@ static void stop(struct service *service)
     store_destroy(service->sessions);
     config_publish(NULL);
     access_flush(LOG_TIMEOUT);
+    slowlog_flush(LOG_TIMEOUT);
     log_info("stopped");
     log_flush(LOG_TIMEOUT);
 }
@@ -543,6 +550,7 @@ int main(int argc, char **argv)
     if (!log_start())
         log_warning("the log has no thread of its own: %s", strerror(errno));
     access_start();
+    slowlog_start();
     notify_start();
     fcgi_start();
     if (!limit_init())

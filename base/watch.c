@@ -40,11 +40,21 @@ struct watch {
     atomic_bool
         described; /* `request` is written, by the handler, until the thread goes on */
     struct log_request_copy request;
+    bool slow_stopped;       /* the thread's; while its clock stands still */
+    uint32_t slow_limit;     /* the thread's */
+    atomic_bool slow_timed;  /* as `timed`, for: */
+    atomic_uint slow_at;     /* when it is slow */
+    atomic_int slow;         /* enum slow */
+    struct watch_note *note; /* the thread's, until NOTED; then the heartbeat's, until
+                                IDLE. NULL: none is needed yet */
 };
+
+enum slow { SLOW_IDLE, SLOW_ASKED, SLOW_NOTED };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct watch *watches; /* lock */
 static void (*on_late)(void); /* immutable once there are threads */
+static void (*on_slow)(void); /* the same */
 
 static _Thread_local struct watch *own;
 
@@ -61,9 +71,21 @@ static bool is_overdue(const struct watch *w, uint32_t now)
     return deadline_is_over(deadline, now);
 }
 
+/* Whether it is to note that it is slow. */
+static bool is_slow(const struct watch *w, uint32_t now)
+{
+    return atomic_load_explicit(&w->slow_timed, memory_order_acquire) &&
+           atomic_load_explicit(&w->slow, memory_order_relaxed) != SLOW_NOTED &&
+           deadline_is_over(atomic_load_explicit(&w->slow_at, memory_order_relaxed), now);
+}
+
 static void on_signal(int number)
 {
     (void)number;
+    if (own != NULL && is_slow(own, clock_ticks())) {
+        atomic_store_explicit(&own->slow, SLOW_ASKED, memory_order_relaxed);
+        on_slow();
+    }
     if (own == NULL || !is_overdue(own, clock_ticks()))
         return;
     if (!atomic_load_explicit(&own->described, memory_order_relaxed))
@@ -72,11 +94,12 @@ static void on_signal(int number)
     on_late();
 }
 
-void watch_init(void (*late)(void))
+void watch_init(void (*late)(void), void (*slow)(void))
 {
     /* No SA_RESTART: a system call in which the script waits must return. */
     struct sigaction action = {.sa_handler = on_signal};
     on_late = late;
+    on_slow = slow;
     sigemptyset(&action.sa_mask);
     sigaction(LATE_SIGNAL, &action, NULL);
 }
@@ -119,6 +142,7 @@ void watch_destroy(void)
     *link = w->next;
     pthread_mutex_unlock(&lock);
     own = NULL;
+    free(w->note);
     free(w);
 }
 
@@ -139,10 +163,83 @@ void watch_begin(int64_t timeout)
     set_deadline(own, deadline_after(clock_ticks(), timeout));
 }
 
+static void stop_clocks(struct watch *w)
+{
+    atomic_store_explicit(&w->timed, false, memory_order_release);
+    atomic_store_explicit(&w->slow_timed, false, memory_order_release);
+}
+
 void watch_end(void)
 {
-    if (own != NULL)
-        atomic_store_explicit(&own->timed, false, memory_order_release);
+    if (own == NULL)
+        return;
+    stop_clocks(own);
+    if (atomic_load_explicit(&own->slow, memory_order_relaxed) == SLOW_ASKED)
+        atomic_store_explicit(&own->slow, SLOW_IDLE, memory_order_relaxed);
+}
+
+static void set_slow_at(struct watch *w, uint32_t at)
+{
+    atomic_store_explicit(&w->slow_at, at, memory_order_relaxed);
+    atomic_store_explicit(&w->slow_timed, true, memory_order_release);
+}
+
+/* While the last note is not collected, no other can be written. */
+void watch_set_slow(int64_t limit, int64_t left)
+{
+    struct watch *w = own;
+    if (w == NULL || left < 0)
+        return;
+    if (w->note == NULL && (w->note = calloc(1, sizeof *w->note)) == NULL)
+        return;
+    w->slow_limit = (uint32_t)limit;
+    set_slow_at(w, deadline_after(clock_ticks(), left));
+}
+
+void watch_pause_slow(void)
+{
+    struct watch *w = own;
+    if (w == NULL)
+        return;
+    w->slow_stopped = atomic_load_explicit(&w->slow_timed, memory_order_relaxed);
+    atomic_store_explicit(&w->slow_timed, false, memory_order_release);
+    w->stopped_at = clock_ticks();
+}
+
+void watch_resume_slow(void)
+{
+    struct watch *w = own;
+    if (w != NULL && w->slow_stopped)
+        set_slow_at(w, atomic_load_explicit(&w->slow_at, memory_order_relaxed) +
+                           (clock_ticks() - w->stopped_at));
+}
+
+int64_t watch_slow_left(void)
+{
+    struct watch *w = own;
+    if (w == NULL || !atomic_load_explicit(&w->slow_timed, memory_order_relaxed))
+        return -1;
+    int32_t left = deadline_left(atomic_load(&w->slow_at), clock_ticks());
+    return left > 0 ? left : 0;
+}
+
+struct watch_note *watch_slow_note(void)
+{
+    struct watch *w = own;
+    return w != NULL && atomic_load(&w->slow) == SLOW_ASKED ? w->note : NULL;
+}
+
+void watch_slow_noted(void)
+{
+    struct watch *w = own;
+    struct watch_note *note = w->note;
+    uint32_t now = clock_ticks();
+    note->id = w->id;
+    note->serving = log_copy_request(&note->request);
+    note->ran = w->slow_limit + (now - atomic_load(&w->slow_at));
+    note->left = watch_time_left();
+    atomic_store_explicit(&w->slow_timed, false, memory_order_relaxed);
+    atomic_store_explicit(&w->slow, SLOW_NOTED, memory_order_release);
 }
 
 void watch_pause(void)
@@ -151,7 +248,8 @@ void watch_pause(void)
     if (w == NULL)
         return;
     w->stopped = atomic_load_explicit(&w->timed, memory_order_relaxed);
-    watch_end();
+    w->slow_stopped = atomic_load_explicit(&w->slow_timed, memory_order_relaxed);
+    stop_clocks(w);
     w->stopped_at = clock_ticks();
 }
 
@@ -165,6 +263,8 @@ void watch_resume(void)
     if (w->stopped)
         set_deadline(w,
                      atomic_load_explicit(&w->deadline, memory_order_relaxed) + length);
+    if (w->slow_stopped)
+        set_slow_at(w, atomic_load_explicit(&w->slow_at, memory_order_relaxed) + length);
 }
 
 uint32_t watch_paused(void)
@@ -270,6 +370,8 @@ void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *repo
     last_look = now;
     pthread_mutex_lock(&lock);
     for (struct watch *w = watches; w != NULL; w = w->next) {
+        if (runs_lua(w) && is_slow(w, now) && !is_overdue(w, now))
+            pthread_kill(w->thread, LATE_SIGNAL);
         if (!is_overdue(w, now)) {
             w->seen_late = false;
             continue;
@@ -283,4 +385,24 @@ void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *repo
     pthread_mutex_unlock(&lock);
     for (int i = 0; i < count; i++)
         stuck(&late[i]);
+}
+
+void watch_collect(void (*write)(const struct watch_note *note))
+{
+    struct watch_note note;
+    bool found;
+    do {
+        found = false;
+        pthread_mutex_lock(&lock);
+        for (struct watch *w = watches; w != NULL && !found; w = w->next) {
+            if (atomic_load_explicit(&w->slow, memory_order_acquire) != SLOW_NOTED)
+                continue;
+            note = *w->note;
+            found = true;
+            atomic_store_explicit(&w->slow, SLOW_IDLE, memory_order_release);
+        }
+        pthread_mutex_unlock(&lock);
+        if (found)
+            write(&note);
+    } while (found);
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The first two run Lua. The others only wait for devices. They get no signal, which
@@ -27,8 +28,23 @@ struct watch_report {
 };
 
 /* Process-wide, once, before any thread: `late` is called in a thread that runs Lua and
- * is late, by a signal handler. */
-void watch_init(void (*late)(void));
+ * is late, by a signal handler; `slow` in one that is slow, at each look until it has
+ * written its note. */
+void watch_init(void (*late)(void), void (*slow)(void));
+
+/* What a slow thread notes of itself. */
+struct watch_note {
+    int id;                /* of the worker */
+    char name[WATCH_NAME]; /* of the script */
+    bool serving;          /* `request` is what it serves */
+    struct log_request_copy request;
+    uint32_t ran;     /* ms of its time */
+    int64_t left;     /* ms that it still has; < 0: no limit */
+    size_t used, max; /* bytes of memory; 0: no limit */
+    bool in_c;        /* it is in a function of C that has not returned for a while */
+    size_t len;       /* of: */
+    char trace[4096]; /* its traceback, lines */
+};
 
 /* -- The calling thread's watch. Without one all but the first do nothing. -- */
 
@@ -39,6 +55,22 @@ void watch_destroy(void);
 /* From now on the thread has `timeout` milliseconds (0: no limit), and no name. */
 void watch_begin(int64_t timeout);
 void watch_end(void);
+
+/* Behind watch_begin: the thread is slow in `left` milliseconds, of `limit` that it had;
+ * it then notes so, once. < 0: never. watch_slow_left: what is left of them; -1: it has
+ * noted it, or never will. */
+void watch_set_slow(int64_t limit, int64_t left);
+int64_t watch_slow_left(void);
+
+/* Between these the thread is on its way to be slow no further, though its time goes on:
+ * the script waits where it holds up its thread. */
+void watch_pause_slow(void);
+void watch_resume_slow(void);
+
+/* For `slow`: the note to be filled, but for id, request, ran and left; NULL: none is
+ * wanted. watch_slow_noted: it is. Async-signal-safe. */
+struct watch_note *watch_slow_note(void);
+void watch_slow_noted(void);
 
 /* Between these two the clock stands still: the thread waits for a peer, and that wait
  * has a limit of its own. They do not nest. */
@@ -72,5 +104,8 @@ void watch_forgive(void);
  * and for each other thread that is late. Time in which the calling thread did not run,
  * as when the process was stopped, hardly counts. */
 void watch_check(int64_t watchdog, void (*stuck)(const struct watch_report *report));
+
+/* Calls write() for each note that was written since the last call. */
+void watch_collect(void (*write)(const struct watch_note *note));
 
 #endif

@@ -81,6 +81,8 @@ struct config {
     char *access_log_path;               /* as the log's, "" for none */
     char *access_log_format;             /* and compiled: */
     struct accesslog *access_log_lines;
+    int64_t slow_log_time; /* milliseconds; 0: no slow log */
+    char *slow_log_path;   /* absolute, "" for the log */
 
     /* Status */
     char *status_path, *ping_path; /* "" for none */

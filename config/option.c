@@ -262,6 +262,11 @@ const struct option_row option_rows[] = {
     {.name = "AccessLogFormat", .kind = OPTION_TEXT, AT(access_log_format),
      .fallback = "\"timed\"",
      .help = "Apache's directives; or common, combined, timed"},
+    {.name = "SlowLogTime", .kind = OPTION_SECONDS, .max = DAY, AT(slow_log_time),
+     .fallback = "0",
+     .help = "a script that runs longer is logged with a traceback; 0 none"},
+    {.name = "SlowLogPath", .kind = OPTION_PATH, AT(slow_log_path), .fallback = "\"\"",
+     .help = "where to; \"\" is the log"},
 
     {.section = "Status", .name = "StatusPath", .kind = OPTION_TEXT, AT(status_path),
      .fallback = "\"\"", .check = text_request_path,

@@ -55,6 +55,7 @@ struct exchange {
     struct access_entry access;
     struct buffer line;             /* of the access log */
     int64_t time_left;              /* ms, while it is laid down; 0: for ever */
+    int64_t slow_left;              /* ms until it is slow; < 0: never, or it was */
     struct exchange_worker *worker; /* NULL: laid down */
     struct exchange *next;          /* of those that are kept */
 };
@@ -323,6 +324,7 @@ static bool begin(struct exchange *x, const struct peer_operations *peer, void *
     x->refusal = x->own != STATUS_NOTHING ? 0 : request_refuse(r, &x->why);
     x->name = request_param(r, PARAM_SCRIPT_FILENAME);
     x->time_left = x->config->request_timeout;
+    x->slow_left = x->config->slow_log_time > 0 ? x->config->slow_log_time : -1;
     x->call.session = (struct session_call){0};
     x->call.event_sent = 0;
     x->call.told = 0;
@@ -398,6 +400,7 @@ void exchange_take_up(struct exchange *x, struct exchange_worker *w)
     log_set_script(x->name);
     log_set_request(request_for_log(x->request));
     watch_begin(x->time_left);
+    watch_set_slow(x->config->slow_log_time, x->slow_left);
     if (x->begun > 0 && x->own == STATUS_NOTHING)
         show_activity(x);
     if (x->refusal == 0 && x->own == STATUS_NOTHING)
@@ -411,6 +414,7 @@ void exchange_lay_down(struct exchange *x)
     if (x->script != NULL || x->connection != NULL) {
         int64_t left = watch_time_left();
         x->time_left = left < 0 ? 0 : left == 0 ? 1 : left;
+        x->slow_left = watch_slow_left();
     }
     if (x->begun > 0 && x->own == STATUS_NOTHING)
         activity_end(x->worker->activity, x->ended, x->memory);

@@ -19,6 +19,7 @@
 #include "daemon/notify.h"
 #include "daemon/saver.h"
 #include "daemon/status_server.h"
+#include "daemon/slowlog.h"
 #include "daemon/sweeper.h"
 #include "daemon/worker.h"
 #include "pool/closer.h"
@@ -80,6 +81,8 @@ static int64_t nap_length(const struct config *config)
     int64_t nap = SECOND;
     if (config->request_timeout > 0 && config->request_timeout / 4 < nap)
         nap = config->request_timeout / 4;
+    if (config->slow_log_time > 0 && config->slow_log_time / 4 < nap)
+        nap = config->slow_log_time / 4;
     return nap < SHORTEST ? SHORTEST : nap;
 }
 
@@ -158,6 +161,7 @@ static void *beat(void *arg)
         struct config *config = config_current();
         uint32_t now = clock_ticks();
         watch_check(config->watchdog, on_stuck);
+        slowlog_tick();
         mend();
         process_reap();
         if (is_due(&clients, now, SECOND)) {

@@ -174,6 +174,81 @@ static void on_instruction(lua_State *L, lua_Debug *ar)
     lua_error(L);
 }
 
+/* -- The traceback of a slow script -- */
+
+static void *no_more(void *data, void *block, size_t old_size, size_t size)
+{
+    (void)data;
+    (void)block;
+    (void)old_size;
+    (void)size;
+    return NULL;
+}
+
+/* Writes the note of a slow script, from a level of its stack on. Needs no memory: the
+ * thread may be inside the allocator. */
+static void note_slow(struct limit *l, lua_State *L, int level, bool in_c)
+{
+    static const struct buffer_memory fixed = {no_more, NULL};
+    struct watch_note *note = watch_slow_note();
+    l->asked = false;
+    if (note == NULL)
+        return;
+    struct buffer b = {.data = note->trace, .cap = sizeof note->trace, .memory = &fixed};
+    lua_Debug ar;
+    int end = level + TRACEBACK_LEVELS;
+    for (; lua_getstack(L, level, &ar) && level < end; level++)
+        if (lua_getinfo(L, "Sln", &ar))
+            note_level(&b, &ar);
+    if (lua_getstack(L, level, &ar))
+        buffer_puts(&b, "\n\t...");
+    note->len = b.len;
+    note->in_c = in_c;
+    note->used = l->used;
+    note->max = l->max - l->lent;
+    const char *name = l->name == NULL ? "" : l->name;
+    size_t len = strlen(name), skip = len < WATCH_NAME ? 0 : len - WATCH_NAME + 1;
+    memcpy(note->name, name + skip, len - skip + 1);
+    watch_slow_noted();
+}
+
+/* The next instruction of a slow script. */
+static void on_slow_instruction(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    struct limit *l = limit_of(L);
+    if (l->kind != LIMIT_NONE)
+        return;
+    if (l->asked)
+        note_slow(l, L, 0, false);
+    unhook(L);
+}
+
+/* Called by the signal handler at each look while a slow script has not written its note.
+ * The first time it sets the hook. If no instruction was executed until the next, the
+ * thread is inside a function of C, or of Lua's own. If nothing was allocated meanwhile,
+ * and nothing is being allocated, the stack is where it was, and so are the functions
+ * that wait for that one; its own record may be in the making, and is left out. */
+static void on_slow(void)
+{
+    struct limit *l = current;
+    if (l == NULL || l->closing || l->kind != LIMIT_NONE)
+        return;
+    lua_State *L = l->running->L;
+    bool same = l->asked && l->asked_at == l->allocations && l->asked_in == L;
+    l->asked_at = l->allocations;
+    l->asked_in = L;
+    if (same) {
+        note_slow(l, L, 1, true);
+        return;
+    }
+    l->asked = true;
+    for (struct limit_thread *t = l->running; t != NULL; t = t->below)
+        lua_sethook(t->L, on_slow_instruction, LUA_MASKCOUNT, 1);
+}
+
+/* -- Ending a script -- */
+
 /* Sets the hook in every running coroutine: when the innermost one ends, the one that
  * resumed it goes on. */
 static void set_hooks(struct limit *l)
@@ -335,6 +410,7 @@ static void note_end(struct limit *l, const void *block, size_t size)
 static void *allocate(void *data, void *block, size_t old_size, size_t size)
 {
     struct limit *l = data;
+    l->allocations++;
     size_t old =
         block == NULL ? 0 : old_size; /* without a block it is the kind of a new object */
     if (size == 0) {
@@ -469,7 +545,7 @@ static void on_late(void)
 
 bool limit_init(void)
 {
-    watch_init(on_late);
+    watch_init(on_late, on_slow);
     return hookswitch_find();
 }
 
@@ -482,8 +558,8 @@ void limit_enter(struct limit *l)
 
 void limit_leave(struct limit *l)
 {
-    (void)l;
     current = NULL;
+    l->asked = false; /* the hook removes itself */
 }
 
 /* -- Closing -- */

@@ -47,6 +47,10 @@ struct limit {
     bool closing;           /* lua_close is running */
     uint32_t closing_since; /* since then, as clock_ticks says */
     bool collects;          /* the collector was stopped, and must be started again */
+    volatile unsigned allocations; /* calls of the allocator; wraps */
+    volatile bool asked;           /* a slow script's traceback is wanted, */
+    unsigned asked_at;             /* with so many allocations, */
+    const lua_State *asked_in;     /* and this coroutine running, at the last look */
     char *where; /* malloc'ed message and traceback of the broken limit, or NULL */
     size_t grown, denied_at; /* bytes; they tell a second denial in a row */
     const void *denied_block;

@@ -4,6 +4,7 @@
 #include "lua/wait.h"
 
 #include "base/clock.h"
+#include "base/watch.h"
 #include "lua/call.h"
 #include "lua/keepalive.h"
 #include "lua/limit.h"
@@ -100,12 +101,14 @@ static void block(lua_State *L, struct awaited *a, struct call *call)
 {
     const struct limit *l = limit_of(L);
     int nap;
+    watch_pause_slow();
     do {
         a->came = look(a, call);
         nap = a->came != 0 ? 0 : nap_length(a);
         a->came |= poll_descriptor(a, nap);
         limit_check(L);
     } while (a->came == 0 && nap > 0 && !closing_is_late(l));
+    watch_resume_slow();
 }
 
 /* -- Waiting -- */

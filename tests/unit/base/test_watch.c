@@ -424,6 +424,6 @@ int main(void)
         TEST(a_signal_from_elsewhere_stops_nobody),
         TEST(each_of_many_is_reported_once),
     };
-    watch_init(note_late);
+    watch_init(note_late, note_late);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
