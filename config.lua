@@ -121,6 +121,12 @@ StartupScript = ""
 -- comment.
 -- Entrypoint = "main"
 
+-- Names of global functions of the script, or of the StartupScript: one is called when the
+-- script has been loaded into a state, the other before the state is closed. They are the
+-- place to open and to close a database. "" is none; nor does a script need to have them.
+OnStateStart = ""
+OnStateStop = ""
+
 -- Endings of files that may be run. With {} every file may be run as Lua, also files that
 -- visitors have uploaded.
 AllowedExtensions = {".lua"}

@@ -47,6 +47,7 @@ struct config {
     bool use_file_checksum;
     char *startup_script; /* absolute, "" for none */
     char *entrypoint;
+    char *on_state_start, *on_state_stop; /* names of global functions, "" for none */
     bool entrypoint_set;       /* false: main, then handler */
     char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
     char *script_root; /* absolute, its links to be resolved at use; "" for none */

@@ -16,7 +16,6 @@ enum counter {
     COUNTER_5XX,    /* but for those that the daemon itself answered (daemon/status.h) */
     COUNTER_ERRORS, /* that ended with an error in the log */
     COUNTER_GONE,   /* whose client did not wait for the answer */
-    COUNTER_SLOW,   /* that ran longer than SlowLogTime */
     COUNTER_RECEIVED, /* bytes of bodies that came */
     COUNTER_SENT,     /* bytes of responses that went out, heads included */
     COUNTER_COUNT,

@@ -5,6 +5,7 @@
 
 #include "daemon/figures.h"
 #include "daemon/governor.h"
+#include "daemon/slowlog.h"
 #include "daemon/view.h"
 
 #include <string.h>
@@ -103,7 +104,7 @@ static void read_all(struct figures *f)
     figures_integer(f, v->worker_count);
     figures_integer(f, v->most.busy);
     figures_integer(f, governor_times_at_most());
-    figures_integer(f, (int64_t)v->counters.of[COUNTER_SLOW]);
+    figures_integer(f, (int64_t)slowlog_count());
     figures_integer(f, memory_peak());
 }
 

@@ -567,7 +567,7 @@ void limit_leave(struct limit *l)
 /* A state may be closed in a thread that nobody watches, so here the hook looks at the
  * clock. Coroutines that are made from here on inherit it. A state that is full gets a
  * little room for its finalizers. The watchdog reports what no hook stops. */
-void limit_close(struct limit *l)
+void limit_close(struct limit *l, void (*before)(lua_State *L))
 {
     bool large = l->kind == LIMIT_MEMORY || l->used >= LARGE_BYTES;
     if (l->max != 0 && l->max < l->used + HEADROOM)
@@ -577,6 +577,8 @@ void limit_close(struct limit *l)
     l->kind = LIMIT_NONE;
     lua_sethook(l->main.L, on_closing, LUA_MASKCOUNT, CLOSING_INSTRUCTIONS);
     limit_enter(l);
+    if (before != NULL)
+        before(l->main.L);
     lua_close(l->main.L);
     limit_leave(l);
     free(l->where);

@@ -65,10 +65,10 @@ struct limit {
  * `name`. NULL when out of memory. */
 lua_State *limit_newstate(struct limit *l);
 
-/* Calls lua_close, with limits on what finalizers may allocate and on the time of all of
- * them together. When it is over the remaining ones are skipped, except those in C. Frees
- * what `l` holds. */
-void limit_close(struct limit *l);
+/* Calls `before`, if it is not NULL, and lua_close, with limits on what finalizers may
+ * allocate and on the time of all of them together. When it is over the remaining ones
+ * are skipped, except those in C. Frees what `l` holds. */
+void limit_close(struct limit *l, void (*before)(lua_State *L));
 
 #define LIMIT_CLOSING_TIME 1000 /* milliseconds */
 

@@ -43,6 +43,7 @@ struct whole {
     struct script state; /* first, as others have pointers to it */
     struct handles handles;
     struct script_code *code;
+    bool started; /* it is loaded, and OnStateStart has run */
 };
 
 static struct whole *whole_of(struct script *s)
@@ -117,7 +118,7 @@ static bool compile_text(struct script_code *code, const struct buffer *text,
             "time limit exceeded (RequestTimeout) while the script was compiled");
     else if (!ok)
         state_set_error(&code->error, 500, lua_tostring(L, -1));
-    limit_close(&limit);
+    limit_close(&limit, NULL);
     return !late;
 }
 
@@ -212,6 +213,45 @@ void script_collect(struct script *s)
 
 /* -- Making a state -- */
 
+/* Calls the global function that an option names, if there is one. */
+static void call_hook(lua_State *L, const char *name)
+{
+    lua_pushglobaltable(L);
+    lua_pushstring(L, name);
+    if (name[0] != '\0' && lua_rawget(L, -2) != LUA_TNIL)
+        lua_call(L, 0, 0);
+    lua_settop(L, 0);
+}
+
+static int call_stop(lua_State *L)
+{
+    lua_settop(L, 0);
+    call_hook(L, state_of(L)->config->on_state_stop);
+    return 0;
+}
+
+/* Within the limits of closing. An error is nobody's but the log's. */
+static void stop(lua_State *L)
+{
+    struct script *s = state_of(L);
+    if (s->config->on_state_stop[0] == '\0')
+        return;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, state_add_traceback);
+    lua_pushcfunction(L, call_stop);
+    if (lua_pcall(L, 0, 0, 1) != LUA_OK) {
+        enum limit_kind kind = limit_broken(&s->limit);
+        struct buffer text = {0};
+        const char *why = kind != LIMIT_NONE ? limit_message(kind) : lua_tostring(L, -1);
+        buffer_printf(&text, "OnStateStop of %s: %s", s->path, why == NULL ? "?" : why);
+        if (kind != LIMIT_EXIT && buffer_append(&text, "", 1))
+            log_trace(LOG_LEVEL_ERROR, text.data);
+        buffer_free(&text);
+    }
+    lua_settop(L, 0);
+    state_flush(s);
+}
+
 static int set_up(lua_State *L)
 {
     struct script *s = state_of(L);
@@ -237,6 +277,8 @@ static int set_up(lua_State *L)
                          "b") != LUA_OK)
         return lua_error(L);
     lua_call(L, 0, 0);
+    lua_settop(L, 0);
+    call_hook(L, s->config->on_state_start);
     return 0;
 }
 
@@ -261,6 +303,7 @@ struct script *script_create(struct script_code *code, const char *root,
     if (ok) {
         enum state_outcome outcome = state_run(s, set_up, false, error);
         ok = outcome == STATE_DONE;
+        whole->started = ok;
         if (outcome == STATE_EXITED)
             state_set_error(error, 500, "os.exit called while the script was loaded");
         s->requests = 0;
@@ -282,7 +325,7 @@ void script_close(struct script *s)
         s->limit.max = 0; /* guard_finalizers must have the few bytes it needs */
         guard_finalizers(s->L);
         s->limit.max = max;
-        limit_close(&s->limit);
+        limit_close(&s->limit, whole_of(s)->started ? stop : NULL);
     }
     handle_forget(s->handles);
     struct script_code *code = whole_of(s)->code;

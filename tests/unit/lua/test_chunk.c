@@ -47,7 +47,7 @@ static void test_text_of_many_pieces_is_compiled(void **unused)
         assert_int_equal(lua_tointeger(L, -1), 2000);
         lua_settop(L, 0);
     }
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static int break_limit(lua_State *L)
@@ -66,7 +66,7 @@ static void test_broken_limit_ends_it(void **unused)
     assert_int_equal(chunk_load_parts(L, "=parts", "t"), LUA_ERRRUN);
     assert_non_null(strstr(lua_tostring(L, -1), limit_message(LIMIT_TIME)));
     assert_int_equal(chunk_load(L, "x = 1", 5, "=text", "t"), LUA_ERRRUN);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static void test_only_source_is_loaded(void **unused)
@@ -76,7 +76,7 @@ static void test_only_source_is_loaded(void **unused)
     assert_int_equal(chunk_load(L, LUA_SIGNATURE "x", 5, "=code", "bt"), LUA_ERRSYNTAX);
     assert_int_equal(chunk_load(L, "x = 1", 5, "=text", "b"), LUA_ERRSYNTAX);
     assert_int_equal(chunk_load(L, "x = 1", 5, "=text", "bt"), LUA_OK);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 int main(void)

@@ -70,7 +70,7 @@ static void what_lua_allocates_is_counted(void **state)
     assert_in_range(limit.used, before + 1000000, before + 3000000);
     assert_int_equal(run(L, "s = nil collectgarbage()"), LUA_OK);
     assert_true(limit.used < before + 100000);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
     assert_int_equal(limit.used, 0);
 }
 
@@ -81,7 +81,7 @@ static void memory_that_garbage_holds_is_no_reason_to_end(void **state)
     assert_int_equal(run(L, "for i = 1, 100 do local s = ('x'):rep(500000 + i) end"),
                      LUA_OK);
     assert_int_equal(limit_broken(&limit), LIMIT_NONE);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static void a_script_out_of_memory_ends_whatever_it_catches(void **state)
@@ -102,7 +102,7 @@ static void a_script_out_of_memory_ends_whatever_it_catches(void **state)
         assert_true(limit.used < 3 << 20);
         assert_non_null(limit.where);
         assert_non_null(strstr(limit.where, limit_message(LIMIT_MEMORY)));
-        limit_close(&limit);
+        limit_close(&limit, NULL);
     }
 }
 
@@ -111,7 +111,7 @@ static void a_limit_of_zero_is_none(void **state)
     (void)state;
     lua_State *L = open_state(0);
     assert_int_equal(run(L, "s = ('x'):rep(50000000)"), LUA_OK);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static void a_broken_limit_cannot_be_caught(void **state)
@@ -124,7 +124,7 @@ static void a_broken_limit_cannot_be_caught(void **state)
     assert_int_equal(limit_broken(&limit), LIMIT_TIME);
     assert_string_equal(lua_tostring(L, -1), limit_message(LIMIT_TIME));
     assert_non_null(strstr(limit.where, "stack traceback:"));
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static void the_first_reason_stays(void **state)
@@ -134,7 +134,7 @@ static void the_first_reason_stays(void **state)
     limit_break(&limit, LIMIT_TIME);
     limit_break(&limit, LIMIT_EXIT);
     assert_int_equal(limit_broken(&limit), LIMIT_TIME);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static void a_state_that_was_left_by_exit_serves_again_once_mended(void **state)
@@ -150,7 +150,7 @@ static void a_state_that_was_left_by_exit_serves_again_once_mended(void **state)
     assert_int_equal(run(L, "for i = 1, 100000 do local x = i end m = n"), LUA_OK);
     lua_getglobal(L, "m");
     assert_int_equal(lua_tointeger(L, -1), 3);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static int in_a_long_loop(lua_State *L)
@@ -171,7 +171,7 @@ static void loops_in_c_are_interrupted_where_they_ask(void **state)
     lua_register(L, "loop", in_a_long_loop);
     assert_int_not_equal(run(L, "loop()"), LUA_OK);
     assert_int_equal(limit_broken(&limit), LIMIT_TIME);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static void a_buffer_lent_for_a_while_counts(void **state)
@@ -189,7 +189,7 @@ static void a_buffer_lent_for_a_while_counts(void **state)
     assert_true(buffer_reserve(&b, 20 << 20));
     buffer_free(&b);
     assert_int_equal(run(L, "local s = ('x'):rep(100000)"), LUA_OK);
-    limit_close(&limit);
+    limit_close(&limit, NULL);
     assert_int_equal(limit.used, 0);
 }
 
@@ -277,7 +277,7 @@ static void be_late(void)
         assert_int_not_equal(run(L, texts[i]), LUA_OK);
         watch_end();
         assert_int_equal(limit_broken(&limit), LIMIT_TIME);
-        limit_close(&limit);
+        limit_close(&limit, NULL);
     }
 }
 
@@ -295,7 +295,7 @@ static void be_in_time(void)
         watch_begin(60000);
         assert_int_equal(run(L, "for i = 1, 200000 do local x = i end"), LUA_OK);
         watch_end();
-        limit_close(&limit);
+        limit_close(&limit, NULL);
     }
 }
 
@@ -326,7 +326,7 @@ static void be_stuck(void)
     run(L, "hang()");
     watch_end();
     assert_true(watch_was_stuck());
-    limit_close(&limit);
+    limit_close(&limit, NULL);
 }
 
 static void a_stuck_thread_is_told_once_with_its_script(void **state)
