@@ -136,6 +136,10 @@ AllowedExtensions = {".lua"}
 -- configuration cannot run any other file.
 ScriptRoot = ""
 
+-- Where scripts keep databases and other data that no visitor may fetch. They have it as
+-- Info.DataDir. The installation makes it, for the user that the daemon runs as.
+DataDir = "/var/lib/luafcgid2"
+
 ---------------------------------------------------------------------------------------
 -- Limits
 --

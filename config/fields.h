@@ -50,6 +50,7 @@ struct config {
     char *on_state_start, *on_state_stop; /* names of global functions, "" for none */
     bool entrypoint_set;       /* false: main, then handler */
     char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
+    char *data_dir;            /* absolute, "" for none; it need not exist */
     char *script_root; /* absolute, its links to be resolved at use; "" for none */
 
     /* Limits. 0 switches one off. */
@@ -79,8 +80,8 @@ struct config {
     enum log_level log_level;
     enum log_format log_format;
     bool log_to_web_server;
-    char *access_log_path;               /* as the log's, "" for none */
-    char *access_log_format;             /* and compiled: */
+    char *access_log_path;   /* as the log's, "" for none */
+    char *access_log_format; /* and compiled: */
     struct accesslog *access_log_lines;
     int64_t slow_log_time; /* milliseconds; 0: no slow log */
     char *slow_log_path;   /* absolute, "" for the log */

@@ -157,6 +157,9 @@ const struct option_row option_rows[] = {
      .help = "endings of files that may run; {} lets every file run"},
     {.name = "ScriptRoot", .kind = OPTION_PATH, AT(script_root), .fallback = "\"\"",
      .help = "directory that scripts may not be outside of; \"\" for none"},
+    {.name = "DataDir", .kind = OPTION_PATH, AT(data_dir),
+     .fallback = "\"/var/lib/luafcgid2\"",
+     .help = "directory for the data of scripts, which have it as Info.DataDir"},
 
     {.section = "Limits", .name = "RequestTimeout", .kind = OPTION_SECONDS, .max = DAY,
      AT(request_timeout), .fallback = "30",

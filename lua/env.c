@@ -312,7 +312,9 @@ struct env *env_open(lua_State *L, const struct config *config)
     luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, CACHED_PARAMS * 2, 0);
     g->cache = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_createtable(L, 0, 2);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, config->data_dir);
+    lua_setfield(L, -2, "DataDir");
     g->info = luaL_ref(L, LUA_REGISTRYINDEX);
     g->config = open_config(L, config);
     open_watch(L, g);

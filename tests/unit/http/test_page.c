@@ -33,6 +33,7 @@ static void a_page_names_its_status_and_explains_it(void **state)
     assert_part(text, "<title>413 Content Too Large</title>");
     assert_part(text, "<h1>413 Content Too Large</h1>");
     assert_part(text, "<p>What was sent is larger than this server accepts.</p>");
+    assert_part(text, "prefers-color-scheme: dark");
     assert_part(text, "</body>\n</html>\n");
     assert_null(strstr(text, "/a.lua"));
     assert_null(strstr(text, "<pre>"));

@@ -85,9 +85,10 @@ static void info_names_state_and_worker(void **state)
 {
     (void)state;
     struct script *s =
-        script("function main() return Info.State .. ' ' .. Info.Thread end");
-    assert_string_equal(serve(s, PARAMS), "1 3");
-    assert_string_equal(serve(s, PARAMS), "1 3");
+        script("function main() return Info.State .. ' ' .. Info.Thread .. ' ' .. "
+               "Info.DataDir end");
+    assert_string_equal(serve(s, PARAMS), "1 3 /var/lib/luafcgid2");
+    assert_string_equal(serve(s, PARAMS), "1 3 /var/lib/luafcgid2");
     script_close(s);
 }
 
