@@ -193,6 +193,7 @@ RUNNING = [
     ("removed standard library", "_G.debug, _G.coroutine, _G.setmetatable = nil "
                                  "while true do end", ""),
     ("find", "(' '):rep(1000000):find('.-.-x')", ""),
+    ("find of optional items", "string.find(('a'):rep(60), ('a?'):rep(60) .. ('a'):rep(60))", ""),
     ("match", "(' '):rep(1000000):match('^%s*(.-)%s*.$x')", ""),
     ("match that trims", "local s = (' '):rep(500000) .. 'x' .. (' '):rep(500000) .. 'y' "
                          "for i = 1, 1000 do s:match('^(.-)%s*$') end", ""),
