@@ -332,7 +332,7 @@ static void be_stuck(void)
 static void a_stuck_thread_is_told_once_with_its_script(void **state)
 {
     (void)state;
-    watched(20, be_stuck);
+    watched(200, be_stuck);
     assert_int_equal(atomic_load(&told.count), 1);
     assert_int_equal(atomic_load(&told.worker), 7);
     assert_string_equal(told.script, "/srv/stuck.lua");
