@@ -8,7 +8,7 @@ import pytest
 
 from servers import PATIENCE, lua, wait_until
 
-DAEMON = {"WorkerThreads": 4, "WorkerThreadsMax": 16, "LuaMaxStates": 8,
+DAEMON = {"WorkerThreads": 4, "WorkerThreadsMax": 4, "LuaMaxStates": 4,
           "RequestTimeout": PATIENCE}
 
 # Each subscribes, sends its head, and answers with three messages.
@@ -93,6 +93,15 @@ def test_publish_does_not_wait_and_nobody_gets_what_came_before(web):
     for _ in range(100):
         assert web.value("Publish('quiet', 'x')") == "0"
     assert web.main("local s = Subscribe('quiet') return tostring(s:next(0))").text == "nil"
+
+
+def test_one_message_reaches_more_subscriptions_than_there_are_workers(web):
+    page = web.script(READER)
+    readers = [listen(web, page, "all") for _ in range(100)]
+    assert publish(web, "all", "1") == 100
+    assert publish(web, "all", "end") == 100
+    assert {answer(r).text.split(",", 1)[1] for r in readers} == {"1,end"}
+    nobody(web, "all")
 
 
 def test_a_script_gets_what_it_publishes_itself(web):
@@ -206,7 +215,7 @@ def test_an_old_subscription_is_of_no_use_to_the_next_request(solo):
 
 
 def test_an_edit_and_a_reload_leave_subscriptions_alone(daemon, site):
-    d = daemon(WorkerThreads=4, WorkerThreadsMax=16)
+    d = daemon(WorkerThreads=4, WorkerThreadsMax=4)
     site.write("edited.lua", READER)
 
     def is_edited():
@@ -218,14 +227,14 @@ def test_an_edit_and_a_reload_leave_subscriptions_alone(daemon, site):
         assert publish(d, "old", "1") == 1
         site.write("edited.lua", READER.replace('","', '";"'))
         wait_until(is_edited, "the edit")
-        d.reload(WorkerThreads=4, WorkerThreadsMax=16)
+        d.reload(WorkerThreads=4, WorkerThreadsMax=4)
         assert is_edited()
         assert publish(d, "old", "end") == 1
         assert answer(before).text.endswith(",1,end")
 
 
 def test_a_stop_ends_those_who_wait(daemon):
-    d = daemon(WorkerThreads=4, WorkerThreadsMax=16)
+    d = daemon(WorkerThreads=4, WorkerThreadsMax=4)
     page = d.script("function main() local s = Subscribe('stop') Flush() s:next() end")
     readers = [listen(d, page) for _ in range(3)]
     d.signal(signal.SIGTERM)
@@ -236,7 +245,7 @@ def test_a_stop_ends_those_who_wait(daemon):
 
 def test_64_clients_chat_and_each_gets_every_message_in_order(daemon):
     """Half of them read, the others publish in turn."""
-    d = daemon(WorkerThreads=4, WorkerThreadsMax=64, LuaMaxStates=64)
+    d = daemon(WorkerThreads=4, WorkerThreadsMax=4)
     page, lines, readers = d.script(READER), 10, []
     for _ in range(32):
         readers.append(listen(d, page, "chat"))

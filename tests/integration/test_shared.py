@@ -8,7 +8,7 @@ import pytest
 
 from servers import PATIENCE, wait_until
 
-DAEMON = {"WorkerThreads": 4, "WorkerThreadsMax": 16, "LuaMaxStates": 8,
+DAEMON = {"WorkerThreads": 4, "WorkerThreadsMax": 4, "LuaMaxStates": 4,
           "RequestTimeout": PATIENCE}
 
 
@@ -126,7 +126,7 @@ def test_who_waits_for_a_lock_leaves_the_queue_when_the_client_goes(web):
 
 
 def test_a_stop_ends_those_who_wait_for_a_lock(daemon):
-    d = daemon(WorkerThreads=4, WorkerThreadsMax=16)
+    d = daemon(WorkerThreads=4, WorkerThreadsMax=4)
     page = d.script("function main() Flush() Shared.lock('s') Sleep(1000) end")
     held = [d.hold(page, method="GET").end() for _ in range(3)]
     d.signal(signal.SIGTERM)
