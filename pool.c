@@ -350,6 +350,7 @@ static void read_figures(struct stock *s, struct entry *e, struct pool_script *f
     lock_acquire(&s->lock);
     f->idle = e->at_rest;
     f->busy = e->kept + e->extra - e->at_rest;
+    f->waiting = e->aside;
     f->closing = e->closing;
     f->memory = from->memory;
     f->hits = from->hits;
@@ -382,6 +383,7 @@ struct pool_figures pool_read(struct pool *p)
     struct pool_figures f = {.idle = s->at_rest,
                              .busy = s->kept + s->extra - s->at_rest,
                              .extra = s->extra,
+                             .waiting = s->aside,
                              .memory = s->memory,
                              .loads = s->loads,
                              .evictions = s->evictions,

@@ -69,12 +69,13 @@ enum { POOL_ERROR = 256 }; /* bytes of an error's text, with its NUL */
 struct pool_script {
     const char *path, *root;
     int idle, busy, closing; /* states; busy ones are used, or being made */
-    size_t memory;           /* bytes of its states, each as at its last check-in */
-    uint64_t hits;           /* checkouts */
-    uint64_t loads;          /* states made, or tried to */
-    uint64_t evictions;      /* idle states that made room for those of other scripts */
-    uint64_t errors;         /* requests that failed by its fault, */
-    time_t error_time;       /* when the last of them did, and how; "": none */
+    int waiting;        /* of the busy ones, those whose request waits or has waited */
+    size_t memory;      /* bytes of its states, each as at its last check-in */
+    uint64_t hits;      /* checkouts */
+    uint64_t loads;     /* states made, or tried to */
+    uint64_t evictions; /* idle states that made room for those of other scripts */
+    uint64_t errors;    /* requests that failed by its fault, */
+    time_t error_time;  /* when the last of them did, and how; "": none */
     char error[POOL_ERROR];
 };
 
@@ -87,6 +88,7 @@ void pool_read_scripts(struct pool *p,
 /* All scripts together, at one moment. */
 struct pool_figures {
     int idle, busy, extra; /* states; extra ones are counted in the other two as well */
+    int waiting;           /* as of a script */
     size_t memory;
     uint64_t loads, evictions, extras; /* since the start */
 };

@@ -50,6 +50,7 @@ static const struct figures_row rows[] = {
     BYTES("SharedMaxSize", "shared", "shared values, together"),
     BYTES("SubscriptionMaxSize", "subscription",
           "messages that wait in one subscription"),
+    COUNT("MaxWaiting", "waiting", "requests that wait without a worker"),
     COUNT("SessionMaxCount", "sessions", "sessions that are kept"),
     BYTES("SessionMaxSize", "session", "what one session may hold"),
 };
@@ -79,6 +80,7 @@ static void read_limits(struct figures *f)
     figures_integer(f, c->max_upload_size);
     figures_integer(f, c->shared_max_size);
     figures_integer(f, c->subscription_max_size);
+    figures_integer(f, c->max_waiting);
     figures_integer(f, c->session_max_count);
     figures_integer(f, c->session_max_size);
 }

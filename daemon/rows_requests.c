@@ -46,6 +46,10 @@ static const struct figures_row rows[] = {
      .kind = FIGURES_GAUGE,
      .metric = "requests_waiting_for_worker",
      .help = "Requests that have come while every worker was busy, and wait."},
+    {.key = "waiting",
+     .kind = FIGURES_GAUGE,
+     .metric = "requests_waiting",
+     .help = "Requests that wait without a worker, as by Sleep."},
     {.key = "received bytes",
      .kind = FIGURES_COUNTER,
      .metric = "received_bytes",
@@ -82,6 +86,7 @@ static void read_all(struct figures *f)
     figures_integer(f, (int64_t)of[COUNTER_ERRORS]);
     figures_integer(f, (int64_t)of[COUNTER_GONE]);
     figures_integer(f, v->connections.waiting);
+    figures_integer(f, v->connections.resting);
     figures_integer(f, (int64_t)of[COUNTER_RECEIVED]);
     figures_integer(f, (int64_t)of[COUNTER_SENT]);
     tell(f, HISTOGRAM_ANSWER);

@@ -21,6 +21,10 @@ static const struct figures_row rows[] = {
      .kind = FIGURES_GAUGE,
      .metric = "states_busy",
      .help = "Lua states that have a request, or are being made."},
+    {.key = "waiting",
+     .kind = FIGURES_GAUGE,
+     .metric = "states_waiting",
+     .help = "Of the busy ones, those whose request waits without a worker, or has."},
     {.key = "extra",
      .kind = FIGURES_GAUGE,
      .metric = "states_extra",
@@ -49,6 +53,7 @@ static void read_all(struct figures *f)
     const struct pool_figures *p = &f->view->pool;
     figures_integer(f, p->idle);
     figures_integer(f, p->busy);
+    figures_integer(f, p->waiting);
     figures_integer(f, p->extra);
     figures_integer(f, (int64_t)p->memory);
     figures_integer(f, (int64_t)p->loads);
@@ -72,6 +77,10 @@ static const struct figures_row script_rows[] = {
      .kind = FIGURES_GAUGE,
      .metric = "script_states_busy",
      .help = "Lua states of the script that have a request, or are being made."},
+    {.key = "waiting",
+     .kind = FIGURES_GAUGE,
+     .metric = "script_states_waiting",
+     .help = "Of the busy ones, those whose request waits without a worker, or has."},
     {.key = "memory",
      .kind = FIGURES_GAUGE,
      .metric = "script_memory_bytes",
@@ -146,6 +155,7 @@ static void tell(struct figures *f, const struct kept *k)
     figures_entry(f, k->path, k->root);
     figures_integer(f, s->idle);
     figures_integer(f, s->busy);
+    figures_integer(f, s->waiting);
     figures_integer(f, (int64_t)s->memory);
     figures_integer(f, (int64_t)s->hits);
     figures_integer(f, (int64_t)s->loads);

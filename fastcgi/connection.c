@@ -10,13 +10,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fastcgi/accept.h"
-#include "fastcgi/queue.h"
 #include "fastcgi/cut.h"
 #include "fastcgi/fcgi.h"
 #include "fastcgi/jam.h"
 #include "fastcgi/listener.h"
 #include "fastcgi/look.h"
 #include "fastcgi/poller.h"
+#include "fastcgi/queue.h"
 #include "fastcgi/slot.h"
 #include "fastcgi/stream.h"
 #include "fastcgi/sweep.h"
@@ -69,6 +69,7 @@ int connections_waiting(struct connections *set)
 struct connections_figures connections_read(struct connections *set)
 {
     struct connections_figures f = {.open = (int)connections_count(set),
+                                    .resting = (int)waiters_count(set),
                                     .waiting = connections_waiting(set)};
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
         add_figures(&f, &set->table[i]);

@@ -57,6 +57,7 @@ struct connections_figures {
     int parked;     /* wait for the next request */
     int incomplete; /* have sent a part of a head, or nothing yet */
     int leaving;    /* their response is done, and not all is drained, sent or closed */
+    int resting;    /* requests that wait without a worker (fastcgi/waiter.h) */
     int waiting;    /* requests for which there was no free worker */
 };
 

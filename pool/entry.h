@@ -47,6 +47,7 @@ struct entry {
     unsigned pins, waiters;
     unsigned examined; /* idle lists that the sweeper has taken out to look at */
     int kept, extra;   /* places */
+    int aside;         /* states that are set aside (pool/stock.h) */
     int at_rest;       /* states that are idle, or that the sweeper looks at */
     int closing;       /* states that are being closed; */
     int charged;       /* those of them that requests left behind */

@@ -15,7 +15,7 @@ bool stock_init(struct stock *s)
         return false;
     table_init(&s->table);
     ranks_init(&s->ranks);
-    s->kept = s->charged = s->at_rest = s->extra = 0;
+    s->kept = s->charged = s->at_rest = s->extra = s->aside = 0;
     s->loads = s->evictions = s->extras = 0;
     s->memory = 0;
     atomic_init(&s->states, 0);
@@ -33,6 +33,13 @@ void stock_destroy(struct stock *s)
 bool stock_is_current(const struct state *st, const struct config *config)
 {
     return st->config == config && state_is_current(st->script);
+}
+
+static void end_aside_locked(struct state *st)
+{
+    st->entry->aside -= st->set_aside;
+    st->stock->aside -= st->set_aside;
+    st->set_aside = false;
 }
 
 static void set_at_rest_locked(struct state *st, bool at_rest)
@@ -101,6 +108,7 @@ static void leave_locked(struct stock *s, struct state *st, bool charged)
     struct entry *e = st->entry, *dead = NULL;
     st->charged = charged;
     set_at_rest_locked(st, false);
+    end_aside_locked(st);
     stock_note_memory_locked(st, 0);
     e->closing++;
     e->charged += charged;
@@ -245,6 +253,8 @@ void stock_set_aside_locked(struct stock *s, struct state *st)
 {
     struct entry *e = st->entry;
     st->set_aside = true;
+    e->aside++;
+    s->aside++;
     if (st->kind == STOCK_EXTRA)
         return;
     st->kind = STOCK_EXTRA;
@@ -260,7 +270,7 @@ bool stock_take_back_locked(struct stock *s, struct state *st)
     struct entry *e = st->entry;
     if (e->kept >= st->config->lua_max_states || s->kept >= st->config->lua_total_states)
         return false;
-    st->set_aside = false;
+    end_aside_locked(st);
     st->kind = STOCK_KEPT;
     e->extra--;
     s->extra--;

@@ -318,6 +318,27 @@ def test_texts_of_clients_break_no_form(watched, site):
     assert figures(daemon)["processes"][0]["request uri"] == "/\ufffd\ufffd"
 
 
+def test_requests_that_wait_are_told(watched, site):
+    daemon = watched(WorkerThreads=1, WorkerThreadsMax=1, MaxWaiting=7)
+    page = daemon.script("function main() Flush() Sleep(tonumber(Env.QUERY_STRING)) end")
+    with daemon.open(page, query="600") as client:
+        client.end()
+        client.read_until("\r\n\r\n")
+        full = wait_until(
+            lambda: [f for f in [figures(daemon)] if f["requests"]["waiting"] == 1],
+            "the request to wait")[0]
+        assert full["scripts"][0]["waiting"] == 1 == full["states"]["waiting"]
+        assert full["active processes"] == 0 and full["limits"]["MaxWaiting"] == 7
+    full = wait_until(
+        lambda: [f for f in [figures(daemon)] if f["states"]["busy"] == 0],
+        "the end of the request")[0]
+    assert full["requests"]["waiting"] == 0 == full["scripts"][0]["waiting"]
+    assert full["accepted conn"] == 1 == full["requests"]["client gone"]
+    assert daemon.get(page, "0").status == 200
+    assert figures(daemon)["states"]["waiting"] in (0, 1)
+    wait_until(lambda: figures(daemon)["states"]["waiting"] == 0, "the state to be back")
+
+
 # -- Metrics --
 
 
