@@ -68,8 +68,6 @@ static void note_for_log(struct request *r)
 {
     const char *const *values = r->params.values;
     const char *uri = values[PARAM_REQUEST_URI];
-    r->id[0] = '\0';
-    r->number++;
     r->about = (struct log_request){
         .client = values[PARAM_REMOTE_ADDR],
         .method = values[PARAM_REQUEST_METHOD],
@@ -120,6 +118,8 @@ bool request_begin(struct request *r, const struct peer_operations *operations,
               params_parse(&r->params, pairs, len) &&
               response_begin(&r->response, &r->peer, config, is_head(r));
     if (ok) {
+        r->id[0] = '\0';
+        r->number++;
         note_for_log(r);
         body_begin(&r->body, &r->peer, config, &r->params);
     }
@@ -377,6 +377,14 @@ void request_finish(struct request *r)
         return;
     response_finish(&r->response);
     r->peer.over = true;
+}
+
+bool request_rest(struct request *r)
+{
+    response_rest(&r->response);
+    bool kept = params_keep(&r->params);
+    note_for_log(r);
+    return kept;
 }
 
 bool request_is_over(const struct request *r)

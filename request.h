@@ -158,6 +158,11 @@ void request_finish(struct request *r);
 /* Whether request_finish was called. */
 bool request_is_over(const struct request *r);
 
+/* The request will rest for a while: it gives back what memory it does not need, and with
+ * true it does not use any more what operations->begin gave to it. Where its parameters
+ * were changes. */
+bool request_rest(struct request *r);
+
 /* The client has gone, as somebody has seen who neither reads nor writes. */
 void request_set_gone(struct request *r);
 

@@ -552,8 +552,11 @@ bool exchange_run(struct exchange *x)
     return true;
 }
 
+/* While it waits, libfcgi's memory is most of what a request would have. */
 void exchange_wait(struct exchange *x)
 {
+    if (request_rest(x->request))
+        fcgi_release(x->fcgi);
     pool_set_aside(x->service->pool, x->script);
     waiter_begin(x->waiter, x->connection, state_awaited(x->script));
 }

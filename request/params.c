@@ -5,6 +5,7 @@
 #include "base/ascii.h"
 #include "fastcgi/record.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,12 +194,15 @@ static void forget(struct params *ps)
         ps->values[i] = "";
     ps->count = 0;
     free(ps->root);
-    ps->root = NULL;
+    free(ps->own);
+    ps->root = ps->own = NULL;
 }
 
 bool params_parse(struct params *ps, char *pairs, size_t len)
 {
     forget(ps);
+    ps->pairs = pairs;
+    ps->len = len + 1;
     if (!add_role(ps) || !add_pairs(ps, pairs, len))
         return false;
     const char *length = ps->values[PARAM_CONTENT_LENGTH];
@@ -214,9 +218,34 @@ bool params_parse(struct params *ps, char *pairs, size_t len)
                                                       : without_final_slash(ps);
 }
 
+static void move(const struct params *ps, const char **text)
+{
+    uintptr_t offset = (uintptr_t)*text - (uintptr_t)ps->pairs;
+    if (offset < ps->len)
+        *text = ps->own + offset;
+}
+
+bool params_keep(struct params *ps)
+{
+    if (ps->own != NULL)
+        return true;
+    ps->own = malloc(ps->len);
+    if (ps->own == NULL)
+        return false;
+    memcpy(ps->own, ps->pairs, ps->len);
+    for (size_t i = 0; i < ps->count; i++) {
+        move(ps, &ps->list[i].name);
+        move(ps, &ps->list[i].value);
+    }
+    for (size_t i = 0; i < PARAM_NAMES; i++)
+        move(ps, &ps->values[i]);
+    return true;
+}
+
 void params_free(struct params *ps)
 {
     free(ps->list);
     free(ps->root);
+    free(ps->own);
     *ps = (struct params){0};
 }

@@ -43,12 +43,19 @@ struct params {
     const char *values[PARAM_NAMES]; /* "" when absent */
     int64_t content_length;          /* -1: unknown, the body ends where it ends */
     char *root;                      /* memory for PARAM_DOCUMENT_ROOT, or NULL */
+    char *pairs;                     /* what params_parse was given, */
+    size_t len;                      /* and how much of it */
+    char *own;                       /* memory for a copy of that, or NULL */
 };
 
 /* Reads `len` bytes of name-value pairs (FastCGI 1.0, section 3.4), with room for one
  * byte behind them. Both are changed, and used until the next call. false: out of memory,
  * or the pairs are cut short. */
 bool params_parse(struct params *p, char *pairs, size_t len);
+
+/* Makes a copy of the pairs, which are not used any more then. Where the parameters were
+ * changes. false: out of memory; then nothing does. */
+bool params_keep(struct params *p);
 
 void params_free(struct params *p);
 

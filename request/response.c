@@ -37,6 +37,14 @@ bool response_begin(struct response *r, struct peer *peer, struct config *config
                           (size_t)config->body_size * (size_t)config->body_sectors);
 }
 
+void response_rest(struct response *r)
+{
+    if (r->body.len == 0)
+        buffer_free(&r->body);
+    if (r->head_text.len == 0)
+        buffer_free(&r->head_text);
+}
+
 void response_free(struct response *r)
 {
     head_free(&r->head);

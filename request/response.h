@@ -33,6 +33,9 @@ bool response_begin(struct response *r, struct peer *peer, struct config *config
                     bool of_head);
 void response_free(struct response *r);
 
+/* Gives back the memory that is not in use just now. */
+void response_rest(struct response *r);
+
 /* Appends to the body. Sends it at once without buffering, and now and then when the head
  * is out. Sending blocks for WriteTimeout at most. false: out of memory. */
 bool response_send(struct response *r, const void *data, size_t len);

@@ -182,6 +182,25 @@ static void parameters_cut_short_are_refused(void **state)
     }
 }
 
+static void a_copy_needs_the_pairs_no_more(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        parse("SCRIPT_FILENAME=/www/a.lua", "SCRIPT_NAME=/a.lua", "A=1",
+              "REQUEST_METHOD=GET", NULL);
+        assert_true(params_keep(&params));
+        assert_true(params_keep(&params));
+        memset(pairs.data, 'x', pairs.len + 1);
+        assert_string_equal(value_of("A"), "1");
+        assert_string_equal(value_of("FCGI_ROLE"), "RESPONDER");
+        assert_string_equal(value_of("DOCUMENT_ROOT"), "/www");
+        assert_string_equal(params.values[PARAM_DOCUMENT_ROOT], "/www");
+        assert_string_equal(params.values[PARAM_SCRIPT_FILENAME], "/www/a.lua");
+        assert_string_equal(params.values[PARAM_REQUEST_METHOD], "GET");
+        assert_string_equal(params.values[PARAM_HTTPS], "");
+    }
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, tear_down)
 
 int main(void)
@@ -195,6 +214,7 @@ int main(void)
         TEST(a_length_that_is_none_is_unknown),
         TEST(more_parameters_than_usual_fit),
         TEST(parameters_cut_short_are_refused),
+        TEST(a_copy_needs_the_pairs_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
