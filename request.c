@@ -235,6 +235,21 @@ size_t request_read(struct request *r, void *data, size_t size)
     return body_read(&r->body, data, size);
 }
 
+size_t request_try_read(struct request *r, void *data, size_t size, bool *later)
+{
+    return body_try_read(&r->body, data, size, later);
+}
+
+int64_t request_body_patience(const struct request *r)
+{
+    return body_patience(&r->body);
+}
+
+void request_note_body_wait(struct request *r, int64_t awaited, bool late)
+{
+    body_note_wait(&r->body, awaited, late);
+}
+
 int64_t request_body_left(const struct request *r)
 {
     return body_left(&r->body);
@@ -340,6 +355,31 @@ bool request_has_sent(const struct request *r)
 bool request_send(struct request *r, const void *data, size_t len)
 {
     return response_send(&r->response, data, len);
+}
+
+bool request_append(struct request *r, const void *data, size_t len)
+{
+    return response_append(&r->response, data, len);
+}
+
+bool request_is_due(const struct request *r)
+{
+    return response_is_due(&r->response);
+}
+
+bool request_push(struct request *r)
+{
+    return response_push(&r->response);
+}
+
+bool request_settle(struct request *r, bool waits, bool *moved)
+{
+    return response_settle(&r->response, waits, moved);
+}
+
+void request_give_up(struct request *r)
+{
+    peer_give_up(&r->peer);
 }
 
 bool request_flush(struct request *r)

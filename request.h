@@ -72,6 +72,14 @@ bool request_is_cut(const struct request *r);
  * together may take RequestTimeout, and a second for each thousand bytes that came. */
 size_t request_read(struct request *r, void *data, size_t size);
 
+/* The same without waiting. `*later`: nothing is there yet. */
+size_t request_try_read(struct request *r, void *data, size_t size, bool *later);
+
+/* For who waits for the body himself: milliseconds that it may take until the next byte
+ * comes, -1: for ever; and how long he did, and whether that was too long. */
+int64_t request_body_patience(const struct request *r);
+void request_note_body_wait(struct request *r, int64_t awaited, bool late);
+
 /* Bytes of the body that are still to come; -1: unknown. */
 int64_t request_body_left(const struct request *r);
 
@@ -137,6 +145,22 @@ bool request_has_sent(const struct request *r);
 /* Appends to the body. Sends it at once without buffering, and now and then once the head
  * is out. What sends blocks for WriteTimeout at most. false: out of memory. */
 bool request_send(struct request *r, const void *data, size_t len);
+
+/* The two halves of that: appends only; whether that is to be sent now. */
+bool request_append(struct request *r, const void *data, size_t len);
+bool request_is_due(const struct request *r);
+
+/* As request_flush, without waiting: what the client does not take at once is kept for
+ * it, and request_settle is next. Waits only where no more may be kept
+ * (MaxPendingOutput). */
+bool request_push(struct request *r);
+
+/* Goes on with that. true: it is out, or the client is gone. `*moved`: some of it is out.
+ * With `waits` it blocks for WriteTimeout at most. */
+bool request_settle(struct request *r, bool waits, bool *moved);
+
+/* The client has taken nothing for WriteTimeout: it counts as gone. */
+void request_give_up(struct request *r);
 
 /* Sends the head, once, and all that is buffered. false: out of memory. */
 bool request_flush(struct request *r);

@@ -110,6 +110,25 @@ static enum io_status end_response(void *context, struct iovec head, struct buff
     return status;
 }
 
+static enum io_status push_response(void *context, struct iovec head, struct buffer *body,
+                                    int64_t timeout)
+{
+    struct exchange *x = context;
+    return stream_push(x->connection, head, body, timeout);
+}
+
+static enum io_status settle_response(void *context, int64_t timeout)
+{
+    struct exchange *x = context;
+    return stream_settle(x->connection, timeout);
+}
+
+static void give_response_up(void *context)
+{
+    struct exchange *x = context;
+    stream_give_up(x->connection);
+}
+
 static enum io_status report(void *context, const char *message, size_t len,
                              int64_t timeout)
 {
@@ -123,6 +142,9 @@ static const struct peer_operations connection = {
     .write = write_response,
     .report = report,
     .end = end_response,
+    .push = push_response,
+    .settle = settle_response,
+    .give_up = give_response_up,
 };
 
 /* The parameters are libfcgi's memory, and stay. */

@@ -17,6 +17,7 @@
 #include "fastcgi/look.h"
 #include "fastcgi/poller.h"
 #include "fastcgi/queue.h"
+#include "fastcgi/rest.h"
 #include "fastcgi/slot.h"
 #include "fastcgi/stream.h"
 #include "fastcgi/sweep.h"
@@ -280,10 +281,12 @@ void connection_release(struct connections *set, struct connection *c, bool keep
 {
     struct connection_reader *r = c->reader;
     c->stays = keep;
-    if (c->rest != NULL) {
+    if (c->rest != NULL && c->ended) {
         leave_rest(set, c);
         return;
     }
+    if (c->rest != NULL)
+        rest_give_up(set, c);
     if (c->output == IO_OK)
         stream_drain(c);
     keep = keep && c->keep && c->ended && c->output == IO_OK && !slots_are_ending(set);

@@ -378,8 +378,12 @@ static enum look look_after_response(struct connections *set, struct connection_
 static enum look look_out(struct connections *set, struct connection_reader *r,
                           struct connection *c)
 {
+    size_t before = rest_left(c);
     enum io_status status = rest_send(set, c);
-    if (status == IO_OK)
+    if (rest_left(c) < before)
+        slot_set_kind(c, KIND_OUT); /* its time begins again */
+    c->again = status == IO_OK;
+    if (status == IO_OK || status == IO_TIMEOUT)
         return LOOK_WAIT;
     return status == IO_END ? look_after_response(set, r, c) : LOOK_CLOSE;
 }

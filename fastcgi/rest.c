@@ -1,4 +1,4 @@
-/* What a peer has not taken yet of a response that is complete. See fastcgi/rest.h.
+/* What a peer has not taken yet of a response. See fastcgi/rest.h.
  *
  * Runs in the worker that owns the connection, and in the heartbeat when that owns it. A
  * rest belongs to the owner of its connection. How much all of them hold is one atomic
@@ -155,34 +155,37 @@ static void forget_sent(struct connections *set, struct rest *rest)
 enum io_status rest_send(struct connections *set, struct connection *c)
 {
     struct rest *rest = c->rest;
-    c->again = false;
     if (rest == NULL)
         return IO_END;
     for (int round = 0; frames_left(&rest->frames) > 0; round++) {
-        if (round == ROUNDS) {
-            c->again = true;
+        if (round == ROUNDS)
             return IO_OK;
-        }
         struct frames_batch b;
         frames_fill(&b, &rest->frames);
         ssize_t n = io_send_parts(c->fd, b.parts, b.count);
         if (n < 0)
-            return errno == EAGAIN || errno == EWOULDBLOCK ? IO_OK : IO_ABORTED;
+            return errno == EAGAIN || errno == EWOULDBLOCK ? IO_TIMEOUT : IO_ABORTED;
         rest->frames.sent += (size_t)n;
         forget_sent(set, rest);
-        slot_set_kind(c, KIND_OUT);
     }
     slot_forget_rest(set, c);
-    atomic_store_explicit(&c->stage, STAGE_WHOLE, memory_order_release);
+    atomic_store_explicit(&c->stage, c->ended ? STAGE_WHOLE : STAGE_OPEN,
+                          memory_order_release);
     return IO_END;
+}
+
+size_t rest_left(const struct connection *c)
+{
+    return c->rest == NULL ? 0 : frames_left(&c->rest->frames);
 }
 
 bool rest_try(struct connections *set, struct connection *c)
 {
-    size_t before = frames_left(&c->rest->frames);
-    if (rest_send(set, c) == IO_OK && frames_left(&c->rest->frames) == before)
+    size_t before = rest_left(c);
+    if (rest_send(set, c) == IO_TIMEOUT && rest_left(c) == before)
         return false;
     c->again = true;
+    slot_set_kind(c, KIND_OUT);
     return true;
 }
 

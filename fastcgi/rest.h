@@ -1,7 +1,8 @@
-/* What a peer has not taken yet of a response that is complete. It leaves with its
- * connection and is sent from the poller, so that the peer's pace holds no worker.
+/* What a peer has not taken yet of a response. Of one that is complete it leaves with the
+ * connection and is sent from the poller, so that the peer's pace holds no worker. Of one
+ * that goes on its script waits for it, and other requests are served meanwhile.
  *
- * All such responses together hold MaxPendingOutput bytes at most. The owner of the
+ * All of them together hold MaxPendingOutput bytes at most. The owner of the
  * connection calls these. Nothing blocks. */
 #ifndef LUAFCGID2_FASTCGI_REST_H
 #define LUAFCGID2_FASTCGI_REST_H
@@ -17,10 +18,13 @@
  * false: MaxPendingOutput does not allow it, or out of memory; nothing has changed. */
 bool rest_keep(struct connection *c, const struct frames *f, struct buffer *body);
 
-/* Sends until the socket is full. IO_OK: not yet all; unless c->again is true, an event
- * will tell when there is room. IO_END: all is sent; it may be asked again. IO_ABORTED:
- * the peer is gone. The time of `c` begins again when the peer has taken something. */
+/* Sends until the socket is full. IO_TIMEOUT: it is, and an event will tell when there is
+ * room; IO_OK: there may be more room, but others should have their turn; IO_END: all is
+ * sent; it may be asked again; IO_ABORTED: the peer is gone. */
 enum io_status rest_send(struct connections *set, struct connection *c);
+
+/* Bytes that are still to be sent; 0: nothing is kept. */
+size_t rest_left(const struct connection *c);
 
 /* For the heartbeat, when that seems to be late: perhaps no worker was free to look.
  * true: the peer has taken something, or is gone, and a worker is to go on with `c`. */

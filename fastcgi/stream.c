@@ -285,12 +285,37 @@ static bool may_write(struct connection *c)
     return false;
 }
 
+/* What was kept of earlier writes goes first. */
+static enum io_status send_rest(struct connection *c, int64_t timeout)
+{
+    struct connections *set = c->reader->set;
+    enum io_status status = IO_OK;
+    size_t before = rest_left(c);
+    while ((status = rest_send(set, c)) == IO_OK || status == IO_TIMEOUT) {
+        if (status == IO_OK)
+            continue;
+        if (timeout == 0)
+            return rest_left(c) < before ? IO_OK : IO_TIMEOUT;
+        if (io_wait(c->fd, POLLOUT, timeout) != IO_OK) {
+            rest_give_up(set, c);
+            return IO_TIMEOUT;
+        }
+    }
+    if (status == IO_ABORTED) {
+        slot_forget_rest(set, c);
+        c->output = IO_ABORTED;
+    }
+    return status;
+}
+
 static enum io_status write_frames(struct connection *c, struct frames *f,
                                    struct buffer *body, int64_t timeout)
 {
     if (c->ended && frames_left(f) > 0)
         return IO_ABORTED;
     if (c->output != IO_OK || frames_left(f) == 0)
+        return c->output;
+    if (c->rest != NULL && send_rest(c, timeout == 0 ? -1 : timeout) != IO_END)
         return c->output;
     if (!may_write(c))
         return IO_ABORTED;
@@ -317,6 +342,27 @@ enum io_status stream_end(struct connection *c, struct iovec head, struct buffer
     const struct iovec parts[2] = {head, {body->data, body->len}};
     struct frames f = frames_of(parts, 2, c->id, true);
     return write_frames(c, &f, body, timeout);
+}
+
+enum io_status stream_push(struct connection *c, struct iovec head, struct buffer *body,
+                           int64_t timeout)
+{
+    const struct iovec parts[2] = {head, {body->data, body->len}};
+    struct frames f = frames_of(parts, 2, c->id, false);
+    return write_frames(c, &f, body, timeout);
+}
+
+enum io_status stream_settle(struct connection *c, int64_t timeout)
+{
+    if (c->output != IO_OK)
+        return c->output;
+    return c->rest == NULL ? IO_END : send_rest(c, timeout);
+}
+
+void stream_give_up(struct connection *c)
+{
+    if (c->rest != NULL)
+        rest_give_up(c->reader->set, c);
 }
 
 enum io_status stream_report(struct connection *c, const char *message, size_t len,

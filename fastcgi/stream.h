@@ -35,6 +35,20 @@ enum io_status stream_read(struct connection *c, void *data, size_t size, size_t
 enum io_status stream_write(struct connection *c, const struct iovec *parts, int count,
                             bool end, int64_t timeout);
 
+/* As stream_end, but the response goes on: while something is kept, stream_settle is
+ * next. Other writes wait until it is out. */
+enum io_status stream_push(struct connection *c, struct iovec head, struct buffer *body,
+                           int64_t timeout);
+
+/* Goes on with what stream_push has kept. IO_END: all of it is out. With a timeout of 0
+ * it does not wait: IO_OK: the peer has taken some of it; IO_TIMEOUT: nothing. Else it
+ * waits as stream_write does, and after IO_TIMEOUT as after stream_give_up nothing more
+ * can be written. */
+enum io_status stream_settle(struct connection *c, int64_t timeout);
+
+/* The peer has not taken it for too long. */
+void stream_give_up(struct connection *c);
+
 /* Writes a message for the web server's own log, as an FCGI_STDERR record of at most 8
  * KiB. Else as stream_write; before that was called with `end`. */
 enum io_status stream_report(struct connection *c, const char *message, size_t len,

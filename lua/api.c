@@ -109,7 +109,7 @@ static int served(lua_State *L, int status, lua_KContext context)
     if (status != LUA_OK && status != LUA_YIELD)
         return 1;
     if (lua_isstring(L, -1) && !request_has_sent(call_of(L)->request)) /* a number, too */
-        response_api_send(L, -1);
+        response_api_append(L, -1);
     return 0;
 }
 

@@ -1,36 +1,74 @@
-/* Receive and con:gets read the body of the request. They run in the thread that owns the
- * state, and block while the body arrives, as request_read says. */
+/* Receive and con:gets read the body of the request, and wait while it arrives (pace.h).
+ * They run in the thread that owns the state. What has come is in a buffer that survives
+ * the wait. */
 #include "lua/body_api.h"
 
 #include "lua/call.h"
+#include "lua/limit.h"
+#include "lua/pace.h"
 #include "lua/refusal.h"
+#include "lua/scratch.h"
 
 #include <lauxlib.h>
 #include <stdint.h>
 
-/* Pushes the body, or at most `max` bytes of it. */
-static void push_body(lua_State *L, struct request *r, size_t max)
+static int finish(lua_State *L, bool gives_nil)
 {
-    luaL_Buffer b;
-    luaL_buffinit(L, &b);
-    size_t want = LUAL_BUFFERSIZE, total = 0;
-    int64_t left = request_body_left(r);
-    if (left > 0 && left < 1 << 30)
-        want = (size_t)left;
-    while (total < max) {
-        size_t step = max - total < want ? max - total : want;
-        size_t got = request_read(r, luaL_prepbuffsize(&b, step), step);
-        if (got == 0)
-            break;
-        luaL_addsize(&b, got);
-        total += got;
-        want = want > got ? want - got : LUAL_BUFFERSIZE;
-    }
-    luaL_pushresult(&b);
+    struct request *r = call_of(L)->request;
+    struct buffer *b = lua_touserdata(L, -1);
+    size_t len = b->len;
+    scratch_result(L, b);
     if (request_body_too_large(r))
         luaL_error(L, "%s", request_too_large_text(r));
     if (request_body_failed(r))
         refusal_raise(L, 400, "the body did not arrive whole");
+    if (len == 0 && gives_nil)
+        lua_pushnil(L);
+    return 1;
+}
+
+/* Room for the next read: for all that is left, if that is known. */
+static size_t make_room(lua_State *L, struct buffer *b, size_t max)
+{
+    int64_t left = request_body_left(call_of(L)->request);
+    size_t want = left > 0 && left < 1 << 30 ? (size_t)left : LUAL_BUFFERSIZE;
+    if (want > max - b->len)
+        want = max - b->len;
+    limit_check_memory(L, buffer_reserve(b, want));
+    return want;
+}
+
+/* The bound and the buffer are on top of the stack. */
+static int read_on(lua_State *L, int status, lua_KContext gives_nil)
+{
+    struct request *r = call_of(L)->request;
+    size_t max = (uintptr_t)lua_touserdata(L, -2);
+    struct buffer *b = lua_touserdata(L, -1);
+    bool later = status == LUA_OK;
+    while (b->len < max) {
+        size_t room = make_room(L, b, max), got;
+        if (later)
+            got = request_read(r, b->data + b->len, room);
+        else
+            got = request_try_read(r, b->data + b->len, room, &later);
+        if (got == 0 && later && status != LUA_OK)
+            return pace_await_body(L, gives_nil, read_on);
+        if (got == 0)
+            break;
+        b->len += got;
+        later = false;
+        status = LUA_YIELD;
+        limit_check(L);
+    }
+    return finish(L, gives_nil != 0);
+}
+
+/* Pushes the body, or at most `max` bytes of it; nil instead of nothing, if asked. */
+static int push_body(lua_State *L, size_t max, bool gives_nil)
+{
+    lua_pushlightuserdata(L, (void *)(uintptr_t)max);
+    scratch_push(L);
+    return read_on(L, LUA_YIELD, gives_nil);
 }
 
 /* Whether the argument asks for all that is left: "a" or "*a", as for io.read, or none.
@@ -43,13 +81,17 @@ static bool is_all(lua_State *L, int index)
     return *(format + (*format == '*')) == 'a';
 }
 
-static int receive(lua_State *L, int first)
+static int read_body(lua_State *L, int first, bool gives_nil)
 {
     lua_Integer max = is_all(L, first) ? LUA_MAXINTEGER : luaL_checkinteger(L, first);
     luaL_argcheck(L, max >= 0, first, "a number of bytes expected");
     size_t bound = (lua_Unsigned)max > SIZE_MAX ? SIZE_MAX : (size_t)max;
-    push_body(L, call_of(L)->request, bound);
-    return 1;
+    return push_body(L, bound, gives_nil && max > 0);
+}
+
+static int receive(lua_State *L, int first)
+{
+    return read_body(L, first, false);
 }
 
 /* As luafcgid: reads all whatever the argument is, unless it is a number, and gives nil
@@ -58,11 +100,7 @@ static int gets(lua_State *L, int first)
 {
     if (!lua_isnumber(L, first))
         lua_settop(L, first - 1);
-    bool none_wanted = lua_isinteger(L, first) && lua_tointeger(L, first) == 0;
-    receive(L, first);
-    if (lua_rawlen(L, -1) == 0 && !none_wanted)
-        lua_pushnil(L);
-    return 1;
+    return read_body(L, first, true);
 }
 
 static const struct facility_row rows[] = {

@@ -8,10 +8,10 @@
 #include "request.h"
 #include "store/session.h"
 
+#include <lua.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct lua_State;
 struct pool;
 struct script;
 
@@ -54,6 +54,13 @@ struct call_ending {
     void (*end)(struct call_ending *e); /* may free it */
 };
 
+/* A wait for the client's pace (lua/pace.c). Moments are of base/clock.h. */
+struct pace {
+    int64_t begun, due; /* of a wait for the body; of one for room */
+    lua_KContext context;
+    lua_KFunction k; /* called when it is over */
+};
+
 /* One request that is being served. The state borrows it from call_begin to call_end. */
 struct call {
     struct request *request;
@@ -65,6 +72,7 @@ struct call {
                           void *arg);
     const struct call_operations *operations; /* NULL: nothing above runs it */
     void *owner;                              /* for the operations */
+    struct pace pace;
     bool waits; /* the script waits, and is to go on (api_go_on) */
     int told;   /* how often the script was told that it may not wait any more */
     struct session_call session;
@@ -77,19 +85,19 @@ void call_begin(struct script *s, struct call *call);
 void call_end(struct script *s); /* calls what call_at_end has noted */
 
 /* Returns the request that `L` serves; raises an error when there is none. */
-struct call *call_of(struct lua_State *L);
+struct call *call_of(lua_State *L);
 
 /* The same; NULL when there is none. */
-struct call *call_or_null(struct lua_State *L);
+struct call *call_or_null(lua_State *L);
 
 /* Notes that e->end is to be called when the present request is over, in the opposite
  * order. The memory of `e` is the caller's, who may take it out again. Raises when there
  * is no request. */
-void call_at_end(struct lua_State *L, struct call_ending *e);
+void call_at_end(lua_State *L, struct call_ending *e);
 void call_not_at_end(struct call_ending *e);
 
 /* Returns the number of the present request, which tells its `con` from an old one; 0
  * between requests. */
-unsigned call_serial(struct lua_State *L);
+unsigned call_serial(lua_State *L);
 
 #endif

@@ -156,7 +156,7 @@ static int event(lua_State *L, int first)
     if (call->event_sent == 0)
         begin_stream(L, call->request);
     keepalive_begin(call);
-    limit_check_memory(L, request_send(call->request, text->data, text->len));
+    limit_check_memory(L, request_append(call->request, text->data, text->len));
     buffer_free(text);
     return response_api_flush(L);
 }

@@ -8,6 +8,7 @@
 #include "http/status.h"
 #include "lua/call.h"
 #include "lua/limit.h"
+#include "lua/pace.h"
 #include "lua/scratch.h"
 
 #include <lauxlib.h>
@@ -20,37 +21,53 @@ static struct request *request_of(lua_State *L)
 
 /* -- The body -- */
 
-void response_api_send(lua_State *L, int index)
+void response_api_append(lua_State *L, int index)
 {
     struct request *r = request_of(L);
     size_t len;
     const char *s = luaL_checklstring(L, index, &len);
-    limit_check_memory(L, request_send(r, s, len));
+    limit_check_memory(L, request_append(r, s, len));
+}
+
+/* Sends the arguments from `next` on. Each may have to wait for the client. */
+static int send_from(lua_State *L, int status, lua_KContext next)
+{
+    (void)status;
+    int count = lua_gettop(L);
+    for (int i = (int)next; i <= count; i++) {
+        response_api_append(L, i);
+        if (request_is_due(request_of(L)))
+            return pace_flush(L, i + 1, send_from);
+    }
+    return 0;
 }
 
 static int send_all(lua_State *L, int first)
 {
-    int count = lua_gettop(L);
-    for (int i = first; i <= count; i++)
-        response_api_send(L, i);
-    return 0;
+    return send_from(L, LUA_OK, first);
 }
 
 /* Sends one argument and ignores others: in con:puts(s:gsub(...)) the second is a count.
  */
 static int puts_one(lua_State *L, int first)
 {
-    if (!lua_isnone(L, first))
-        response_api_send(L, first);
-    return 0;
+    if (lua_isnone(L, first))
+        return 0;
+    lua_settop(L, first);
+    return send_from(L, LUA_OK, first);
+}
+
+static int flushed(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    lua_pushboolean(L, !request_is_gone(request_of(L)));
+    return 1;
 }
 
 int response_api_flush(lua_State *L)
 {
-    struct request *r = request_of(L);
-    limit_check_memory(L, request_flush(r));
-    lua_pushboolean(L, !request_is_gone(r));
-    return 1;
+    return pace_flush(L, 0, flushed);
 }
 
 static int flush(lua_State *L, int first)

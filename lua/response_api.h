@@ -10,8 +10,9 @@
 
 extern const struct facility response_api;
 
-/* Appends the string or number at `index` to the response's body. Raises. */
-void response_api_send(lua_State *L, int index);
+/* Appends the string or number at `index` to the response's body, and sends nothing yet.
+ * Raises. */
+void response_api_append(lua_State *L, int index);
 
 /* As Header(name, value): raises what is wrong with them, and only warns when it is too
  * late. */

@@ -10,6 +10,7 @@
 #include "lua/call.h"
 #include "lua/handle.h"
 #include "lua/limit.h"
+#include "lua/pace.h"
 #include "lua/refusal.h"
 #include "lua/response_api.h"
 #include "lua/scratch.h"
@@ -215,20 +216,36 @@ static void end_short(lua_State *L, const char *why)
     luaL_error(L, "SendFile: the file ends early: %s", why);
 }
 
-static void send_bytes(lua_State *L, int fd, int64_t first, int64_t length)
+/* What is sent lies on the stack: the file at index `file`, then the first byte and the
+ * length of what is left, and whether all of it may go out at once. */
+static int send_pieces(lua_State *L, int status, lua_KContext context)
 {
     struct request *r = call_of(L)->request;
+    int file = (int)context;
+    const luaL_Stream *stream = lua_touserdata(L, file);
+    lua_Integer first = lua_tointeger(L, file + 1), length = lua_tointeger(L, file + 2);
+    bool streams = !lua_toboolean(L, file + 3);
     char piece[PIECE_BYTES];
+    (void)status;
     while (length > 0 && !request_is_gone(r)) {
         size_t n = length < PIECE_BYTES ? (size_t)length : PIECE_BYTES;
-        ssize_t got = pread(fd, piece, n, (off_t)first);
+        ssize_t got = pread(fileno(stream->f), piece, n, (off_t)first);
         limit_check(L);
         if (got <= 0)
             end_short(L, got < 0 ? strerror(errno) : "it became shorter");
-        limit_check_memory(L, request_send(r, piece, (size_t)got));
+        limit_check_memory(L, request_append(r, piece, (size_t)got));
         first += got;
         length -= got;
+        if (request_is_due(r) || (streams && !request_head_sent(r))) {
+            lua_pushinteger(L, first);
+            lua_replace(L, file + 1);
+            lua_pushinteger(L, length);
+            lua_replace(L, file + 2);
+            return pace_flush(L, file, send_pieces);
+        }
     }
+    handle_close_file(L, file);
+    return 0;
 }
 
 static const char *param(const struct request *r, const char *name)
@@ -261,45 +278,43 @@ static int check(lua_State *L, const struct condition_target *target, int64_t *f
     return condition_check(&c, target, time(NULL), first, length);
 }
 
-static void send_content(lua_State *L, int fd, int64_t first, int64_t length)
+/* Whether there is something to send after it. */
+static bool set_length(lua_State *L, int64_t length)
 {
     struct request *r = call_of(L)->request;
     set(L, "Content-Length", lua_pushfstring(L, "%I", (lua_Integer)length));
     lua_pop(L, 1);
-    if (strcmp(request_param(r, PARAM_REQUEST_METHOD), "HEAD") == 0)
-        return;
-    if (length > WHOLE_BYTES)
-        limit_check_memory(L, request_flush(r));
-    send_bytes(L, fd, first, length);
+    return strcmp(request_param(r, PARAM_REQUEST_METHOD), "HEAD") != 0;
 }
 
-static void answer(lua_State *L, int fd, const struct stat *st, const struct options *o,
-                   const char *path)
+/* Sets all but the content. false: there is none, else it is `*length` bytes from
+ * `*first` on. */
+static bool answer(lua_State *L, const struct stat *st, const struct options *o,
+                   const char *path, int64_t *first, int64_t *length)
 {
     char etag[64];
     snprintf(etag, sizeof etag, "\"%llx-%llx-%lx\"", (unsigned long long)st->st_size,
              (unsigned long long)st->st_mtime, (unsigned long)st->st_mtim.tv_nsec);
     struct condition_target target = {etag, st->st_mtime, st->st_size};
-    int64_t first, length;
-    int status = check(L, &target, &first, &length);
+    int status = check(L, &target, first, length);
     set_validators(L, &target);
     if (status != 200)
         set_status(L, status);
     if (status == 206 || status == 416) {
         const char *range =
             status == 416 ? lua_pushfstring(L, "bytes */%I", (lua_Integer)st->st_size)
-                          : lua_pushfstring(L, "bytes %I-%I/%I", (lua_Integer)first,
-                                            (lua_Integer)(first + length - 1),
+                          : lua_pushfstring(L, "bytes %I-%I/%I", (lua_Integer)*first,
+                                            (lua_Integer)(*first + *length - 1),
                                             (lua_Integer)st->st_size);
         set(L, "Content-Range", range);
         lua_pop(L, 1);
     }
     set_age(L, o);
-    if (status == 200 || status == 206) {
-        set_type(L, o, path);
-        set_disposition(L, o, path);
-        send_content(L, fd, first, length);
-    }
+    if (status != 200 && status != 206)
+        return false;
+    set_type(L, o, path);
+    set_disposition(L, o, path);
+    return set_length(L, *length);
 }
 
 /* A visitor who asks for a file that is not there gets 404, for one that may not be read
@@ -322,6 +337,7 @@ static int send_file(lua_State *L, int first)
     if (request_head_sent(r))
         return luaL_error(L, "SendFile after the first flush");
     struct stat st;
+    int64_t first_byte, length;
     FILE *file = handle_push_file(L, path);
     if (file == NULL)
         return refuse(L, path, errno);
@@ -331,8 +347,12 @@ static int send_file(lua_State *L, int first)
         set_age(L, &o);
         set_type(L, &o, path);
         set_disposition(L, &o, path);
-    } else {
-        answer(L, fileno(file), &st, &o, path);
+    } else if (answer(L, &st, &o, path, &first_byte, &length)) {
+        int index = lua_gettop(L);
+        lua_pushinteger(L, first_byte);
+        lua_pushinteger(L, length);
+        lua_pushboolean(L, length <= WHOLE_BYTES);
+        return send_pieces(L, LUA_OK, index);
     }
     handle_close_file(L, -1);
     return 0;

@@ -185,6 +185,24 @@ unsigned wait_came(lua_State *L)
     return came & ~(unsigned)AWAITED_END;
 }
 
+int wait_for_peer(lua_State *L, unsigned what, int64_t until, lua_KFunction k)
+{
+    struct script *s = state_of(L);
+    struct call *call = call_of(L);
+    *state_awaited(s) = (struct awaited){.what = what, .until = until};
+    if (wait_may_yield(L) && fate_of(call) == CALL_GOES_ON &&
+        call->operations->may_wait(call->owner))
+        return limit_wait(L, 0, k);
+    state_awaited(s)->came = what;
+    return k(L, LUA_OK, 0);
+}
+
+unsigned wait_came_of_peer(lua_State *L)
+{
+    limit_check(L);
+    return state_awaited(state_of(L))->came;
+}
+
 int64_t wait_until(lua_State *L, int index)
 {
     if (lua_isnoneornil(L, index))

@@ -37,10 +37,19 @@
  * of `what` has come. Raises when the client has gone or the daemon stops, an error that
  * ends the request without an error line; and a refusal with status 503 when too many
  * requests wait (MaxWaiting). Does not return, but is written as `return`. `what` is
- * copied. AWAITED_INPUT and AWAITED_OUTPUT count as come at once where the script cannot
- * yield: then the read or the write itself waits. */
+ * copied. For AWAITED_INPUT and AWAITED_OUTPUT there is wait_for_peer. */
 int wait_for(lua_State *L, const struct awaited *what, lua_KContext context,
              lua_KFunction k);
+
+/* The same for the peer's pace, AWAITED_INPUT or AWAITED_OUTPUT in `what`; for
+ * lua/pace.c. Never raises: where the request may not wait without a thread, or has no
+ * client any more, or the daemon stops, that counts as come at once, and `k` is called
+ * with LUA_OK. No comments are sent meanwhile (EventKeepAlive). */
+int wait_for_peer(lua_State *L, unsigned what, int64_t until, lua_KFunction k);
+
+/* wait_came for that. AWAITED_END is among what has come, and raises nothing; a broken
+ * limit does. */
+unsigned wait_came_of_peer(lua_State *L);
 
 /* In `k`, first of all: what has come, AWAITED_ or'ed; 0: the time is over. Raises as
  * wait_for does, and when a limit is broken. */

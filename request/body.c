@@ -48,18 +48,17 @@ static int64_t patience(const struct body *b)
     return read > 0 && read < left ? read : left;
 }
 
-size_t body_read(struct body *b, void *data, size_t size)
+/* Whether there is anything to read, as far as is known before. */
+static bool may_come(struct body *b)
 {
-    if (b->state != BODY_COMING || size == 0)
-        return 0;
-    if (b->max > 0 && b->params->content_length > b->max) { /* so nothing is read of it */
-        b->state = BODY_TOO_LARGE;
-        return 0;
-    }
-    size_t got = 0;
-    uint32_t paused = watch_paused();
-    enum io_status status = peer_read(b->peer, data, size, &got, patience(b));
-    b->awaited += watch_paused() - paused;
+    if (b->state == BODY_COMING && b->max > 0 && b->params->content_length > b->max)
+        b->state = BODY_TOO_LARGE; /* so nothing is read of it */
+    return b->state == BODY_COMING;
+}
+
+/* Returns how much of `got` counts. */
+static size_t settle(struct body *b, enum io_status status, size_t got)
+{
     if (status != IO_OK) {
         b->state = status == IO_END && is_whole(b) ? BODY_OVER : BODY_FAILED;
         return 0;
@@ -70,4 +69,40 @@ size_t body_read(struct body *b, void *data, size_t size)
         return 0;
     }
     return got;
+}
+
+size_t body_read(struct body *b, void *data, size_t size)
+{
+    if (size == 0 || !may_come(b))
+        return 0;
+    size_t got = 0;
+    uint32_t paused = watch_paused();
+    enum io_status status = peer_read(b->peer, data, size, &got, patience(b));
+    b->awaited += watch_paused() - paused;
+    return settle(b, status, got);
+}
+
+size_t body_try_read(struct body *b, void *data, size_t size, bool *later)
+{
+    *later = false;
+    if (size == 0 || !may_come(b))
+        return 0;
+    size_t got = 0;
+    enum io_status status = peer_try_read(b->peer, data, size, &got);
+    *later = status == IO_TIMEOUT;
+    return *later ? 0 : settle(b, status, got);
+}
+
+int64_t body_patience(const struct body *b)
+{
+    return patience(b);
+}
+
+void body_note_wait(struct body *b, int64_t awaited, bool late)
+{
+    b->awaited += awaited;
+    if (!late || b->state != BODY_COMING)
+        return;
+    peer_note_late(b->peer);
+    b->state = BODY_FAILED;
 }

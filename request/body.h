@@ -42,4 +42,12 @@ int64_t body_left(const struct body *b);
  * each thousand bytes that have come. The request's clock stands still meanwhile. */
 size_t body_read(struct body *b, void *data, size_t size);
 
+/* The same without waiting. `*later`: nothing is there yet. */
+size_t body_try_read(struct body *b, void *data, size_t size, bool *later);
+
+/* For who waits himself: milliseconds that it may take until the next byte comes, -1: for
+ * ever; and how long it was waited for, and whether that was too long. */
+int64_t body_patience(const struct body *b);
+void body_note_wait(struct body *b, int64_t awaited, bool late);
+
 #endif

@@ -33,6 +33,13 @@ struct peer_operations {
     enum io_status (*end)(void *context, struct iovec head, struct buffer *body,
                           int64_t timeout);
 
+    /* As stream_push, stream_settle and stream_give_up. All NULL: it takes all at once.
+     */
+    enum io_status (*push)(void *context, struct iovec head, struct buffer *body,
+                           int64_t timeout);
+    enum io_status (*settle)(void *context, int64_t timeout);
+    void (*give_up)(void *context);
+
     /* As stream_report. NULL: there is nobody to tell. */
     enum io_status (*report)(void *context, const char *message, size_t len,
                              int64_t timeout);
@@ -51,8 +58,20 @@ struct peer {
 bool peer_begin(struct peer *p, char **pairs, size_t *len);
 enum io_status peer_read(struct peer *p, void *data, size_t size, size_t *got,
                          int64_t timeout);
+
+/* Without waiting. IO_TIMEOUT: nothing is there yet. */
+enum io_status peer_try_read(struct peer *p, void *data, size_t size, size_t *got);
+
+/* The body has not come for too long. */
+void peer_note_late(struct peer *p);
+
 void peer_write(struct peer *p, const struct iovec *parts, int count, int64_t timeout);
 void peer_end(struct peer *p, struct iovec head, struct buffer *body, int64_t timeout);
+void peer_push(struct peer *p, struct iovec head, struct buffer *body, int64_t timeout);
+
+/* Goes on with what was pushed. IO_END also when nobody is there to take it. */
+enum io_status peer_settle(struct peer *p, int64_t timeout);
+void peer_give_up(struct peer *p);
 void peer_report(struct peer *p, const char *message, size_t len, int64_t timeout);
 
 #endif

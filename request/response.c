@@ -53,11 +53,22 @@ void response_free(struct response *r)
     *r = (struct response){0};
 }
 
-/* Sends the head if it has not gone out, then the body so far, then with `end` the end
- * of the response. false: no memory for the head; nothing went out. */
-static bool transmit(struct response *r, bool end)
+enum how {
+    NOW,    /* the body so far */
+    PUSHED, /* the same, without waiting */
+    END,    /* and the end of the response */
+};
+
+static int64_t write_timeout(const struct response *r)
 {
-    int64_t length = end ? (int64_t)r->body.len : -1;
+    return r->config->write_timeout > 0 ? r->config->write_timeout : -1;
+}
+
+/* Sends the head if it has not gone out, then the body so far. false: no memory for the
+ * head; nothing went out. */
+static bool transmit(struct response *r, enum how how)
+{
+    int64_t length = how == END ? (int64_t)r->body.len : -1;
     if (!r->head_sent && !head_write(&r->head, r->of_head, length, &r->head_text)) {
         buffer_clear(&r->head_text, HEAD_KEEP); /* for the head of the error page */
         r->peer->cut = true;
@@ -68,13 +79,14 @@ static bool transmit(struct response *r, bool end)
     if (r->of_head || head_is_without_content(&r->head))
         r->body.len = 0;
     r->sent += r->peer->gone ? 0 : r->body.len;
-    int64_t timeout = r->config->write_timeout > 0 ? r->config->write_timeout : -1;
     struct iovec head = {r->head_text.data, r->head_text.len};
-    if (end)
-        peer_end(r->peer, head, &r->body, timeout);
+    if (how == END)
+        peer_end(r->peer, head, &r->body, write_timeout(r));
+    else if (how == PUSHED)
+        peer_push(r->peer, head, &r->body, write_timeout(r));
     else
         peer_write(r->peer, (struct iovec[]){head, {r->body.data, r->body.len}}, 2,
-                   timeout);
+                   write_timeout(r));
     buffer_clear(&r->head_text, HEAD_KEEP);
     buffer_clear(&r->body, BODY_KEEP);
     return true;
@@ -84,18 +96,37 @@ bool response_flush(struct response *r)
 {
     if (r->head_sent && r->body.len == 0)
         return true;
-    return transmit(r, false);
+    return transmit(r, NOW);
+}
+
+bool response_push(struct response *r)
+{
+    if (r->head_sent && r->body.len == 0)
+        return true;
+    return transmit(r, PUSHED);
+}
+
+bool response_settle(struct response *r, bool waits, bool *moved)
+{
+    enum io_status status = peer_settle(r->peer, waits ? write_timeout(r) : 0);
+    *moved = status == IO_OK;
+    return status == IO_END;
+}
+
+bool response_append(struct response *r, const void *data, size_t len)
+{
+    return r->peer->gone || r->peer->over || buffer_append(&r->body, data, len);
+}
+
+bool response_is_due(const struct response *r)
+{
+    return r->body.len > 0 &&
+           (!r->buffering || (r->head_sent && r->body.len >= STREAM_BYTES));
 }
 
 bool response_send(struct response *r, const void *data, size_t len)
 {
-    if (r->peer->gone || r->peer->over)
-        return true;
-    if (!buffer_append(&r->body, data, len))
-        return false;
-    if (!r->buffering || (r->head_sent && r->body.len >= STREAM_BYTES))
-        return response_flush(r);
-    return true;
+    return response_append(r, data, len) && (!response_is_due(r) || response_flush(r));
 }
 
 void response_reset(struct response *r, bool all)
@@ -127,5 +158,5 @@ void response_fail(struct response *r, int status, const char *path, const char 
 void response_finish(struct response *r)
 {
     if (!r->peer->cut || !r->head_sent)
-        transmit(r, true);
+        transmit(r, END);
 }

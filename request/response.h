@@ -43,6 +43,18 @@ bool response_send(struct response *r, const void *data, size_t len);
 /* Sends the head, once, and all that is buffered. false: out of memory. */
 bool response_flush(struct response *r);
 
+/* The same without waiting: what the peer does not take at once is kept for it, and
+ * response_settle is next. Waits only where no more may be kept (MaxPendingOutput). */
+bool response_push(struct response *r);
+
+/* Goes on with that. true: it is out, or nobody is there to take it. `*moved`: some of it
+ * is. With `waits` it waits for WriteTimeout at most. */
+bool response_settle(struct response *r, bool waits, bool *moved);
+
+/* The two halves of response_send: appends only; whether that is to be sent now. */
+bool response_append(struct response *r, const void *data, size_t len);
+bool response_is_due(const struct response *r);
+
 /* Drops the body that is buffered, and with `all` status and headers, too. */
 void response_reset(struct response *r, bool all);
 

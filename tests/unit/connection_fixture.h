@@ -161,6 +161,13 @@ static inline void read_response(int fd, struct response *r)
     r->closed = true;
 }
 
+static inline int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 /* -- A small server -- */
 
 /* What its workers do with a request, named by the script:
@@ -172,6 +179,8 @@ static inline void read_response(int fd, struct response *r)
  *   half     sends without an end, then drops the connection
  *   large    the same with LARGE bytes
  *   left     the same, and does not wait until they are read
+ *   pushed   the same in two halves, waiting in between as a script does
+ *   dropped  pushes LARGE bytes, then drops the connection
  *   slow     waits until `gate` is open
  *   begun    sends "begun" before that
  * Anything else: sends the name. */
@@ -207,6 +216,43 @@ static inline enum io_status say_and_leave(struct server *s, struct connection *
     enum io_status status = stream_end(c, (struct iovec){0}, &body, s->write_timeout);
     buffer_free(&body);
     return status;
+}
+
+/* Waits until what was pushed is out, as a script does that looks now and then. */
+static inline enum io_status settle(struct server *s, struct connection *c)
+{
+    enum io_status status;
+    int64_t since = now_ms();
+    while ((status = stream_settle(c, 0)) == IO_OK || status == IO_TIMEOUT) {
+        if (status == IO_OK)
+            since = now_ms();
+        if (now_ms() - since < s->write_timeout) {
+            poll(NULL, 0, 1);
+            continue;
+        }
+        stream_give_up(c);
+        return IO_TIMEOUT;
+    }
+    return status;
+}
+
+static inline enum io_status push(struct connection *c, const void *p, size_t n)
+{
+    struct buffer body = {0};
+    if (!buffer_append(&body, p, n))
+        abort();
+    enum io_status status = stream_push(c, (struct iovec){0}, &body, PATIENCE);
+    buffer_free(&body);
+    return status;
+}
+
+static inline enum io_status push_and_say(struct server *s, struct connection *c)
+{
+    push(c, large_body, LARGE / 2);
+    enum io_status status = settle(s, c);
+    return status == IO_END
+               ? say_and_leave(s, c, large_body + LARGE / 2, LARGE - LARGE / 2)
+               : status;
 }
 
 static inline enum io_status read_body(struct server *s, struct connection *c,
@@ -261,6 +307,13 @@ static inline bool serve(struct server *s, struct connection *c, const char *nam
         status = say(s, c, big ? big_body : large_body, big ? BIG : LARGE);
         atomic_fetch_add(&s->timeouts, status == IO_TIMEOUT);
         atomic_fetch_add(&s->aborted, status == IO_ABORTED);
+    } else if (strcmp(name, "pushed") == 0) {
+        status = push_and_say(s, c);
+        atomic_fetch_add(&s->timeouts, status == IO_TIMEOUT);
+        atomic_fetch_add(&s->aborted, status == IO_ABORTED);
+    } else if (strcmp(name, "dropped") == 0) {
+        push(c, large_body, LARGE);
+        keep = false;
     } else if (strcmp(name, "left") == 0) {
         status = say_and_leave(s, c, large_body, LARGE);
         atomic_fetch_add(&s->timeouts, status == IO_TIMEOUT);
@@ -339,13 +392,6 @@ static inline void default_config(struct server *s)
             poll(NULL, 0, 1);                                                            \
         }                                                                                \
     } while (0)
-
-static inline int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static inline void start_workers(struct server *s, int listener)
 {

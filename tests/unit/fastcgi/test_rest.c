@@ -220,6 +220,57 @@ static void room_is_not_made_of_them(void **state)
     close(late);
 }
 
+/* -- Responses that go on -- */
+
+static void what_is_pushed_comes_before_what_is_sent_later(void **state)
+{
+    struct scene *t = *state;
+    int fd = begin(t);
+    for (int i = 0; i < 2; i++) {
+        ask(fd, true, "pushed", &t->r);
+        assert_large(&t->r);
+        ask(fd, true, "x", &t->r);
+        assert_out(&t->r, "x");
+    }
+    wait_until(held(t) == 0);
+}
+
+static void a_response_that_does_not_go_on_is_cut(void **state)
+{
+    struct scene *t = *state;
+    int fd = begin(t);
+    ask(fd, true, "dropped", &t->r);
+    assert_true(t->r.closed && t->r.cut && !t->r.ended);
+    assert_in_range(t->r.out.len, 1, LARGE);
+    assert_memory_equal(t->r.out.data, large_body, t->r.out.len);
+    wait_until(held(t) == 0);
+}
+
+static void who_takes_nothing_of_it_is_given_up(void **state)
+{
+    struct scene *t = *state;
+    t->s.write_timeout = 50;
+    t->s.config.write_timeout = PATIENCE;
+    int fd = begin(t);
+    send_request(fd, true, "pushed");
+    wait_until(atomic_load(&t->s.timeouts) == 1);
+    wait_until(held(t) == 0);
+    read_response(fd, &t->r);
+    assert_true(t->r.closed && t->r.cut && !t->r.ended);
+    assert_memory_equal(t->r.out.data, large_body, t->r.out.len);
+}
+
+static void who_goes_away_is_noticed(void **state)
+{
+    struct scene *t = *state;
+    start(&t->s);
+    int fd = must_dial(&t->s);
+    send_request(fd, true, "pushed");
+    wait_until(held(t) > 0);
+    close(fd);
+    wait_until(held(t) == 0 && connections_count(t->s.set) == 0);
+}
+
 /* -- Many at once -- */
 
 struct reader {
@@ -280,6 +331,10 @@ int main(void)
         TEST_BOTH(a_stop_waits_for_who_still_reads),
         TEST_BOTH(the_end_of_the_process_makes_none_look_whole),
         TEST(room_is_not_made_of_them),
+        TEST_BOTH(what_is_pushed_comes_before_what_is_sent_later),
+        TEST_BOTH(a_response_that_does_not_go_on_is_cut),
+        TEST_BOTH(who_takes_nothing_of_it_is_given_up),
+        TEST_BOTH(who_goes_away_is_noticed),
         TEST_BOTH(many_leave_at_once),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);

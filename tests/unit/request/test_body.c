@@ -142,6 +142,36 @@ static void slow_ones_are_served_when_they_are_steady(void **state)
     assert_int_equal(patience(5000, 30000, 13000, 40000), 3000);
 }
 
+/* The reads do not wait, but all waits together have the same limits. */
+static void who_waits_himself_does_it_as_long(void **state)
+{
+    (void)state;
+    char data[4];
+    bool later;
+    config.read_timeout = 100;
+    config.request_timeout = 150;
+    begin("POST", 10);
+    fake.body = "0123";
+    assert_int_equal(body_try_read(&body, data, 4, &later), 4);
+    assert_int_equal(fake.patience, 0);
+    assert_false(later);
+    fake.body_end = IO_TIMEOUT;
+    assert_int_equal(body_try_read(&body, data, 4, &later), 0);
+    assert_true(later);
+    assert_int_equal(body.state, BODY_COMING);
+    assert_int_equal(body_patience(&body), 100);
+    body_note_wait(&body, 90, false);
+    assert_int_equal(body_patience(&body), 150 + 4 - 90);
+    fake.body = "4567";
+    assert_int_equal(body_try_read(&body, data, 4, &later), 4);
+    body_note_wait(&body, 1000, false);
+    assert_int_equal(body_patience(&body), 0);
+    body_note_wait(&body, 0, true);
+    assert_int_equal(body.state, BODY_FAILED);
+    assert_int_equal(body_try_read(&body, data, 4, &later), 0);
+    assert_false(later);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +180,7 @@ int main(void)
         cmocka_unit_test_setup(what_ends_before_its_length_has_failed, set_up),
         cmocka_unit_test_setup(what_does_not_arrive_has_failed, set_up),
         cmocka_unit_test_setup(slow_ones_are_served_when_they_are_steady, set_up),
+        cmocka_unit_test_setup(who_waits_himself_does_it_as_long, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,22 @@
+/* The pace of the client: how functions of scripts wait until it has taken what was sent,
+ * or has sent more of the body.
+ *
+ * They wait as lua/wait.h says, with two differences. A client that has gone raises no
+ * error: sending to it does nothing, and the body ends. And a stop ends no such wait,
+ * because the client may still get its page. Where the request cannot wait without a
+ * thread, the thread does. */
+#ifndef LUAFCGID2_LUA_PACE_H
+#define LUAFCGID2_LUA_PACE_H
+
+#include <lua.h>
+
+/* Sends the head and all that is buffered, and calls `k` when the client has taken it, or
+ * is gone. Raises when memory is short. To be called as `return`. */
+int pace_flush(lua_State *L, lua_KContext context, lua_KFunction k);
+
+/* For request_try_read, when more is to come later: calls `k` when something may have
+ * come, or the time is over, as the next read then says. With LUA_OK that read must be
+ * request_read, which blocks. To be called as `return`. */
+int pace_await_body(lua_State *L, lua_KContext context, lua_KFunction k);
+
+#endif
