@@ -139,7 +139,6 @@ struct connection {
     atomic_uchar stage; /* enum slot_stage; a stop cuts off what is STAGE_OPEN */
     bool added;         /* the poller has it */
     bool watches_room;  /* and tells of room to write, too */
-    bool stalled;       /* the peer took nothing when it was last tried */
     bool again;         /* bytes, or the end, may be there that no event will tell of */
     bool keep;          /* FCGI_KEEP_CONN of this request */
     bool ended;         /* the response is complete */

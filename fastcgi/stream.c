@@ -25,7 +25,6 @@ enum {
     DRAIN_LIMIT = 262144, /* bytes of an unread body that a kept connection may cost */
     MAX_STRAYS = 1000,    /* records in one body that are none of it */
     REPORT_MAX = 8192,    /* bytes of a message for the web server's log */
-    MOMENT = 1,           /* ms in which a peer that reads has read something */
     LOOK_AGAIN = 1000,    /* ms between two looks at MaxPendingOutput */
 };
 
@@ -234,18 +233,15 @@ void stream_linger(struct connection *c)
 
 /* -- The response -- */
 
-/* The peer takes no more at once. `*left` is how long it may go on doing so. Where the
- * rest may be kept for it, it is given a moment before that costs more, and later the
- * worker looks now and then whether there is room for the rest by now. */
+/* The peer takes no more at once. `*left` is how long it may go on doing so. Where there
+ * may be room for the rest later, it is looked at again before that. */
 static enum io_status await_room(struct connection *c, bool may_keep, int64_t *left)
 {
-    int64_t most = may_keep ? (c->stalled ? LOOK_AGAIN : MOMENT) : *left;
-    int64_t time = *left < 0 || *left > most ? most : *left;
-    c->stalled = true;
-    enum io_status status = io_wait(c->fd, POLLOUT, time);
-    if (status != IO_TIMEOUT || *left == time)
+    int64_t most = may_keep && (*left < 0 || *left > LOOK_AGAIN) ? LOOK_AGAIN : *left;
+    enum io_status status = io_wait(c->fd, POLLOUT, most);
+    if (status != IO_TIMEOUT || *left == most)
         return status;
-    *left -= *left < 0 ? 0 : time;
+    *left -= *left < 0 ? 0 : most;
     return IO_OK;
 }
 
@@ -254,7 +250,6 @@ static enum io_status send_frames(struct connection *c, struct frames *f,
                                   struct buffer *body, int64_t timeout)
 {
     int64_t left = timeout;
-    c->stalled = false;
     while (frames_left(f) > 0) {
         struct frames_batch b;
         frames_fill(&b, f);
@@ -262,11 +257,10 @@ static enum io_status send_frames(struct connection *c, struct frames *f,
         if (n >= 0) {
             f->sent += (size_t)n;
             left = timeout;
-            c->stalled = false;
         } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
             return IO_ABORTED;
         } else {
-            if (c->stalled && body != NULL && rest_keep(c, f, body))
+            if (body != NULL && rest_keep(c, f, body))
                 return IO_OK;
             enum io_status status = await_room(c, body != NULL, &left);
             if (status != IO_OK)

@@ -54,7 +54,7 @@ void stream_give_up(struct connection *c);
 enum io_status stream_report(struct connection *c, const char *message, size_t len,
                              int64_t timeout);
 /* Writes `head`, all of `body`, and the end of the request. What the peer does not take
- * within a moment is kept with the connection, and is sent after connection_release: then
+ * at once is kept with the connection, and is sent after connection_release: then
  * `body` may have lost its memory, and is empty. Waits as stream_write does only while
  * such responses hold all that MaxPendingOutput allows, or there is no memory. Instead of
  * stream_write with `end`. */
