@@ -123,12 +123,13 @@ def test_scripts_that_wait_while_nobody_asks_get_no_worker_more(growing):
     release(d, held)
 
 
-def test_slow_bodies_delay_nobody(growing):
-    d = growing(WorkerThreads=2, ReadTimeout=60)
+@pytest.mark.parametrize("waiting", [1000, 0], ids=["wait", "keep their workers"])
+def test_slow_bodies_delay_nobody(growing, waiting):
+    d = growing(WorkerThreads=2, ReadTimeout=60, MaxWaiting=waiting)
     page = d.script("function main() Send('begun') Flush() Receive() Send('.') end")
     held = [d.hold(page) for _ in range(8)]
     check_prompt(d)
-    assert 9 <= workers(d) <= 10
+    assert workers(d) == 2 if waiting else 9 <= workers(d) <= 10
     for c in held:
         assert c.end().response().raw.endswith(b".")
 
