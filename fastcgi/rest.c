@@ -15,8 +15,9 @@
 #include <string.h>
 
 enum {
-    SHRINK_BYTES = 64 * 1024, /* memory that is worth a move */
-    ROUNDS = 32,              /* system calls before others have their turn */
+    SHRINK_BYTES = 4 << 20, /* memory that is worth a move */
+    TRIM_BYTES = 1 << 20,   /* unused memory that is worth giving back */
+    ROUNDS = 32,            /* system calls before others have their turn */
 };
 
 /* -- MaxPendingOutput -- */
@@ -64,6 +65,12 @@ static bool is_worth_taking(const struct buffer *body, size_t left)
     return body->memory == NULL && left > 0 && left >= body->len / 4;
 }
 
+/* Bytes that its memory will have. */
+static size_t size_of(const struct buffer *body)
+{
+    return body->cap - body->len >= TRIM_BYTES ? body->len : body->cap;
+}
+
 /* NULL: it is more than may be held, or there is no memory. */
 static struct rest *create(struct connections *set, size_t copied, size_t taken)
 {
@@ -89,14 +96,16 @@ static uint8_t *copy_part(struct rest *rest, int i, struct iovec part, uint8_t *
     return to + part.iov_len;
 }
 
-/* The buffer loses its memory. What that has room for beyond its content is given back.
- */
+/* The buffer loses its memory. If that has much room beyond its content, that is given
+ * back. */
 static void take(struct rest *rest, struct iovec part, struct buffer *body)
 {
-    size_t skipped = body->len - part.iov_len;
-    uint8_t *block = realloc(body->data, body->len);
+    size_t skipped = body->len - part.iov_len, size = size_of(body);
+    uint8_t *block = (uint8_t *)body->data;
+    if (size < body->cap)
+        block = realloc(body->data, size);
     rest->block = block != NULL ? block : (uint8_t *)body->data;
-    rest->block_size = body->len;
+    rest->block_size = size;
     rest->parts[1] = (struct iovec){rest->block + skipped, part.iov_len};
     *body = (struct buffer){0};
 }
@@ -124,7 +133,7 @@ bool rest_keep(struct connection *c, const struct frames *f, struct buffer *body
     struct frames left = what_is_left(f, parts);
     bool takes = is_worth_taking(body, parts[1].iov_len);
     struct rest *rest = create(set, parts[0].iov_len + (takes ? 0 : parts[1].iov_len),
-                               takes ? body->len : 0);
+                               takes ? size_of(body) : 0);
     if (rest == NULL)
         return false;
     uint8_t *end = copy_part(rest, 0, parts[0], rest->copy);
