@@ -19,6 +19,7 @@
 
 enum {
     MAX_SLOTS = 1000000, /* of a set; the cookies above are not for slots */
+    TRUST = 2,           /* what one peer that did not read in its moment costs */
     RETRY_TIME = 50,     /* ms between attempts to accept when something ran out */
     CLOSING_TIME = 2000, /* ms that a body may drain, or a closing peer may linger */
 };
@@ -73,6 +74,7 @@ struct connections {
 
     atomic_size_t pending_output;     /* bytes of all rests together */
     atomic_size_t max_pending_output; /* 0: no limit */
+    atomic_int trust; /* > 0: peers read, so they are given a moment (fastcgi/stream.c) */
 
     atomic_uint limits[KIND_CUT + 1]; /* ms that each kind may wait; 0: for ever */
     atomic_bool stopping;

@@ -25,7 +25,9 @@ enum {
     DRAIN_LIMIT = 262144, /* bytes of an unread body that a kept connection may cost */
     MAX_STRAYS = 1000,    /* records in one body that are none of it */
     REPORT_MAX = 8192,    /* bytes of a message for the web server's log */
-    LOOK_AGAIN = 1000,    /* ms between two looks at MaxPendingOutput */
+    MOMENT = 5,           /* ms */
+    MOST_TRUST = 16,
+    LOOK_AGAIN = 1000, /* ms between two looks at MaxPendingOutput */
 };
 
 /* -- The head -- */
@@ -245,6 +247,24 @@ static enum io_status await_room(struct connection *c, bool may_keep, int64_t *l
     return IO_OK;
 }
 
+/* A peer that reads has mostly read something in a moment, and then its worker sends what
+ * it has just written, which costs half as much. But hundreds of slow peers would have
+ * all workers wait for a while. So each that did not read takes away the trust of two
+ * that did, and without trust nobody is given a moment until the next tick. */
+static bool reads_in_a_moment(struct connection *c)
+{
+    atomic_int *trust = &c->reader->set->trust;
+    int now = atomic_load_explicit(trust, memory_order_relaxed);
+    if (now <= 0)
+        return false;
+    bool reads = io_wait(c->fd, POLLOUT, MOMENT) == IO_OK;
+    if (!reads)
+        atomic_fetch_sub_explicit(trust, TRUST, memory_order_relaxed);
+    else if (now < MOST_TRUST)
+        atomic_fetch_add_explicit(trust, 1, memory_order_relaxed);
+    return reads;
+}
+
 /* With `body` what the peer does not take may be kept for it. */
 static enum io_status send_frames(struct connection *c, struct frames *f,
                                   struct buffer *body, int64_t timeout)
@@ -260,6 +280,8 @@ static enum io_status send_frames(struct connection *c, struct frames *f,
         } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
             return IO_ABORTED;
         } else {
+            if (body != NULL && reads_in_a_moment(c))
+                continue;
             if (body != NULL && rest_keep(c, f, body))
                 return IO_OK;
             enum io_status status = await_room(c, body != NULL, &left);

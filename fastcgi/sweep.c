@@ -27,6 +27,8 @@ void sweep_set_limits(struct connections *set, const struct config *config)
     atomic_store(&set->limits[KIND_OUT], (unsigned)config->write_timeout);
     atomic_store(&set->limits[KIND_CUT], (unsigned)config->write_timeout);
     atomic_store(&set->max_pending_output, (size_t)config->max_pending_output);
+    if (atomic_load(&set->trust) < TRUST)
+        atomic_store(&set->trust, TRUST);
 }
 
 /* Whether a waiting connection is late. */
