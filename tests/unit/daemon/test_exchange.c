@@ -539,6 +539,7 @@ static void another_thread_cuts_off_what_the_peer_did_not_take(void **state)
     (void)state;
     struct config *c = new_config();
     c->write_timeout = 20;
+    c->max_waiting = 0; /* so the thread waits for the peer itself */
     config_publish(c);
     struct scene t = {.fd = connect_client()};
     struct exchange *x = open_request(
