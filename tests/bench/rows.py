@@ -138,7 +138,7 @@ def nginx_conf(park, rows):
     being measured, is nginx's default."""
     lines = [f"user {park.user};"] if os.getuid() == 0 else []
     lines += ["daemon off;", "worker_processes 1;", "error_log stderr error;",
-              f"pid {park.path('nginx.pid')};", "events { worker_connections 1024; }",
+              f"pid {park.path('nginx.pid')};", "events { worker_connections 4096; }",
               "http {", "access_log off;", "keepalive_requests 100000000;"]
     for name in ("client_body", "fastcgi", "proxy", "scgi", "uwsgi"):
         directory = park.path("nginx-" + name.replace("client_", ""))

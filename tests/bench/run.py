@@ -12,6 +12,7 @@ import http.client
 import os
 import platform
 import re
+import resource
 import signal
 import statistics
 import subprocess
@@ -25,6 +26,7 @@ import fcgi
 import rows as rowlist
 import servers
 import sleepers
+import streams
 from servers import Failure
 
 MANY = 10000
@@ -38,7 +40,8 @@ Sample = collections.namedtuple("Sample", "rate cpu p99 memory")
 SPECIAL = {
     "scripts": f"one script, with 1 and with {MANY} scripts loaded",
     "wait": "longest wait of a healthy request among bad peers",
-    "waiting": f"{sleepers.SLEEPING} scripts that wait, {sleepers.COMPUTING} that compute for ever",
+    "waiting": f"{sleepers.SLEEPING} scripts that wait in C, {sleepers.COMPUTING} that compute for"
+               f" ever; {streams.CROWD} that wait for events or time",
     "instructions": "callgrind's count for one hello",
 }
 
@@ -349,6 +352,10 @@ def waited(figure):
     return lambda results: results.waiting and getattr(results.waiting, figure)
 
 
+def streamed(figure):
+    return lambda results: results.streams and getattr(results.streams, figure)
+
+
 OURS, OURS_PLAIN = ("hello", "luafcgid2-ka"), ("hello", "luafcgid2")
 BARS = [  # text, workload that has to be asked for, figure, relation, limit; or no limit
     ("CPU per request, keepalive, to the floor", "hello",
@@ -388,6 +395,16 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
     ("threads more beside them", "waiting", waited("workers"), "", None),
     (f"threads more beside {sleepers.COMPUTING} scripts that compute for ever", "waiting",
      waited("computing"), "<=", 0),
+    (f"requests/s of hello beside {streams.CROWD} streams of events, to hello alone",
+     "waiting", streamed("rate"), ">=", 0.9),
+    ("memory of one of these streams: KiB", "waiting", streamed("memory"), "<=", 48.0),
+    ("one Publish to them: until the last client has it: ms", "waiting",
+     streamed("last"), "<=", 100.0),
+    ("one Publish to them: CPU per client: us", "waiting", streamed("cpu"), "<=", 15.0),
+    (f"{streams.CROWD} requests at once that Sleep(1): until all are answered: s", "waiting",
+     streamed("slept"), "<=", 1.5),
+    (f"{streams.PHP_CROWD} that sleep(1) in php-fpm: until all are answered: s", "waiting",
+     streamed("php"), "", None),
     ("session: CPU per request over hello, keepalive: us", "session",
      session_cost, "<=", 3.0),
 ]
@@ -396,7 +413,7 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
 class Results:
     def __init__(self):
         self.cells = Cells()
-        self.wait = self.waiting = self.instructions = None
+        self.wait = self.waiting = self.streams = self.instructions = None
 
 
 def print_cells(cells, workload, text, labels):
@@ -508,6 +525,8 @@ def run(options, park):
     results.wait = special(options, results, "wait", lambda: measure_wait(options, park))
     results.waiting = special(options, results, "waiting",
                               lambda: sleepers.measure(park, say))
+    results.streams = special(options, results, "waiting",
+                              lambda: streams.measure(park, wrk, say))
     results.instructions = special(options, results, "instructions",
                                    lambda: measure_instructions(park))
     return results
@@ -517,6 +536,8 @@ def main():
     options = parse()
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     binary = os.path.abspath(os.environ.get("LUAFCGID2", os.path.join(root, "luafcgid2")))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for the crowd and for nginx
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="luafcgid2-bench-") as directory:
         os.chmod(directory, 0o755)  # Apache's workers are another user

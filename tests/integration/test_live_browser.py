@@ -8,6 +8,7 @@ import urllib.parse
 import pytest
 
 import servers
+import test_manual
 import webdriver
 from servers import wait_until
 
@@ -130,3 +131,18 @@ def test_live_pages_fit_a_phone_and_have_a_dark_side(front, browser):
                     "return getComputedStyle(document.body).backgroundColor")))
                 assert "local function" in browser.text()  # its Lua is beside it
         assert len(colours) == 2 and len(dict(map(reversed, colours))) == 2, colours
+
+
+def test_live_page_of_the_manual(daemon, nginx, site, browser):
+    site.write("notes.lua", test_manual.LIVE)
+    site.write("favicon.ico", "")
+    front = nginx(daemon(WorkerThreads=4), site=site, keepalive=2, tcp=True)
+    open_page(browser, front, "notes.lua")
+    with stream(front, "/notes.lua?events") as other:
+        browser.type("input[name=text]", "1 < 2 & <b>so on</b>")
+        browser.run("document.querySelector('button').click()")
+        shows(browser, "document.querySelector('ul').innerText == '1 < 2 & <b>so on</b>'",
+              "the browser's own note")
+        line = next(line for line in iter(other.readline, b"") if line.startswith(b"data"))
+        assert line == b"data: 1 < 2 & <b>so on</b>\n"
+        assert browser.run("return location.pathname") == "/notes.lua"

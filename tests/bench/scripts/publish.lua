@@ -1,0 +1,3 @@
+function main()
+    Send(Publish("bench", "news"))
+end

@@ -1,0 +1,4 @@
+function main()
+    Sleep(1)
+    Send("slept")
+end
