@@ -180,6 +180,22 @@ static void to_a_peer_that_is_gone_nothing_is_sent(void **state)
     }
 }
 
+static void what_waits_keeps_no_memory_of_what_is_sent(void **state)
+{
+    (void)state;
+    begin(false);
+    send_text("kept");
+    response_rest(&response);
+    assert_int_equal(response.body.len, 4);
+    assert_true(response_flush(&response));
+    response_rest(&response);
+    assert_int_equal(response.body.cap, 0);
+    send_text("more");
+    response_finish(&response);
+    assert_non_null(
+        strstr((put(&fake.out, "", 1), (const char *)fake.out.data), "\r\n\r\nkeptmore"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -194,6 +210,7 @@ int main(void)
         TEST(a_failure_takes_the_place_of_what_did_not_go_out),
         TEST(a_failure_after_the_head_cuts_the_response_off),
         TEST(to_a_peer_that_is_gone_nothing_is_sent),
+        TEST(what_waits_keeps_no_memory_of_what_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
