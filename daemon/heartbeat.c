@@ -21,6 +21,7 @@
 #include "daemon/status_server.h"
 #include "daemon/slowlog.h"
 #include "daemon/sweeper.h"
+#include "daemon/warnings.h"
 #include "daemon/worker.h"
 #include "pool/closer.h"
 #include "store/shared.h"
@@ -167,6 +168,7 @@ static void *beat(void *arg)
         if (is_due(&clients, now, SECOND)) {
             look_at_clients(config);
             access_tick();
+            warnings_tick(service, config);
             memory_tick(workers_requests());
             reserve_fill();
         }
