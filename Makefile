@@ -274,6 +274,7 @@ install-files: $(BINARY)
 	@$(INSTALL) -d "$(DESTDIR)$(BINDIR)"
 	@$(INSTALL) -m 0755 $(BINARY) "$(DESTDIR)$(BINDIR)/luafcgid2.tmp"
 	@mv -f "$(DESTDIR)$(BINDIR)/luafcgid2.tmp" "$(DESTDIR)$(BINDIR)/luafcgid2"
+	$(call install_program, scripts/serve.sh, $(BINDIR)/luafcgid2-serve, 0755)
 	$(call install_program, etc/daemon.lua, $(DATADIR)/daemon.lua, 0644)
 	$(call install_program, scripts/lua51.lua, $(DATADIR)/lua51.lua, 0644)
 	@$(INSTALL) -d "$(DESTDIR)$(DATADIR)/examples"
@@ -324,7 +325,7 @@ update: install-files
 
 uninstall:
 	@if [ -z "$(DESTDIR)" ]; then sh etc/service.sh leaving; fi
-	rm -f "$(DESTDIR)$(BINDIR)/luafcgid2"
+	rm -f "$(DESTDIR)$(BINDIR)/luafcgid2" "$(DESTDIR)$(BINDIR)/luafcgid2-serve"
 	rm -rf "$(DESTDIR)$(DATADIR)" "$(DESTDIR)$(DOCDIR)"
 	rm -f "$(DESTDIR)$(UNITDIR)/luafcgid2.service" "$(DESTDIR)$(UNITDIR)/luafcgid2.socket" \
 	    "$(DESTDIR)$(TMPFILESDIR)/luafcgid2.conf" "$(DESTDIR)$(SYSCONFDIR)/init.d/luafcgid2" \

@@ -49,6 +49,7 @@ struct exchange {
     int64_t queued;       /* ns that it waited for a worker */
     size_t memory;        /* bytes of the state after it; 0: unknown */
     struct call call;
+    struct waker *waker;   /* of a service without connections; NULL until it is needed */
     struct waiter *waiter; /* NULL until the script first waits */
     struct script *script; /* checked out, or NULL */
     const char *name;      /* of the script; memory of the request or of the state */
@@ -182,6 +183,15 @@ static struct waiter *waiter(struct exchange *x)
     return x->waiter;
 }
 
+/* Without connections: the thread waits itself. */
+static struct waker *waker_alone(void *owner)
+{
+    struct exchange *x = owner;
+    if (x->waker == NULL)
+        x->waker = waker_create();
+    return x->waker;
+}
+
 static struct waker *waker(void *owner)
 {
     struct waiter *w = waiter(owner);
@@ -245,11 +255,19 @@ static const struct call_operations operations = {
     .finish = finish,
 };
 
+/* Of a service without connections. */
+static const struct call_operations operations_alone = {
+    .fate = fate,
+    .waker = waker_alone,
+    .finish = finish,
+};
+
 /* -- Life -- */
 
 static void destroy(struct exchange *x)
 {
     request_destroy(x->request);
+    waker_unref(x->waker);
     buffer_free(&x->line);
     waiter_destroy(x->waiter);
     fcgi_destroy(x->fcgi);
@@ -273,7 +291,7 @@ static struct exchange *create(const struct service *service)
     x->call.sessions = service->sessions;
     x->call.pool = service->pool;
     x->call.visit_scripts = pool_visit;
-    x->call.operations = &operations;
+    x->call.operations = service->connections == NULL ? &operations_alone : &operations;
     x->call.owner = x;
     return x;
 }

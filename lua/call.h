@@ -36,7 +36,8 @@ struct call_operations {
     enum call_fate (*fate)(void *owner);
 
     /* Whether the request may wait without a thread. If so, it is counted as one that
-     * does, and the script must yield at once (limit_wait). */
+     * does, and the script must yield at once (limit_wait). NULL: requests never do, and
+     * the thread that runs this one waits itself. */
     bool (*may_wait)(void *owner);
 
     /* Borrowed; lives as long as the request. NULL: out of memory. */

@@ -116,7 +116,8 @@ static void block(lua_State *L, struct awaited *a, struct call *call)
 bool wait_may_yield(lua_State *L)
 {
     const struct call *call = call_or_null(L);
-    return call != NULL && call->operations != NULL && limit_may_wait(L);
+    return call != NULL && call->operations != NULL &&
+           call->operations->may_wait != NULL && limit_may_wait(L);
 }
 
 /* Whether the wait was only interrupted, for a comment. */

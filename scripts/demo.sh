@@ -4,10 +4,9 @@
 #     sh scripts/demo.sh [-p PORT]            until Ctrl-C, on http://127.0.0.1:8080/
 #     sh scripts/demo.sh --check [-p PORT]    fetches every page once, exits 0 or 1
 #
-# Installs what is missing with apt-get. nginx and the daemon run as the user who calls this
-# script. If that is root, they run as an account without privileges that can read the
-# files, if there is one. Configurations, socket and logs are in a temporary directory,
-# which is removed at the end. An nginx that already runs on this system is not changed.
+# Installs what is missing with apt-get, builds, and calls scripts/serve.sh
+# (luafcgid2-serve once it is installed), which has nginx and a daemon of its own. The
+# nginx that is there is not changed.
 set -eu
 
 usage() {
@@ -48,36 +47,7 @@ if [ -n "$port" ] && { [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; }; then
 fi
 
 CDPATH='' cd -- "$(dirname -- "$0")/.."
-top=$(pwd)
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # where nginx is, also for ordinary users
-
-# -- Whose processes ------------------------------------------------------------------
-
-# Nothing here needs root. If root calls, the owner of the files or else www-data is used.
-account=
-run_as() { # ACCOUNT COMMAND...: execs the command, so use a subshell; "" is the caller
-    who=$1
-    shift
-    if [ -n "$who" ]; then
-        exec setpriv --reuid="$who" --regid="$(id -g "$who")" --init-groups -- "$@"
-    fi
-    exec "$@"
-}
-
-choose_account() {
-    if [ "$(id -u)" -ne 0 ] || ! command -v setpriv >/dev/null; then
-        return
-    fi
-    account=$(stat -c %U scripts/examples)
-    if [ "$account" = root ] || ! id "$account" >/dev/null 2>&1; then
-        account=www-data
-        if ! (run_as "$account" test -r "$top/scripts/examples/index.lua" -a -x "$top/luafcgid2") 2>/dev/null; then
-            say "Only root can read $top: nginx and the daemon will run as root."
-            say 'They will not in a copy that others can read, in /opt for example.'
-            account=
-        fi
-    fi
-}
 
 # -- What is needed -------------------------------------------------------------------
 
@@ -101,120 +71,23 @@ build() {
     fi
     # With sudo in a user's own checkout, the built files should belong to that user, too.
     if [ -n "$owner" ] && [ "$owner" != root ] && id "$owner" >/dev/null 2>&1; then
-        (run_as "$owner" make -s)
+        setpriv --reuid="$owner" --regid="$(id -g "$owner")" --init-groups -- make -s
     else
         make -s
     fi || die 'the build failed'
 }
 
-# -- Configurations -------------------------------------------------------------------
-
-daemon_config() {
-    cat <<EOF
--- A configuration for trying things out: visitors see error messages, and the log
--- goes to the terminal.
-Listen = "$dir/luafcgid2.sock"
-WorkerThreads = 4
-MinFileInfoTime = 500 -- look for edited files twice a second
-DefaultContentType = "text/html; charset=utf-8"
-ShowErrors = true
-LogFilePath = ""
-Config = {
-    Greeting = "Values in Config are for your scripts.",
-    Colours = { "red", "green", "blue" },
-    localhost = { Note = "This part is for the server named localhost." },
-}
-EOF
-}
-
-# The directories that this nginx would otherwise expect below /var.
-nginx_temp_paths() {
-    echo "    client_body_temp_path \"$dir/client_body\";"
-    built=$(nginx -V 2>&1)
-    for module in fastcgi proxy uwsgi scgi; do
-        case $built in
-        *"--without-http_${module}_module"*) ;;
-        *) echo "    ${module}_temp_path \"$dir/$module\";" ;;
-        esac
-    done
-}
-
-nginx_config() {
-    if [ "$(id -u)" -eq 0 ] && [ -z "$account" ]; then
-        echo 'user root;' # the default user of the workers could not read the site
-    fi
-    cat <<EOF
-daemon off;
-worker_processes 1;
-pid "$dir/nginx.pid";
-error_log stderr;
-events {
-    worker_connections 512;
-}
-http {
-    access_log "$dir/access.log";
-    client_max_body_size 64m; # as MaxUploadSize
-$(nginx_temp_paths)
-    types {
-        text/css css;
-    }
-    upstream luafcgid2 {
-        server "unix:$dir/luafcgid2.sock";
-        keepalive 8;
-    }
-    server {
-        listen 127.0.0.1:$port;
-        server_name localhost;
-        root "$dir/site";
-        index index.lua;
-        location ^~ /lib/ {
-            return 404;
-        }
-        location = /style.css {
-            add_header Cache-Control no-cache;
-        }
-        location ~ \\.lua\$ {
-            fastcgi_pass luafcgid2;
-            fastcgi_keep_conn on;
-            fastcgi_param SCRIPT_FILENAME \$realpath_root\$fastcgi_script_name;
-            fastcgi_param DOCUMENT_ROOT \$realpath_root;
-            fastcgi_param SCRIPT_NAME \$fastcgi_script_name;
-            fastcgi_param REQUEST_URI \$request_uri;
-            fastcgi_param REQUEST_METHOD \$request_method;
-            fastcgi_param QUERY_STRING \$query_string;
-            fastcgi_param CONTENT_TYPE \$content_type;
-            fastcgi_param CONTENT_LENGTH \$content_length;
-            fastcgi_param SERVER_PROTOCOL \$server_protocol;
-            fastcgi_param SERVER_SOFTWARE nginx/\$nginx_version;
-            fastcgi_param SERVER_NAME \$server_name;
-            fastcgi_param SERVER_ADDR \$server_addr;
-            fastcgi_param SERVER_PORT \$server_port;
-            fastcgi_param REMOTE_ADDR \$remote_addr;
-            fastcgi_param REMOTE_PORT \$remote_port;
-            fastcgi_param GATEWAY_INTERFACE CGI/1.1;
-        }
-    }
-}
-EOF
-}
-
-# -- Start and stop -------------------------------------------------------------------
+# -- The site -------------------------------------------------------------------------
 
 dir=
-daemon=
-nginx=
+server=
 
 # shellcheck disable=SC2317 # called by the trap
 stop() {
-    trap 'kill -KILL $daemon $nginx 2>/dev/null' INT TERM HUP # a second Ctrl-C kills them
-    for pid in $nginx $daemon; do
-        kill -TERM "$pid" 2>/dev/null || :
-    done
-    for pid in $nginx $daemon; do
-        while kill -0 "$pid" 2>/dev/null; do
-            wait "$pid" 2>/dev/null || :
-        done
-    done
+    if [ -n "$server" ]; then
+        kill -TERM "$server" 2>/dev/null || :
+        wait "$server" 2>/dev/null || :
+    fi
     if [ -n "$dir" ]; then
         rm -rf "$dir"
     fi
@@ -242,54 +115,19 @@ choose_port() {
     done
 }
 
-prepare() {
+# serve.sh ends by itself when one of its two programs does.
+it_runs() { kill -0 "$server" 2>/dev/null; }
+
+start_for_check() {
     dir=$(mktemp -d "${TMPDIR:-/tmp}/luafcgid2-demo.XXXXXX")
-    ln -s "$top/scripts/examples" "$dir/site"
-    daemon_config >"$dir/config.lua"
-    nginx_config >"$dir/nginx.conf"
     : >"$dir/log"
-    if [ -n "$account" ]; then
-        chown -R -h "$account" "$dir"
-    fi
-}
-
-stopped= # the name of the one that has stopped by itself
-both_run() {
-    stopped=
-    kill -0 "$nginx" 2>/dev/null || stopped=nginx
-    kill -0 "$daemon" 2>/dev/null || stopped=luafcgid2
-    [ -z "$stopped" ]
-}
-
-start() {
-    set -- nginx -c "$dir/nginx.conf"
-    if nginx -h 2>&1 | grep -q '^ *-e '; then
-        set -- "$@" -e stderr
-    fi
-    if [ -n "$check" ]; then
-        exec 3>>"$dir/log"
-    else
-        exec 3>&2
-    fi
-    (run_as "$account" ./luafcgid2 -c "$dir/config.lua") </dev/null >&3 2>&3 &
-    daemon=$!
-    (run_as "$account" "$@") </dev/null >&3 2>&3 &
-    nginx=$!
-    exec 3>&-
-}
-
-# nginx writes its pid file when it has the port, so an answer after that is from ours.
-wait_until_it_answers() {
+    sh scripts/serve.sh -q -c scripts/demo.lua scripts/examples "$port" 2>>"$dir/log" &
+    server=$!
     deadline=$(($(date +%s) + 30))
-    until [ -s "$dir/nginx.pid" ] && [ -S "$dir/luafcgid2.sock" ] &&
-        fetch -f -o /dev/null "$base" 2>/dev/null; do
-        if ! both_run; then
-            cat "$dir/log" >&2
-            die "$stopped did not start; the reason is above. If port $port is in use, choose another with -p"
-        fi
-        if [ "$(date +%s)" -ge "$deadline" ]; then
+    until fetch -f -o /dev/null "$base" 2>/dev/null; do
+        if ! it_runs || [ "$(date +%s)" -ge "$deadline" ]; then
             tail -n 20 "$dir/log" >&2
-            die "no answer from $base within 30 seconds"
+            die "no answer from $base; the reason is above"
         fi
         sleep 0.1
     done
@@ -379,24 +217,24 @@ check_cookies() {
 }
 
 # Prints the secret of the form that page() got last.
-token() { sed -n 's/.*name="token" value="\([^"]*\)".*/\1/p' "$dir/answer"; }
+token() { sed -n 's/.*name="csrf" value="\([^"]*\)".*/\1/p' "$dir/answer"; }
 
 check_login() {
     jar=$dir/session
     page 'login.lua, the form' 200 'name="password"' -c "$jar" "${base}login.lua"
     page 'login.lua, a forged form' 403 'Please try again' -b "$jar" -c "$jar" \
-        -d name=ada -d password=engine -d action=login -d token=0 "${base}login.lua"
+        -d name=ada -d password=engine -d action=login -d csrf=0 "${base}login.lua"
     page 'login.lua, a wrong password' 200 'Name or password is wrong.' -b "$jar" -c "$jar" \
-        -d name=ada -d password=compiler -d action=login -d "token=$(token)" "${base}login.lua"
+        -d name=ada -d password=compiler -d action=login -d "csrf=$(token)" "${base}login.lua"
     cp "$jar" "$dir/before"
     page 'login.lua, log in' 303 'Set-Cookie: ' -b "$jar" -c "$jar" \
-        -d name=ada -d password=engine -d action=login -d "token=$(token)" "${base}login.lua"
+        -d name=ada -d password=engine -d action=login -d "csrf=$(token)" "${base}login.lua"
     page 'login.lua, logged in' 200 'Hello, ada!' -b "$jar" -c "$jar" "${base}login.lua"
     secret=$(token)
     page 'login.lua, the key from before the login' 200 'name="password"' -b "$dir/before" "${base}login.lua"
     cp "$jar" "$dir/before"
     page 'login.lua, log out' 303 'Location: login.lua' -b "$jar" -c "$jar" \
-        -d action=logout -d "token=$secret" "${base}login.lua"
+        -d action=logout -d "csrf=$secret" "${base}login.lua"
     page 'login.lua, logged out' 200 'name="password"' -b "$jar" -c "$jar" "${base}login.lua"
     page 'login.lua, the key from before the logout' 200 'name="password"' -b "$dir/before" "${base}login.lua"
 }
@@ -407,7 +245,7 @@ run_check() {
     check_cookies
     check_login
     say "$good of $((good + bad)) answers were right."
-    both_run || die "$stopped has stopped by itself"
+    it_runs || die 'nginx or the daemon has stopped by itself'
     if [ "$bad" -gt 0 ]; then
         say 'What nginx and the daemon said:'
         cat "$dir/log"
@@ -423,30 +261,11 @@ trap stop EXIT
 
 install_missing
 build
-choose_account
 choose_port
 base=http://127.0.0.1:$port/
-prepare
-start
-wait_until_it_answers
-
 if [ -n "$check" ]; then
+    start_for_check
     run_check
     exit 0
 fi
-
-trap 'echo; exit 0' INT TERM HUP
-say ''
-say "    The sample site is at  $base"
-say "    Its scripts are in     $top/scripts/examples"
-say ''
-say 'It has its own nginx and daemon; the services of this system are not changed.'
-if [ -n "${SSH_CONNECTION:-}" ]; then
-    say "From another computer:  ssh -L $port:127.0.0.1:$port $(id -un)@$(uname -n)"
-    say "and then open that address there."
-fi
-say 'Ctrl-C stops it. Log lines follow.'
-while both_run; do
-    sleep 1
-done
-die "$stopped has stopped by itself"
+exec sh scripts/serve.sh -c scripts/demo.lua scripts/examples "$port"

@@ -1,0 +1,119 @@
+"""luafcgid2-serve: a directory, served while somebody writes it."""
+
+import http.client
+import os
+import signal
+import subprocess
+
+import pytest
+
+import servers
+
+SERVE = os.path.join(servers.ROOT, "scripts", "serve.sh")
+
+
+class Served:
+    def __init__(self, directory, *options, place):
+        self.port = servers.free_port()
+        self.log = os.path.join(place, "log")
+        self.place = os.path.join(place, "tmp")
+        os.mkdir(self.place)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                ["sh", SERVE, *options, directory, str(self.port)], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True,
+                env=dict(os.environ, TMPDIR=self.place, LUAFCGID2=servers.BINARY))
+
+    def said(self):
+        return servers.read(self.log)
+
+    def ready(self):
+        assert self.process.poll() is None, self.said()
+        return "Ctrl-C stops it" in self.said()
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=servers.PATIENCE)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.text = response.read().decode()
+            return response
+        finally:
+            connection.close()
+
+    def stop(self, number=signal.SIGINT):
+        """As Ctrl-C does: the whole group gets it."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+        return self.process.wait(servers.PATIENCE)
+
+
+@pytest.fixture
+def serve(scratch):
+    started = []
+
+    def make(directory, *options):
+        started.append(Served(directory, *options, place=scratch()))
+        servers.wait_until(started[-1].ready, "the site to be served")
+        return started[-1]
+    yield make
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture
+def place(scratch):
+    directory = scratch()
+    os.chmod(directory, 0o755)
+    for name, text in (("index.lua", "function main() Send('page ', Env.PATH_INFO) end"),
+                       ("style.css", "a {}"), (".secret", "x"), ("data.db", "x"),
+                       ("bad.lua", "function main() error('on <purpose>') end")):
+        with open(os.path.join(directory, name), "w", encoding="ascii") as f:
+            f.write(text)
+    return directory
+
+
+def test_scripts_and_files_are_served_and_private_files_are_not(serve, place):
+    s = serve(place)
+    assert s.get("/").text == "page " and s.get("/index.lua/a/b").text == "page /a/b"
+    css = s.get("/style.css")
+    assert css.text == "a {}" and css.getheader("Content-Type").startswith("text/css")
+    assert [s.get(path).status for path in ("/.secret", "/data.db", "/none.lua", "/none.html")] == [404] * 4
+
+
+def test_edits_and_errors_show_at_once(serve, place):
+    s = serve(place)
+    assert "on &lt;purpose&gt;" in s.get("/bad.lua").text
+    servers.wait_until(lambda: "on <purpose>" in s.said(), "the error in the terminal")
+    assert s.get("/").text == "page "
+    with open(place + "/index.lua", "w", encoding="ascii") as f:
+        f.write("function main() Send('another') end")
+    servers.wait_until(lambda: s.get("/").text == "another", "the edit to show")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_well_and_leaves_nothing_behind(serve, place, number):
+    s = serve(place)
+    assert s.get("/").status == 200
+    assert s.stop(number) == 0
+    assert not os.listdir(s.place)
+    with pytest.raises(OSError):
+        s.get("/")
+
+
+def test_more_configuration(serve, place, scratch):
+    path = scratch() + "/more.lua"
+    with open(path, "w", encoding="ascii") as f:
+        f.write("Config = {Word = 'configured'}\nShowErrors = false\n")
+    with open(place + "/index.lua", "w", encoding="ascii") as f:
+        f.write("function main() Send(Config.Word) end")
+    assert serve(place, "-c", path).get("/").text == "configured"
+
+
+@pytest.mark.parametrize("words, said", [
+    (["/no/such/directory"], "is no directory"), ([".", "0"], "is not a port"), ([".", "x"], "is not a port"),
+    (["-c", "/no/such/file"], "cannot be read"), (["a", "1", "b"], "usage: ")])
+def test_wrong_words_are_refused(words, said):
+    done = subprocess.run(["sh", SERVE, *words], capture_output=True, text=True, check=False,
+                          timeout=servers.PATIENCE)
+    assert done.returncode in (1, 2) and said in done.stderr
