@@ -17,11 +17,16 @@ WORKLOADS = {
 }
 
 
+FORMS = {  # what luafcgid2 and php-fpm are asked for
+    "form": "POST of a form with 20 fields, which are added up",
+    "upload": "5 MB upload, answered with its size",
+}
 OWN = {  # what only luafcgid2 is asked for
     "hello_env": "hello, by a script that takes Env, which is then made",
     "session": "GetVar and SetVar, against hello",
 }
-OURS = (*WORKLOADS, *OWN, "session_count")
+PHPS = (*WORKLOADS, *FORMS)
+OURS = (*WORKLOADS, *FORMS, *OWN, "session_count")
 
 
 class Row:
@@ -84,8 +89,9 @@ def all_rows():
             daemon("luafcgid2-ka"), OURS),
         Row("watched-ka", "the same, with status and access log", "lua", "fastcgi", True,
             watched("watched-ka"), ("hello",)),
-        Row("php", "php-fpm", "php", "fastcgi", False, php("php")),
-        Row("php-ka", "php-fpm, keepalive", "php", "fastcgi", True, php("php-ka")),
+        Row("php", "php-fpm", "php", "fastcgi", False, php("php"), PHPS),
+        Row("php-ka", "php-fpm, keepalive", "php", "fastcgi", True, php("php-ka"),
+            PHPS),
         Row("modlua-thread", "Apache mod_lua, scope thread", "lua", "http", True,
             apache("modlua-thread", "thread")),
         Row("modlua", "Apache mod_lua, default scope", "lua", "http", True,
@@ -139,7 +145,8 @@ def nginx_conf(park, rows):
     lines = [f"user {park.user};"] if os.getuid() == 0 else []
     lines += ["daemon off;", "worker_processes 1;", "error_log stderr error;",
               f"pid {park.path('nginx.pid')};", "events { worker_connections 4096; }",
-              "http {", "access_log off;", "keepalive_requests 100000000;"]
+              "http {", "access_log off;", "client_max_body_size 16m;",
+              "keepalive_requests 100000000;"]
     for name in ("client_body", "fastcgi", "proxy", "scgi", "uwsgi"):
         directory = park.path("nginx-" + name.replace("client_", ""))
         lines.append(f"{name}_temp_path {directory};")

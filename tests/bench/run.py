@@ -34,7 +34,9 @@ BODY = 1024 * 1024
 POST = 100 * 1024
 BAD_PEERS = 64        # of each kind
 CALLGRIND_REQUESTS = 2000
-ROWS = {**rowlist.WORKLOADS, **rowlist.OWN}
+FIELDS = 20
+UPLOAD = 5 * 1000 * 1000
+ROWS = {**rowlist.WORKLOADS, **rowlist.FORMS, **rowlist.OWN}
 Sample = collections.namedtuple("Sample", "rate cpu p99 memory")
 
 SPECIAL = {
@@ -52,12 +54,13 @@ def say(text):
 
 # -- Requests --
 
-def fetch(port, uri, method="GET", body=None):
+def fetch(port, uri, method="GET", body=None, kind="application/octet-stream"):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.putrequest(method, uri, skip_accept_encoding=True)
         if body is not None:
             connection.putheader("Content-Length", str(len(body)))
+            connection.putheader("Content-Type", kind)
         connection.endheaders(body)
         response = connection.getresponse()
         text = response.read()
@@ -76,10 +79,25 @@ def env_is_whole(row, text):
     return {name.encode() for name in must} <= names
 
 
+def form_body():
+    return b"&".join(b"field%d=value+%d%%21" % (i, i) for i in range(1, FIELDS + 1))
+
+
+def upload_body():
+    return (b'--bench\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n' +
+            b"u" * UPLOAD + b"\r\n--bench--\r\n")
+
+
+BODIES = {  # of the first request of a cell
+    "post": lambda: ("POST", b"p" * POST),
+    "form": lambda: ("POST", form_body(), "application/x-www-form-urlencoded"),
+    "upload": lambda: ("POST", upload_body(), "multipart/form-data; boundary=bench"),
+}
+
+
 def verify(row, workload):
     """The first request of a cell: whether it answers what it should."""
-    method, body = ("POST", b"p" * POST) if workload == "post" else ("GET", None)
-    text = fetch(row.port, row.uri(workload), method, body)[1]
+    text = fetch(row.port, row.uri(workload), *BODIES.get(workload, tuple)())[1]
     right = {
         "hello": lambda: text == b"hello world",
         "hello_env": lambda: text == b"hello world",
@@ -88,6 +106,8 @@ def verify(row, workload):
         "compute": lambda: text == base64.b64encode(b"0123456789" * 300),
         "body": lambda: text == b"x" * BODY,
         "post": lambda: text == str(POST).encode(),
+        "form": lambda: text == str(sum(len(f"value {i}!") for i in range(1, FIELDS + 1))).encode(),
+        "upload": lambda: text == str(UPLOAD).encode(),
     }
     if not right[workload]():
         raise Failure(f"wrong answer: {text[:300]!r}")
@@ -157,6 +177,10 @@ def arguments(row, workload):
     """What wrk.lua is to send."""
     if workload == "post":
         return ["post", str(POST)]
+    if workload == "form":
+        return ["form", str(FIELDS)]
+    if workload == "upload":
+        return ["upload", str(UPLOAD)]
     if workload == "session":
         return ["cookies", *cookies(row, rowlist.CONNECTIONS)]
     return []
@@ -384,6 +408,10 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
      ratio("cpu", ("body", "luafcgid2-ka"), ("body", "php-ka")), "<=", 1.0),
     ("CPU for a 1 MiB body, plain, to php-fpm", "body",
      ratio("cpu", ("body", "luafcgid2"), ("body", "php")), "<=", 1.0),
+    ("CPU for a form of 20 fields, keepalive, to php-fpm", "form",
+     ratio("cpu", ("form", "luafcgid2-ka"), ("form", "php-ka")), "<=", 1.0),
+    ("CPU for an upload of 5 MB, keepalive, to php-fpm", "upload",
+     ratio("cpu", ("upload", "luafcgid2-ka"), ("upload", "php-ka")), "<=", 1.1),
     (f"CPU per request, {MANY} scripts loaded to 1", "scripts",
      ratio("cpu", ("scripts", "scripts-many"), ("scripts", "scripts-1")), "<=", 1.25),
     (f"longest wait among {BAD_PEERS} half heads, silent, idle kept: ms", "wait",

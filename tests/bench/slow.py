@@ -49,7 +49,7 @@ class Visitor:
             self.socket.setsockopt(socket.SOL_SOCKET, option, 32768)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", port))
-        head = (f"POST /upload.lua HTTP/1.1\r\nContent-Length: {SIZE}\r\n" if sends else
+        head = (f"POST /receive.lua HTTP/1.1\r\nContent-Length: {SIZE}\r\n" if sends else
                 "GET /download.lua HTTP/1.1\r\n")
         self.socket.sendall((head + "Host: 127.0.0.1\r\n\r\n").encode())
         self.socket.setblocking(False)

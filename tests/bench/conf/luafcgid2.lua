@@ -1,3 +1,4 @@
 Listen = "@SOCKET@"
 WorkerThreads = @WORKERS@
 LogFilePath = ""
+UploadDir = "/tmp" -- as php-fpm

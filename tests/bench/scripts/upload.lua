@@ -1,3 +1,4 @@
+-- The size of an uploaded file.
 function main()
-    Send(#Receive())
+    Send(lf.files().file.size)
 end

@@ -1,0 +1,6 @@
+<?php
+$sum = 0;
+foreach ($_POST as $value) {
+    $sum += strlen($value);
+}
+echo $sum;

@@ -1,0 +1,3 @@
+function main()
+    Send(#Receive())
+end

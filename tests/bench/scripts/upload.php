@@ -1,0 +1,2 @@
+<?php
+echo $_FILES["file"]["size"];
