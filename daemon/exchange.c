@@ -366,7 +366,7 @@ static bool begin(struct exchange *x, const struct peer_operations *peer, void *
     x->time_left = x->config->request_timeout;
     x->slow_left = x->config->slow_log_time > 0 ? x->config->slow_log_time : -1;
     x->call.session = (struct session_call){0};
-    x->call.event_sent = 0;
+    x->call.event_sent = x->call.comment_sent = 0;
     x->call.told = 0;
     x->call.waits = false;
     return true;

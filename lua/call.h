@@ -60,6 +60,7 @@ struct pace {
     int64_t begun, due; /* of a wait for the body; of one for room */
     lua_KContext context;
     lua_KFunction k; /* called when it is over */
+    bool pushes;     /* what the script sends is still to be pushed, before that */
 };
 
 /* One request that is being served. The state borrows it from call_begin to call_end. */
@@ -77,6 +78,8 @@ struct call {
     bool waits; /* the script waits, and is to go on (api_go_on) */
     int told;   /* how often the script was told that it may not wait any more */
     struct session_call session;
+    int64_t comment_sent; /* when the client last took some of a comment that is on its
+                             way, in nanoseconds; 0: none is */
     int64_t event_sent;  /* nanoseconds: when the last event went out; 0: there is none */
     struct link endings; /* while it is served */
     struct spool spool;  /* the files that were uploaded; call_end empties it */

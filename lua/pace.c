@@ -13,6 +13,7 @@
 static void begin(struct call *call, lua_KContext context, lua_KFunction k)
 {
     call->pace = (struct pace){.context = context, .k = k};
+    call->comment_sent = 0; /* who waits now waits for the comment, too */
 }
 
 /* The moment that is `ms` milliseconds from now; 0 and less: never. */
@@ -49,17 +50,22 @@ static int on_room(lua_State *L, int status, lua_KContext context)
             renew(call);
         return await_room(L, call);
     }
+    if (call->pace.pushes)
+        return pace_flush(L, call->pace.context, call->pace.k);
     return call->pace.k(L, LUA_YIELD, call->pace.context);
 }
 
+/* A comment of the stream may still be on its way (lua/keepalive.h): it goes first. */
 int pace_flush(lua_State *L, lua_KContext context, lua_KFunction k)
 {
     struct call *call = call_of(L);
-    bool moved;
-    limit_check_memory(L, request_push(call->request));
-    if (request_settle(call->request, false, &moved))
+    bool moved, first = request_settle(call->request, false, &moved);
+    if (first)
+        limit_check_memory(L, request_push(call->request));
+    if (first && request_settle(call->request, false, &moved))
         return k(L, LUA_OK, context);
     begin(call, context, k);
+    call->pace.pushes = !first;
     renew(call);
     return await_room(L, call);
 }

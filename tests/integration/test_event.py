@@ -1,8 +1,10 @@
 """Server-sent events: what Event writes, and when it arrives."""
 
+import time
+
 import pytest
 
-from servers import PATIENCE
+from servers import PATIENCE, wait_until
 
 DAEMON = {"WorkerThreads": 4}
 
@@ -129,3 +131,29 @@ def test_no_comment_goes_into_what_the_script_has_half_sent(daemon):
     d = daemon(EventKeepAlive=0.02)
     response = d.main("Event('x') Send('data: half') Sleep(0.2) Send(' whole\\n\\n')")
     assert [e[1] for e in events(response.text)] == ["x", "half whole"]
+
+
+def test_client_that_takes_no_comments_keeps_no_worker(daemon):
+    """They fill its socket, as it reads nothing."""
+    d = daemon(WorkerThreads=1, EventKeepAlive=0.001, WriteTimeout=0.5)
+    page = d.script("function main() Event('x') local well, why = pcall(Sleep, 300) "
+                    "Log('ended: ', why) end")
+    hello = d.script("function main() return 'hello' end")
+    with d.open(page, "GET").end():
+        wait_until(lambda: d.get(hello).text == "hello" and "has gone" in d.log(), "the end")
+        assert d.get(hello).text == "hello"
+
+
+def test_event_after_comments_that_nobody_took(daemon):
+    """The script goes on while a comment is on its way; it and the event arrive whole."""
+    d = daemon(WorkerThreads=1, EventKeepAlive=0.001)
+    page = d.script("function main() Event('x') Sleep(1.5) Event('y') Event('z') end")
+    hello = d.script("function main() return 'hello' end")
+    with d.open(page, "GET").end() as c:
+        c.read_until("data: x")
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1.7:
+            assert d.get(hello).text == "hello"
+        response = c.response(timeout=PATIENCE, before=b"\r\n\r\n")
+    assert [e[1] for e in events(response.text)] == ["y", "z"]
+    assert set(response.text.split("data: ")[0]) <= {":", "\n"}
