@@ -2,18 +2,17 @@
 to wait. With the defaults of the configuration."""
 
 import collections
-import os
 import time
 
 import fcgi
-from servers import Failure
+import slow
+from beside import PAUSE, longest_wait, threads
 
 SLEEPING = 60       # scripts that wait at once
 COMPUTING = 4       # scripts that compute at once: WorkerThreads
 SECONDS = 20        # that are measured
-PAUSE = 0.01        # seconds between two pages
 
-Waiting = collections.namedtuple("Waiting", "begin longest workers computing")
+Waiting = collections.namedtuple("Waiting", "begin longest workers computing slow")
 
 
 def hold(server, site, script, count):
@@ -24,25 +23,6 @@ def hold(server, site, script, count):
     for c in held:
         c.read_until("inside")
     return held, time.monotonic() - before
-
-
-def threads(server):
-    """Of the daemon alone, without the programs that its scripts run."""
-    return len(os.listdir(f"/proc/{server.process.pid}/task"))
-
-
-def longest_wait(server, site, seconds):
-    """Seconds that a page took, at most, and how many threads there were, at most."""
-    message = fcgi.request(fcgi.parameters(site, "/hello.lua"), False)
-    worst, most, end = 0.0, 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        before = time.monotonic()
-        if not fcgi.ask(server.address, message).endswith(b"hello world"):
-            raise Failure("a page beside scripts that wait got a wrong answer")
-        worst = max(worst, time.monotonic() - before)
-        most = max(most, threads(server))
-        time.sleep(PAUSE)
-    return worst, most
 
 
 def most_threads(server, site, seconds):
@@ -63,7 +43,8 @@ def close(held):
 
 def measure(park, say):
     """Milliseconds until all that wait have begun, and that a page beside them takes at
-    most; threads more than at first, beside them and beside those that compute."""
+    most; threads more than at first, beside them and beside those that compute; and what
+    slow.py measures."""
     say(f"{SLEEPING} scripts that wait, {SECONDS} s")
     try:
         server = park.daemon("sleeping")
@@ -83,4 +64,4 @@ def measure(park, say):
         close(held)
     finally:
         park.stop_all()
-    return Waiting(begin * 1e3, longest * 1e3, workers, computing)
+    return Waiting(begin * 1e3, longest * 1e3, workers, computing, slow.measure(park, say))

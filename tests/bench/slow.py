@@ -10,8 +10,8 @@ import time
 
 import rows as rowlist
 import servers
+from beside import longest_wait, threads
 from servers import Failure
-from sleepers import longest_wait, threads
 
 CROWD = 200     # visitors who read, and as many who send
 SPEED = 20000   # bytes a second
