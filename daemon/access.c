@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,12 @@ static struct logfile *_Atomic file;
 static int process; /* set by access_start, before there are workers; 0: not yet */
 static struct alarm loss;
 static uint64_t seen_lost; /* the heartbeat's */
+
+/* NULL: there is no access log. */
+static struct logfile *opened(void)
+{
+    return atomic_load(&file);
+}
 
 /* -- The file: main thread only -- */
 
@@ -29,26 +36,30 @@ static void start_thread(void)
 /* Made when it is first needed, as it has memory and a thread. */
 static bool make(void)
 {
-    if (file == NULL && (file = logfile_create_batched()) != NULL && process != 0)
+    if (opened() != NULL)
+        return true;
+    struct logfile *made = logfile_create_batched();
+    atomic_store(&file, made);
+    if (made != NULL && process != 0)
         start_thread();
-    return file != NULL;
+    return made != NULL;
 }
 
 void access_open(const struct config *config)
 {
     const char *path = config->access_log_path;
-    if (file == NULL && path[0] == '\0')
+    if (opened() == NULL && path[0] == '\0')
         return;
     if (!make())
         errno = ENOMEM;
-    if (file == NULL || !logfile_open(file, path))
+    if (opened() == NULL || !logfile_open(file, path))
         log_warning("AccessLogPath: %s cannot be opened (%s): its lines are lost", path,
                     strerror(errno));
 }
 
 void access_reopen(void)
 {
-    if (file != NULL && !logfile_reopen(file))
+    if (opened() != NULL && !logfile_reopen(file))
         log_warning("AccessLogPath: %s cannot be reopened (%s): its lines go where they"
                     " went",
                     logfile_path(file), strerror(errno));
@@ -56,7 +67,7 @@ void access_reopen(void)
 
 void access_chown(unsigned uid, unsigned gid)
 {
-    if (file != NULL && !logfile_chown(file, uid, gid))
+    if (opened() != NULL && !logfile_chown(file, uid, gid))
         log_warning("AccessLogPath: %s cannot be given to uid %u: %s", logfile_path(file),
                     uid, strerror(errno));
 }
@@ -64,13 +75,13 @@ void access_chown(unsigned uid, unsigned gid)
 void access_start(void)
 {
     process = (int)getpid();
-    if (file != NULL)
+    if (opened() != NULL)
         start_thread();
 }
 
 void access_flush(int64_t timeout)
 {
-    if (file != NULL)
+    if (opened() != NULL)
         logfile_flush(file, timeout);
 }
 
@@ -102,7 +113,7 @@ static time_t wall_clock(void)
 void access_note(const struct config *config, const struct access_entry *e,
                  struct buffer *line)
 {
-    if (!access_is_wanted(config) || file == NULL || e->began == 0)
+    if (!access_is_wanted(config) || opened() == NULL || e->began == 0)
         return;
     int64_t nanoseconds = clock_nanoseconds() - e->began;
     struct accesslog_entry entry = {
@@ -129,14 +140,14 @@ void access_note(const struct config *config, const struct access_entry *e,
 uint64_t access_lost(void)
 {
     int error;
-    return file == NULL ? 0 : logfile_lost(file, &error);
+    return opened() == NULL ? 0 : logfile_lost(file, &error);
 }
 
 void access_tick(void)
 {
     int error;
     unsigned count;
-    if (file == NULL)
+    if (opened() == NULL)
         return;
     uint64_t lost = logfile_lost(file, &error);
     alarm_note(&loss, (unsigned)(lost - seen_lost));

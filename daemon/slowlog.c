@@ -33,8 +33,11 @@ void slowlog_open(const struct config *config)
     atomic_store(&in_a_file, false);
     if (path[0] == '\0' && file == NULL)
         return;
-    if (file == NULL && (file = logfile_create_batched()) != NULL && started)
-        start_thread();
+    if (file == NULL) {
+        atomic_store(&file, logfile_create_batched());
+        if (file != NULL && started)
+            start_thread();
+    }
     bool done = file != NULL && logfile_open(file, path);
     if (!done)
         log_warning("SlowLogPath: %s cannot be opened (%s): its entries go to the log",

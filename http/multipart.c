@@ -186,7 +186,7 @@ static size_t decode_extended(char *s, size_t len)
     for (size_t i = (size_t)(quote + 1 - s); i < len; i++) {
         int high = s[i] == '%' && len - i >= 3 ? hex_digit(s[i + 1]) : -1;
         int low = high < 0 ? -1 : hex_digit(s[i + 2]);
-        char c = low < 0 ? s[i] : (char)(high << 4 | low);
+        char c = (char)(low < 0 ? s[i] : high << 4 | low);
         if (c != '\0')
             s[out++] = c;
         if (low >= 0)
