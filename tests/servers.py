@@ -49,6 +49,12 @@ def sanitizer():
 
 
 SANITIZER = sanitizer() if os.path.exists(BINARY) else None
+# Lua that holds its worker until the body has come: where Lua cannot yield, no wait gives
+# the worker back.
+BLOCK = "string.gsub('x', 'x', function() Receive() end)"
+# Lua in which its worker is stuck: no limit reaches it.
+STUCK = ("table.insert(setmetatable({}, {__len = function() return math.maxinteger - 2 end}), "
+         "1, 1)")
 PATIENCE = 40 if SANITIZER else 15  # seconds for anything that should happen soon
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harm import LIMIT, at_the_limit, check_page, threads
+import servers
 from servers import HASTY, HURRY, PATIENCE, wait_until
 
 pytestmark = pytest.mark.not_under("address", "thread",
@@ -118,8 +119,7 @@ def test_an_edit_is_seen_though_another_file_system_does_not_answer(faults, daem
 
 # -- no room for another thread --
 
-HELD = "function main() os.execute('true') local s = ('a'):rep(60) " \
-       "return s:find(('a?'):rep(60) .. ('a'):rep(60)) end"
+HELD = "function main() os.execute('true') %s end" % servers.STUCK
 
 
 def test_a_replacement_that_cannot_be_started_is_tried_again(faults, daemon):

@@ -5,10 +5,11 @@ import threading
 
 import pytest
 
+import servers
 from servers import PATIENCE, lua, wait_until
 
 COUNT = "n = (n or 0) + 1 "
-HOLD = "function main() %s Flush() Receive() Send(n, ' ', Info.State) end" % COUNT
+HOLD = "function main() %s Flush() %s Send(n, ' ', Info.State) end" % (COUNT, servers.BLOCK)
 PAGE = "function main() %s Send(n, ' ', Info.State) end" % COUNT
 
 
@@ -191,8 +192,8 @@ def test_popularity_ages(daemon):
 @pytest.mark.parametrize("name", ["WorkerThreads", "workers"])
 def test_so_many_requests_are_served_at_once(daemon, name):
     d = daemon(**{name: 3})
-    page = d.script("function main() Log('begin ' .. Env.X_ID) Flush() Receive() "
-                    "Log('end ' .. Env.X_ID) end")
+    page = d.script("function main() Log('begin ' .. Env.X_ID) Flush() %s "
+                    "Log('end ' .. Env.X_ID) end" % servers.BLOCK)
     held = [d.hold(page, X_ID=i) for i in range(3)]
     fourth = d.open(page, X_ID=3).end()
     held[1].end().response()

@@ -7,6 +7,7 @@ import re
 import pytest
 
 import fastcgi
+import servers
 from servers import PATIENCE, lua
 
 APP = {
@@ -48,8 +49,8 @@ def test_scripts_do_not_see_each_others_globals(web):
 
 def test_clones_are_isolated(web):
     page = web.script("""
-        function main() n = (n or 0) + 1; Flush(); Receive()
-            Send(n, " ", Info.State, " ", Info.Thread) end""")
+        function main() n = (n or 0) + 1; Flush(); %s
+            Send(n, " ", Info.State, " ", Info.Thread) end""" % servers.BLOCK)
     held = [web.hold(page) for _ in range(4)]
     counts, states, threads = zip(*(c.end().response().raw.split() for c in held))
     assert counts == (b"1",) * 4

@@ -22,7 +22,7 @@ CLIENTS = 8
 EDITS_PER_SECOND = 20
 EDITS = 60          # at least; the first third is warming up
 SLACK = 512 << 10   # bytes: the pages of a heap come and go; a leak of 3 bytes a request is more
-SMALL = 4 << 20     # bytes, of 4 workers and one script
+SMALL = 9 << 19     # bytes, of 4 workers and one script
 
 DAEMON = {"WorkerThreads": 4, "MinFileInfoTime": 50}
 ANSWER = re.compile(rb"HTTP/1\.1 200 OK\r\n(?:.+\r\n)+\r\npage \d+ module \d+", re.S)

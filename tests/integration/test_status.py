@@ -254,7 +254,7 @@ def test_the_status_and_ping_are_not_counted(watched, site):
 
 def test_a_worker_tells_its_request(watched, site):
     daemon = watched(WorkerThreads=2)
-    page = daemon.script("function main() Flush() Receive() Send('end') end")
+    page = daemon.script("function main() Flush() %s Send('end') end" % servers.BLOCK)
     with daemon.hold(page, query="q=1", REMOTE_USER="alice", CONTENT_LENGTH="7") as connection:
         def busy():
             full = figures(daemon)
@@ -399,7 +399,7 @@ def test_promtool_accepts_the_metrics(web, scratch):
 def test_status_listen_answers_while_every_worker_is_stuck(watched, site, scratch):
     own = scratch() + "/status"
     daemon = watched(StatusListen=own, WorkerThreads=2, WorkerThreadsMax=2, RequestTimeout=0)
-    page = daemon.script("function main() Flush() Receive() Send('x') end")
+    page = daemon.script("function main() Flush() %s Send('x') end" % servers.BLOCK)
     held = [daemon.hold(page) for _ in range(2)]
     waiting = [daemon.open(page) for _ in range(3)]
     for client in waiting:

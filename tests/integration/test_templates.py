@@ -19,14 +19,14 @@ def test_an_edit_shows_by_itself(web, site):
     wait_until(lambda: web.get(page).text == "three", "the edited template")
 
 
-def test_an_edit_of_a_watched_file_renews_the_state(web, site):
+def test_an_edit_of_a_watched_file_renews_the_state(solo, site):
     site.write("data.csv", "a,b")
-    page = web.script("lf.watch('data.csv') local n = 0 "
+    page = solo.script("lf.watch('data.csv') local n = 0 "
                       "local text = io.open('data.csv'):read('a') "
                       "function main() n = n + 1 return text .. n end")
-    assert [web.get(page).text for _ in range(2)] == ["a,b1", "a,b2"]
+    assert [solo.get(page).text for _ in range(2)] == ["a,b1", "a,b2"]
     site.write("data.csv", "c,d")
-    wait_until(lambda: web.get(page).text == "c,d1", "the edited data")
+    wait_until(lambda: solo.get(page).text == "c,d1", "the edited data")
 
 
 def test_a_mistake_in_a_template_is_mended_by_an_edit(web, site):

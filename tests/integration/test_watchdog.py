@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harm import LIMIT, at_the_limit, check_page, children, counting, threads, unharmed
+import servers
 from servers import HASTY, lua, read, wait_until
 
 # Waits in C for a file, whatever signals come.
@@ -164,8 +165,7 @@ def test_a_worker_that_is_stuck_does_not_count_as_one_that_computes(watched):
     """A loop that no limit reaches, and then scripts that wait."""
     d = watched(WorkerThreads=1, WorkerThreadsMax=8)
     d.any_errors = d.any_stderr = True
-    stuck = d.open(d.script("function main() table.insert(setmetatable({}, {__len = function() "
-                            "return math.maxinteger - 2 end}), 1, 1) end"), "GET").end()
+    stuck = d.open(d.script("function main() %s end" % servers.STUCK), "GET").end()
     d.wait_log(STUCK, "error")
     page = d.script("function main() Send('a') Flush() Receive() Send('b') end")
     waiting = [d.hold(page) for _ in range(3)]
@@ -303,10 +303,8 @@ def test_watchdog_of_zero_waits_for_ever(watched):
     assert "came back" not in d.log()
 
 
-LONG = "setmetatable({}, {__len = function() return math.maxinteger - 2 end})"
-
-
-@pytest.mark.parametrize("code", ["table.insert(%s, 1, 1)" % LONG, "table.remove(%s, 1)" % LONG],
+@pytest.mark.parametrize("code", [servers.STUCK, servers.STUCK.replace("insert", "remove")
+                                  .replace("1, 1)", "1)")],
                          ids=["table.insert", "table.remove"])
 def test_stuck_in_the_standard_library(watched, code):
     """For longer than anybody would wait."""
