@@ -1,4 +1,5 @@
-/* Hashes of passwords by crypt_r(3). Any thread; no state. */
+/* Hashes of passwords by crypt_r(3). Any thread; no state. Where there is no crypt_r,
+ * `lock` guards the one result of crypt(3). */
 #include "base/password.h"
 
 #include "base/ascii.h"
@@ -10,6 +11,8 @@
 #include <unistd.h>
 #if __has_include(<crypt.h>)
 #include <crypt.h>
+#else
+#include <pthread.h>
 #endif
 
 #define SHA512_ROUNDS 300000 /* where there is no yescrypt: some 0.1 s on a PC */
@@ -83,22 +86,51 @@ bool password_is_known(const char *s, size_t len)
            (begins(s, "$gy$") && is_cheap_yescrypt(s + 4));
 }
 
-/* A failure is a NULL or a text that begins with '*'. The memory is erased, since it has
- * the password. */
+#if __has_include(<crypt.h>) || !defined(__linux__)
+/* A failure is a NULL or a text that begins with '*'. */
+static bool take_result(const char *result, char hash[PASSWORD_HASH_SIZE])
+{
+    bool ok = result != NULL && result[0] != '*' && strlen(result) < PASSWORD_HASH_SIZE;
+    if (ok)
+        strcpy(hash, result);
+    return ok;
+}
+#endif
+
+#if __has_include(<crypt.h>)
+/* The memory is erased, since it has the password. */
 bool password_hash(const char *password, const char *setting,
                    char hash[PASSWORD_HASH_SIZE])
 {
     struct crypt_data *data = calloc(1, sizeof *data);
     if (data == NULL)
         return false;
-    const char *result = crypt_r(password, setting, data);
-    bool ok = result != NULL && result[0] != '*' && strlen(result) < PASSWORD_HASH_SIZE;
-    if (ok)
-        strcpy(hash, result);
+    bool ok = take_result(crypt_r(password, setting, data), hash);
     explicit_bzero(data, sizeof *data);
     free(data);
     return ok;
 }
+#elif defined(__linux__)
+/* Debian's musl has no crypt(3). */
+bool password_hash(const char *password, const char *setting,
+                   char hash[PASSWORD_HASH_SIZE])
+{
+    (void)password;
+    (void)setting;
+    (void)hash;
+    return false;
+}
+#else
+bool password_hash(const char *password, const char *setting,
+                   char hash[PASSWORD_HASH_SIZE])
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    bool ok = take_result(crypt(password, setting), hash);
+    pthread_mutex_unlock(&lock);
+    return ok;
+}
+#endif
 
 bool password_equal(const char *a, const char *b)
 {

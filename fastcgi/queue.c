@@ -6,9 +6,6 @@
 #ifdef __linux__
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
-#include <linux/unix_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -18,6 +15,12 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#if __has_include(<linux/unix_diag.h>)
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#define HAS_SOCK_DIAG
+#endif
 
 /* -- TCP -- */
 
@@ -34,6 +37,7 @@ static bool read_tcp(int listener, int *waiting, int *most)
 
 /* -- Unix sockets, by sock_diag -- */
 
+#ifdef HAS_SOCK_DIAG
 static bool ask(int fd, ino_t inode)
 {
     struct {
@@ -97,6 +101,19 @@ static bool read_diag(ino_t inode, int *waiting, int *most)
            answer.head.nlmsg_type == SOCK_DIAG_BY_FAMILY &&
            find_queue(&answer.head, answer.head.nlmsg_len, waiting, most);
 }
+
+#else
+
+/* A C library without the kernel's headers, as musl is in Debian. */
+static bool read_diag(ino_t inode, int *waiting, int *most)
+{
+    (void)inode;
+    (void)waiting;
+    (void)most;
+    return false;
+}
+
+#endif
 
 /* -- Unix sockets, by /proc/net/unix -- */
 

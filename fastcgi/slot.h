@@ -148,7 +148,7 @@ struct connection {
     uint8_t padding;    /* still to come behind `content` */
     uint16_t strays;    /* records in the body that were none of it */
     uint16_t id;        /* of this request */
-    int fd;
+    atomic_int fd; /* the end of the process reads it, whoever is the owner */
     uint32_t content;      /* still to come of the current FCGI_STDIN record */
     size_t drained;        /* bytes of the body read for nothing */
     int64_t enqueued;      /* of clock_nanoseconds: when it was put into that list in

@@ -595,7 +595,7 @@ def test_con_is_an_error_after_its_request(solo, call):
 
 
 def test_con_of_a_finished_request_cannot_reach_a_running_one(daemon):
-    d = daemon(WorkerThreads=2)
+    d = daemon(WorkerThreads=1)  # which the running one gives back while it waits
     page = d.script("""
         function main(env, con)
             if Env.QUERY_STRING == "use" then

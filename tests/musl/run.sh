@@ -97,7 +97,7 @@ binary=.build/musl/luafcgid2
 rm -f "$top/$binary" # the libraries may be newer
 make -C "$top" -s BUILD=.build/musl BINARY="$binary" CC=musl-gcc WERROR=1 LDFLAGS=-static \
     LUA_CFLAGS="-I$tree/include" LUA_LIBS="$tree/lib/liblua5.3.a -lm" \
-    FCGI_LIBS="$tree/lib/libfcgi.a"
+    FCGI_LIBS="$tree/lib/libfcgi.a" CRYPT_LIBS=
 
 if readelf -lW "$top/$binary" | grep INTERP || readelf -dW "$top/$binary" | grep NEEDED; then
     say "FAILED: $binary is not static" >&2
