@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
+import json
 import os
 import re
 import shutil
@@ -192,6 +193,13 @@ class LogLine:
 
     def __init__(self, line):
         self.line = line
+        if line.startswith("{"):  # LogFormat = "json"
+            fields = json.loads(line)
+            self.time, self.level, self.text = (
+                fields[name] for name in ("time", "level", "message"))
+            self.worker, self.script = fields.get("worker"), fields.get("script")
+            self.request = None
+            return
         found = self.PATTERN.fullmatch(line)
         assert found, "not a line of the log's form: %r" % line
         (self.time, self.level, self.worker, self.script, self.text,

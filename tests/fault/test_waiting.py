@@ -10,6 +10,7 @@ import pytest
 import peers
 from fastcgi import PARAMS, begin, pairs, record
 from peers import Idling, Peer, healthy, limit_descriptors
+import servers
 from servers import PATIENCE, SANITIZER, free_port, wait_until
 
 DAEMON = {"WorkerThreads": 4}
@@ -25,7 +26,7 @@ try:
 except OSError:
     pass
 """
-HOLD = "function main() Flush() Receive() return 'held' end"
+HOLD = "function main() Flush() %s return 'held' end" % servers.BLOCK
 LATE = (10 if SANITIZER else 4)  # seconds after a deadline; the sweep comes once a second
 
 

@@ -312,7 +312,9 @@ def test_stuck_in_the_standard_library(watched, code):
     d.any_errors = d.any_stderr = True
     c = d.open(counting(d, "pcall(function() %s end)" % code), "GET", query="bad").end()
     line = d.wait_log(STUCK, "error")
-    assert "worker 1 is stuck" in line.text and 'request: "GET /' in line.request
+    assert "worker 1 is stuck" in line.text
+    if servers.SANITIZER != "thread":  # which lets no signal in to ask the thread
+        assert 'request: "GET /' in line.request
     assert d.get("good.lua").text == "good 2"
     assert d.running()
     d.process.kill()  # it would be given 30 s to end
