@@ -3,13 +3,15 @@
  *
  * The size of all and the clock of uses are atomic. So is, of each shard, when its oldest
  * value was used: whoever makes room looks at those without any lock, and locks the shard
- * of the oldest. A value that was used meanwhile stays. */
+ * of the oldest. A value that was used meanwhile stays. None of them has more than 32
+ * bits where a processor changes no more at once; then the clock wraps around. */
 #include "store/shared.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/list.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,7 +23,7 @@ struct entry {
     struct hash_link by_key;
     struct link by_use; /* in the shard's list, or in one of those that are to be freed */
     struct link mortal; /* in the shard's list, if it expires */
-    uint64_t used;      /* the clock of uses */
+    unsigned long used; /* the clock of uses */
     int64_t expires;    /* ms of base/clock.h; 0: never */
     struct shared_value value; /* its text is in `bytes` */
     size_t key_len;
@@ -30,16 +32,17 @@ struct entry {
 
 struct shard {
     _Alignas(64) pthread_mutex_t lock;
-    struct hash by_key;           /* lock */
-    struct link by_use;           /* lock; the oldest first */
-    struct link mortals;          /* lock; what expires, the next to be looked at first */
-    _Atomic uint64_t oldest_used; /* written under the lock; UINT64_MAX: it is empty */
+    struct hash by_key;       /* lock */
+    struct link by_use;       /* lock; the oldest first */
+    struct link mortals;      /* lock; what expires, the next to be looked at first */
+    atomic_ulong oldest_used; /* written under the lock, as is the next */
+    atomic_bool empty;
 };
 
 static struct shard shards[SHARED_SHARDS];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static _Alignas(64) _Atomic uint64_t clock_of_uses;
-static _Alignas(64) _Atomic uint64_t size_of_all;
+static _Alignas(64) atomic_ulong clock_of_uses;
+static _Alignas(64) atomic_size_t size_of_all;
 
 static void init(void)
 {
@@ -47,13 +50,13 @@ static void init(void)
         pthread_mutex_init(&shards[i].lock, NULL);
         list_init(&shards[i].by_use);
         list_init(&shards[i].mortals);
-        atomic_init(&shards[i].oldest_used, UINT64_MAX);
+        atomic_init(&shards[i].empty, true);
     }
 }
 
 /* -- Entries -- */
 
-static uint64_t size_of(const struct entry *e)
+static size_t size_of(const struct entry *e)
 {
     size_t text = e->value.type == SHARED_STRING ? e->value.text.len : 0;
     return e->key_len + text + SHARED_OVERHEAD;
@@ -110,10 +113,12 @@ static struct place place_of(struct bytes key)
 
 static void note_oldest_locked(struct shard *s)
 {
-    uint64_t used = UINT64_MAX;
-    if (!list_is_empty(&s->by_use))
-        used = CONTAINER(struct entry, by_use, s->by_use.next)->used;
-    atomic_store_explicit(&s->oldest_used, used, memory_order_relaxed);
+    bool empty = list_is_empty(&s->by_use);
+    if (!empty)
+        atomic_store_explicit(&s->oldest_used,
+                              CONTAINER(struct entry, by_use, s->by_use.next)->used,
+                              memory_order_relaxed);
+    atomic_store_explicit(&s->empty, empty, memory_order_relaxed);
 }
 
 static void touch_locked(struct shard *s, struct entry *e)
@@ -182,13 +187,19 @@ static struct entry *find_locked(const struct place *p, struct link *removed)
 static struct shard *shard_of_oldest(void)
 {
     struct shard *found = NULL;
-    uint64_t oldest = UINT64_MAX;
+    unsigned long oldest = 0; /* uses ago */
+    unsigned long now = atomic_load_explicit(&clock_of_uses, memory_order_relaxed);
     for (int i = 0; i < SHARED_SHARDS; i++) {
-        uint64_t used =
-            atomic_load_explicit(&shards[i].oldest_used, memory_order_relaxed);
-        if (used < oldest) {
-            oldest = used;
-            found = &shards[i];
+        struct shard *s = &shards[i];
+        if (atomic_load_explicit(&s->empty, memory_order_relaxed))
+            continue;
+        unsigned long age =
+            now - atomic_load_explicit(&s->oldest_used, memory_order_relaxed);
+        if (age > ULONG_MAX / 2) /* used after `now` was read */
+            age = 0;
+        if (found == NULL || age > oldest) {
+            oldest = age;
+            found = s;
         }
     }
     return found;
