@@ -68,7 +68,8 @@ static void scripts_that_compute_get_no_worker_more(void **state)
     begin_all(WORKERS + 1, "compute.lua", code);
     poll(NULL, 0, 300);
 #ifndef __SANITIZE_THREAD__ /* in which a thread that computes sleeps now and then */
-    assert_int_equal(workers_surplus(), 0);
+    if (getenv("LUAFCGID2_SLOWDOWN") == NULL) /* valgrind lets one thread run at a time */
+        assert_int_equal(workers_surplus(), 0);
 #endif
     create("done");
     finish_all(WORKERS + 1);
