@@ -19,7 +19,7 @@
 #ifdef __SANITIZE_THREAD__
 #define ROUNDS "300"
 #else
-#define ROUNDS "10000"
+#define ROUNDS "3000"
 #endif
 
 static struct limit limit;
