@@ -19,7 +19,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-sh scripts/install-packages.sh -s nginx -s redis-server build-essential pkg-config libfcgi-dev \
+sh scripts/install-packages.sh -s nginx -s redis-server -s prometheus build-essential pkg-config libfcgi-dev \
     liblua5.3-dev libcmocka-dev python3-pytest python3-pytest-xdist nginx-light lua5.3 curl \
     chromium chromium-driver mandoc sqlite3 lua-sql-sqlite3 lua-filesystem lua-cjson lua-dkjson prometheus \
     redis-server lua-socket
