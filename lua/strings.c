@@ -9,7 +9,6 @@
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 /* What a search is given: arguments 1 and 2. */
