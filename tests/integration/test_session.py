@@ -689,6 +689,12 @@ def stop_while_writing(daemon):
     return False
 
 
+def saved(daemon):
+    """What SessionFile has."""
+    with open(session_file(daemon), "rb") as f:
+        return f.read()
+
+
 def kill(daemon):
     daemon.signal(signal.SIGKILL)
     assert daemon.wait() == -signal.SIGKILL
@@ -697,15 +703,15 @@ def kill(daemon):
 def test_a_kill_while_the_timer_writes_leaves_the_last_complete_file(keeper):
     d = keeper(binary=servers.HASTY)
     browsers = fill(d, 400, 50000)
-    d.stop()  # a complete file of 20 MB
-    with open(session_file(d), "rb") as f:
-        complete = f.read()
+    wait_until(lambda: os.path.exists(session_file(d)) and
+               saved(d).count(b"x" * 50000) == 400, "a complete file of 20 MB", 60)
+    complete = saved(d)
+    kill(d)
     d.start()
     assert browsers[0].set("'changed later'") == "true"
     assert stop_while_writing(d), "the timer wrote nothing"
     kill(d)
-    with open(session_file(d), "rb") as f:
-        assert f.read() == complete
+    assert saved(d) == complete
     d.start()
     for n in 0, 1, 199, 399:
         assert browsers[n].value("#Session.GetVar('r', 'k')") == str(50000 + len(str(n)))
