@@ -5,8 +5,9 @@
 #
 # For a site while it is written: on http://127.0.0.1:PORT/, as the user who calls it (root
 # calls it for the owner of DIR, or for www-data). Errors show on the page, edits at once,
-# the log is in the terminal, and Ctrl-C stops it. The rest is in a temporary directory,
-# which is removed at the end. The nginx and the daemon of the system are left alone.
+# the log is in the terminal, and Ctrl-C stops it. What scripts keep in Info.DataDir stays,
+# in that user's ~/.local/share/luafcgid2; the rest is in a temporary directory, which is
+# removed at the end. The nginx and the daemon of the system are left alone.
 set -eu
 
 usage() {
@@ -91,6 +92,22 @@ choose_account() {
     fi
 }
 
+# Where the scripts keep what must last: a directory of whoever runs them. Where he can have
+# none it is a temporary one.
+data=
+choose_data() {
+    home=${HOME:-/nonexistent}
+    if [ -n "$account" ]; then
+        home=$(getent passwd "$account" | cut -d: -f6)
+    fi
+    data=${XDG_DATA_HOME:-$home/.local/share}/luafcgid2
+    if ! (run_as "$account" mkdir -p "$data") 2>/dev/null ||
+        ! (run_as "$account" test -w "$data"); then
+        data=$dir/data
+        mkdir "$data"
+    fi
+}
+
 # -- Configurations -------------------------------------------------------------------
 
 daemon_config() {
@@ -99,6 +116,7 @@ daemon_config() {
         echo
     fi
     cat <<END
+DataDir = DataDir or "$data"
 Listen = "$dir/luafcgid2.sock"
 MinFileInfoTime = 200 -- look for edited files five times a second
 DefaultContentType = "text/html; charset=utf-8"
@@ -225,6 +243,7 @@ stop() {
 prepare() {
     dir=$(mktemp -d "${TMPDIR:-/tmp}/luafcgid2-serve.XXXXXX")
     ln -s "$site" "$dir/site"
+    choose_data
     daemon_config >"$dir/config.lua"
     nginx_config >"$dir/nginx.conf"
     if [ -n "$account" ]; then

@@ -13,7 +13,7 @@ SERVE = os.path.join(servers.ROOT, "scripts", "serve.sh")
 
 
 class Served:
-    def __init__(self, directory, *options, place):
+    def __init__(self, directory, *options, place, data):
         self.port = servers.free_port()
         self.log = os.path.join(place, "log")
         self.place = os.path.join(place, "tmp")
@@ -22,7 +22,7 @@ class Served:
             self.process = subprocess.Popen(
                 ["sh", SERVE, *options, directory, str(self.port)], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True,
-                env=dict(os.environ, TMPDIR=self.place, LUAFCGID2=servers.BINARY))
+                env=dict(os.environ, TMPDIR=self.place, LUAFCGID2=servers.BINARY, XDG_DATA_HOME=data))
 
     def said(self):
         return servers.read(self.log)
@@ -52,8 +52,8 @@ class Served:
 def serve(scratch):
     started = []
 
-    def make(directory, *options):
-        started.append(Served(directory, *options, place=scratch()))
+    def make(directory, *options, data=None):
+        started.append(Served(directory, *options, place=scratch(), data=data or scratch()))
         servers.wait_until(started[-1].ready, "the site to be served")
         return started[-1]
     yield make
@@ -108,6 +108,37 @@ def test_more_configuration(serve, place, scratch):
     with open(place + "/index.lua", "w", encoding="ascii") as f:
         f.write("function main() Send(Config.Word) end")
     assert serve(place, "-c", path).get("/").text == "configured"
+
+
+KEEP = '''function main()
+    local path = Info.DataDir .. "/kept"
+    local file = io.open(path)
+    if file then Send(file:read("a")) file:close() return end
+    file = assert(io.open(path, "w"))
+    file:write("there") file:close() Send("new") end'''
+
+
+def test_data_of_scripts_stays(serve, place, scratch):
+    with open(place + "/keep.lua", "w", encoding="ascii") as f:
+        f.write(KEEP)
+    data = scratch()
+    os.chmod(data, 0o777)  # root serves as another user
+    for said in "new", "there":
+        s = serve(place, data=data)
+        assert s.get("/keep.lua").text == said
+        s.stop()
+    assert os.listdir(data + "/luafcgid2") == ["kept"]
+
+
+def test_the_configuration_says_where_data_is(serve, place, scratch):
+    with open(place + "/keep.lua", "w", encoding="ascii") as f:
+        f.write(KEEP)
+    data = scratch()
+    os.chmod(data, 0o777)
+    with open(data + "/config.lua", "w", encoding="ascii") as f:
+        f.write('DataDir = "%s"\n' % data)
+    assert serve(place, "-c", data + "/config.lua").get("/keep.lua").text == "new"
+    assert servers.read(data + "/kept") == "there"
 
 
 @pytest.mark.parametrize("words, said", [
