@@ -59,6 +59,9 @@ install_missing() {
     fi
     command -v nginx >/dev/null || set -- "$@" nginx-light
     command -v curl >/dev/null || set -- "$@" curl
+    # For json.lua.
+    ls /usr/lib/*/lua/5.3/cjson.so >/dev/null 2>&1 || ! command -v apt-get >/dev/null ||
+        set -- "$@" lua-cjson
     [ $# -eq 0 ] || sh scripts/install-packages.sh -s nginx "$@"
 }
 
@@ -121,7 +124,11 @@ it_runs() { kill -0 "$server" 2>/dev/null; }
 start_for_check() {
     dir=$(mktemp -d "${TMPDIR:-/tmp}/luafcgid2-demo.XXXXXX")
     : >"$dir/log"
-    sh scripts/serve.sh -q -c scripts/demo.lua scripts/examples "$port" 2>>"$dir/log" &
+    # Whoever serves must be able to keep data there.
+    chmod 711 "$dir"
+    mkdir -m 1777 "$dir/data"
+    { cat scripts/demo.lua && echo "DataDir = \"$dir/data\""; } >"$dir/config.lua"
+    sh scripts/serve.sh -q -c "$dir/config.lua" scripts/examples "$port" 2>>"$dir/log" &
     server=$!
     deadline=$(($(date +%s) + 30))
     until fetch -f -o /dev/null "$base" 2>/dev/null; do
@@ -151,7 +158,7 @@ page() {
         [ ! -s "$dir/trouble" ] || why="$why; $(cat "$dir/trouble")"
     elif ! grep -qF -e "$text" "$dir/answer"; then
         why="'$text' is not in the answer"
-    elif [ "$want" = 200 ] && ! grep -qiE '^content-type: text/(css|event-stream)|</html>|</svg>' "$dir/answer"; then
+    elif [ "$want" = 200 ] && ! grep -qiE '^content-type: (text/(css|event-stream)|application/json)|</html>|</svg>' "$dir/answer"; then
         why='the page is not whole'
     fi
     if [ -z "$why" ]; then
@@ -195,6 +202,9 @@ check_answers() {
         --data-urlencode 'text=1 < 2 & "3"' "${base}form.lua"
     page 'upload.lua, two files' 200 '<td>7 bytes</td>' -F title=x -F 'files=@scripts/examples/style.css' \
         -F 'files=content;filename=a.txt' "${base}upload.lua"
+    page 'json.lua, words' 200 '"longest":"hello"' -H 'Content-Type: application/json' \
+        -d '{"text": "Hello, you!"}' "${base}json.lua"
+    page 'json.lua, no JSON' 400 '' -H 'Content-Type: application/json' -d '{' "${base}json.lua"
     page 'counter.lua, one of four' 200 '<p>state ' "${base}counter.lua?cell=1"
     page 'live.lua, its events' 200 'data: watching=1' -N -m 3 "${base}live.lua?events"
     page 'chat.lua, a message that nobody reads' 204 '' -d 'name=Ada&text=Hello' "${base}chat.lua"
@@ -218,6 +228,18 @@ check_cookies() {
 
 # Prints the secret of the form that page() got last.
 token() { sed -n 's/.*name="csrf" value="\([^"]*\)".*/\1/p' "$dir/answer"; }
+
+check_guestbook() {
+    jar=$dir/guest
+    page 'guestbook.lua, the form' 200 'name="csrf"' -c "$jar" "${base}guestbook.lua"
+    page 'guestbook.lua, a forged form' 400 'Please try again' -b "$jar" -d name=Ada -d text=Hello \
+        "${base}guestbook.lua"
+    page 'guestbook.lua, an empty name' 400 'Please write your name' -b "$jar" -d name=+ \
+        -d 'text=1<2' -d "csrf=$(token)" "${base}guestbook.lua"
+    page 'guestbook.lua, write' 303 'Location: guestbook.lua' -b "$jar" -d name=Ada \
+        --data-urlencode 'text=<b>Hello' -d "csrf=$(token)" "${base}guestbook.lua"
+    page 'guestbook.lua, read' 200 '<p>&lt;b&gt;Hello</p>' "${base}guestbook.lua"
+}
 
 check_login() {
     jar=$dir/session
@@ -243,6 +265,7 @@ run_check() {
     check_pages
     check_answers
     check_cookies
+    check_guestbook
     check_login
     say "$good of $((good + bad)) answers were right."
     it_runs || die 'nginx or the daemon has stopped by itself'
