@@ -50,6 +50,7 @@ struct config {
     char *on_state_start, *on_state_stop; /* names of global functions, "" for none */
     bool entrypoint_set;       /* false: main, then handler */
     char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
+    bool allow_bytecode;
     char *data_dir;            /* absolute, "" for none; it need not exist */
     char *script_root; /* absolute, its links to be resolved at use; "" for none */
 

@@ -4,7 +4,6 @@
 #include "lua/limit.h"
 
 #include <lauxlib.h>
-#include <string.h>
 
 /* Bytes between two looks at the limit. The slowest piece takes some tenths of a second
  * on a PC: names that are looked for in 200 nested functions, or strings that are chosen
@@ -45,20 +44,15 @@ static const char *next_piece_of_parts(lua_State *L, void *arg, size_t *size)
     return next_piece(L, t, size);
 }
 
-static const char *source_only(const char *mode)
-{
-    return strchr(mode, 't') != NULL ? "t" : "";
-}
-
 int chunk_load(lua_State *L, const char *text, size_t len, const char *name,
                const char *mode)
 {
     struct text t = {text, len};
-    return lua_load(L, next_piece, &t, name, source_only(mode));
+    return lua_load(L, next_piece, &t, name, mode);
 }
 
 int chunk_load_parts(lua_State *L, const char *name, const char *mode)
 {
     struct text t = {NULL, 0};
-    return lua_load(L, next_piece_of_parts, &t, name, source_only(mode));
+    return lua_load(L, next_piece_of_parts, &t, name, mode);
 }

@@ -1,8 +1,7 @@
 /* Compiling Lua source under the limits of its state.
  *
  * Lua's parser calls no hook, so no hook can end it. It gets its text in small pieces
- * instead, and the limit is checked before each. No piece alone takes long. No
- * bytecode is loaded. */
+ * instead, and the limit is checked before each. No piece alone takes long. */
 #ifndef LUAFCGID2_LUA_CHUNK_H
 #define LUAFCGID2_LUA_CHUNK_H
 
@@ -10,7 +9,8 @@
 #include <stddef.h>
 
 /* Pushes the compiled function or a message, and returns the status, as lua_load does. A
- * `mode` without 't' refuses everything. */
+ * `mode` with 'b' lets bytecode through, which nothing checks: state_mode (lua/state.h)
+ * says whether that is allowed. */
 int chunk_load(lua_State *L, const char *text, size_t len, const char *name,
                const char *mode);
 

@@ -25,7 +25,7 @@ static int base_load(lua_State *L)
     size_t len;
     const char *text = lua_tolstring(L, 1, &len);
     const char *name = luaL_optstring(L, 2, text == NULL ? "=(load)" : text);
-    const char *mode = luaL_optstring(L, 3, "t");
+    const char *mode = state_mode(L, luaL_optstring(L, 3, NULL));
     if (text == NULL)
         luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_settop(L, 5);
@@ -43,9 +43,9 @@ static int base_load(lua_State *L)
 }
 
 /* Pushes the chunk of a file and returns true, or pushes a message. */
-static bool load_file(lua_State *L, const char *name)
+static bool load_file(lua_State *L, const char *name, const char *mode)
 {
-    int error = state_load_file(L, name);
+    int error = state_load_file(L, name, mode);
     if (error == ENOENT)
         state_note_absent(L, name);
     if (error > 0)
@@ -56,14 +56,14 @@ static bool load_file(lua_State *L, const char *name)
 static int base_loadfile(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
-    const char *mode = luaL_optstring(L, 2, "t");
+    const char *asked = luaL_optstring(L, 2, NULL), *mode = state_mode(L, asked);
     bool has_env = !lua_isnone(L, 3);
-    if (strchr(mode, 't') == NULL) {
+    if (mode[0] == '\0') {
         lua_pushnil(L);
-        lua_pushfstring(L, "%s: only source can be loaded (mode is '%s')", name, mode);
+        lua_pushfstring(L, "%s: only source can be loaded (mode is '%s')", name, asked);
         return 2;
     }
-    if (!load_file(L, name)) {
+    if (!load_file(L, name, mode)) {
         lua_pushnil(L);
         lua_insert(L, -2);
         return 2;
@@ -77,7 +77,7 @@ static int base_dofile(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
     lua_settop(L, 1);
-    if (!load_file(L, name))
+    if (!load_file(L, name, state_mode(L, NULL)))
         return lua_error(L);
     lua_remove(L, 1);
     lua_callk(L, 0, LUA_MULTRET, 0, guard_all_results);

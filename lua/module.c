@@ -138,7 +138,7 @@ static int search_lua(lua_State *L)
     lua_pushliteral(L, "");
     struct search s = begin(L, &lua_modules, module);
     for (const char *file; (file = push_next(L, &s)) != NULL;) {
-        int error = state_load_file(L, file);
+        int error = state_load_file(L, file, state_mode(L, NULL));
         if (error == 0) {
             lua_insert(L, -2);
             return 2;

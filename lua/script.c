@@ -87,7 +87,7 @@ static int compile(lua_State *L)
 {
     struct compilation *c = lua_touserdata(L, 1);
     lua_pushfstring(L, "@%s", c->code->path);
-    if (state_load_text(L, c->text, lua_tostring(L, -1)) != LUA_OK)
+    if (state_load_text(L, c->text, lua_tostring(L, -1), "t") != LUA_OK)
         return lua_error(L);
     if (lua_dump(L, append_bytecode, &c->code->bytecode, 0) != 0)
         return luaL_error(L, "out of memory");
@@ -263,7 +263,7 @@ static int set_up(lua_State *L)
     directory_open(L);
     s->env = api_open(L, s->config);
     if (s->config->startup_script[0] != '\0') {
-        int error = state_load_file(L, s->config->startup_script);
+        int error = state_load_file(L, s->config->startup_script, "t");
         if (error > 0)
             return luaL_error(L, "StartupScript %s: %s", s->config->startup_script,
                               strerror(error));

@@ -146,7 +146,8 @@ bool state_pcall(struct script *s, struct script_error *error)
     return ok;
 }
 
-int state_load_text(lua_State *L, const struct buffer *text, const char *name)
+int state_load_text(lua_State *L, const struct buffer *text, const char *name,
+                    const char *mode)
 {
     const char *data = text->data == NULL ? "" : text->data;
     size_t len = text->len;
@@ -160,8 +161,12 @@ int state_load_text(lua_State *L, const struct buffer *text, const char *name)
             end == NULL ? 0 : len - (size_t)(end - data); /* keeps the newline, so that
                                                              lines count as in the file */
         data = end == NULL ? "" : end;
+        if (len > 1 && data[1] == LUA_SIGNATURE[0]) { /* bytecode has no lines */
+            data++;
+            len--;
+        }
     }
-    return chunk_load(L, data, len, name, "t");
+    return chunk_load(L, data, len, name, mode);
 }
 
 /* -- Sources -- */
@@ -205,12 +210,22 @@ int state_read_file(lua_State *L, const char *name, struct buffer *text)
     return error;
 }
 
-int state_load_file(lua_State *L, const char *name)
+const char *state_mode(lua_State *L, const char *asked)
+{
+    bool source = asked == NULL || strchr(asked, 't') != NULL;
+    bool bytecode = (asked == NULL || strchr(asked, 'b') != NULL) &&
+                    state_of(L)->config->allow_bytecode;
+    if (bytecode)
+        return source ? "bt" : "b";
+    return source ? "t" : "";
+}
+
+int state_load_file(lua_State *L, const char *name, const char *mode)
 {
     struct buffer text = {.memory = &state_of(L)->limit.outside};
     lua_pushfstring(L, "@%s", name);
     int error = state_read_file(L, name, &text);
-    if (error == 0 && state_load_text(L, &text, lua_tostring(L, -1)) != LUA_OK)
+    if (error == 0 && state_load_text(L, &text, lua_tostring(L, -1), mode) != LUA_OK)
         error = -1;
     buffer_free(&text);
     if (error > 0)

@@ -106,10 +106,15 @@ void state_note_absent(struct lua_State *L, const char *name);
  * errno value. A relative name is looked up in the script's directory. */
 int state_read_file(struct lua_State *L, const char *name, struct buffer *text);
 
-/* The same, and pushes its main chunk. Returns 0; or an
+/* The same, and pushes its main chunk. `mode` is that of lua_load. Returns 0; or an
  * errno value with nothing pushed, when it cannot be read; or -1 with a message pushed,
  * when it does not compile. */
-int state_load_file(struct lua_State *L, const char *name);
+int state_load_file(struct lua_State *L, const char *name, const char *mode);
+
+/* What may be loaded of a script's chunk: source ("t"), bytecode ("b"), "bt" or "" for
+ * nothing. `asked` is the mode that the script gave, or NULL; bytecode takes
+ * AllowBytecode. Constant. */
+const char *state_mode(struct lua_State *L, const char *asked);
 
 /* -- For lua/script.c -- */
 
@@ -132,6 +137,7 @@ void state_flush(struct script *s);
 
 /* Compiles `text` and returns as lua_load does. Skips a first line that begins with '#',
  * as lua(1) does. */
-int state_load_text(struct lua_State *L, const struct buffer *text, const char *name);
+int state_load_text(struct lua_State *L, const struct buffer *text, const char *name,
+                    const char *mode);
 
 #endif

@@ -47,6 +47,7 @@ OPTIONS = [
     ("ShowErrors", ["showerrors"], "false", BOOLEAN, [True, False]),
     ("LogFilePath", ["logfile"], "/var/log/luafcgid2/luafcgid2.log", TEXT, ["", "/tmp/log"]),
     ("StartupScript", [], '""', TEXT, ["", "/etc/passwd"]),
+    ("AllowBytecode", [], "false", BOOLEAN, [True, False]),
     ("Entrypoint", ["entrypoint", "handler"], "main", TEXT, ["serve"]),
     ("Backlog", ["backlog"], "511", OLD_NUMBER, [-1, 1, 4096]),
     ("Daemonize", ["daemonize"], "false", BOOLEAN, [True, False]),

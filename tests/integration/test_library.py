@@ -239,6 +239,17 @@ def test_bytecode_is_not_loaded(solo, expression):
         assert response.text.endswith(" false")
 
 
+@pytest.mark.parametrize("expression", [
+    "load(%s)()" % BYTECODE, "loadstring(%s, 'x', 'bt')()" % BYTECODE, "loadfile('code')()",
+    "loadfile('code', 'b')()", "dofile('code')", "require('code')"])
+def test_bytecode_is_loaded_where_it_is_allowed(daemon, expression):
+    page = """
+        local f = io.open("code", "wb") f:write(%s) f:close()
+        f = io.open("code.lua", "wb") f:write(%s) f:close()
+        return %s""" % (BYTECODE, BYTECODE, expression)
+    assert daemon(AllowBytecode=True).main(page).text == "bytecode ran"
+
+
 def test_file_of_bytecode_is_no_script(solo):
     with unharmed(solo):
         solo.main("local f = io.open('compiled.lua', 'wb') f:write(string.dump(load("

@@ -69,11 +69,15 @@ static void test_broken_limit_ends_it(void **unused)
     limit_close(&limit, NULL);
 }
 
-static void test_only_source_is_loaded(void **unused)
+static void test_the_mode_says_what_is_loaded(void **unused)
 {
     (void)unused;
     lua_State *L = open_state();
+    assert_int_equal(chunk_load(L, LUA_SIGNATURE "x", 5, "=code", "t"), LUA_ERRSYNTAX);
+    assert_non_null(strstr(lua_tostring(L, -1), "binary"));
     assert_int_equal(chunk_load(L, LUA_SIGNATURE "x", 5, "=code", "bt"), LUA_ERRSYNTAX);
+    assert_non_null(strstr(lua_tostring(L, -1), "precompiled"));
+    assert_int_equal(chunk_load(L, "x = 1", 5, "=text", ""), LUA_ERRSYNTAX);
     assert_int_equal(chunk_load(L, "x = 1", 5, "=text", "b"), LUA_ERRSYNTAX);
     assert_int_equal(chunk_load(L, "x = 1", 5, "=text", "bt"), LUA_OK);
     limit_close(&limit, NULL);
@@ -84,7 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_of_many_pieces_is_compiled),
         cmocka_unit_test(test_broken_limit_ends_it),
-        cmocka_unit_test(test_only_source_is_loaded),
+        cmocka_unit_test(test_the_mode_says_what_is_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

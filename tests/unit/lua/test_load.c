@@ -30,6 +30,40 @@ static void bytecode_is_read_by_nothing(void **state)
     script_close(s);
 }
 
+static void bytecode_is_read_where_it_is_allowed(void **state)
+{
+    (void)state;
+    config->allow_bytecode = true;
+    struct script *s = script("");
+    run(s,
+        "local code = string.dump(load('return x, ...')) x = 1 "
+        "local function is(f, want) assert(f() == want) end "
+        "local function refused(f, why) assert(f == nil and why:find('attempt to load'), "
+        "why) end "
+        "is(load(code), 1) is(loadstring(code, 'x', 'b'), 1) is(load(code, 'x', 'bt'), "
+        "1) "
+        "is(load(code, 'x', 'b', {x = 2}), 2) refused(load(code, 'x', 't')) "
+        "refused(load('return 1', 'x', 'b')) is(load('return 1'), 1) "
+        "local given is(load(function() if not given then given = true return code end "
+        "end), 1) "
+        "local function write(name, text) local f = io.open(Dir() .. '/' .. name, 'wb') "
+        "f:write(text) "
+        "f:close() end "
+        "write('code.lua', code) write('line.lua', '#!/usr/bin/lua\\n' .. code) "
+        "is(loadfile('code.lua'), 1) is(loadfile('line.lua'), 1) "
+        "assert(dofile('code.lua') "
+        "== 1) assert(require('code') == 1) refused(loadfile('code.lua', 't')) "
+        "write('text.lua', 'return 4') refused(loadfile('text.lua', 'b')) "
+        "is(loadfile('text.lua'), 4) "
+        "local f, why = load(code:sub(1, -5)) assert(f == nil and "
+        "why:find('truncated'), why)");
+    script_close(s);
+    struct script_error error = {0};
+    assert_null(load(path_of("code.lua"), &error)); /* a script is source */
+    assert_non_null(strstr(error.message, "binary"));
+    state_error_clear(&error);
+}
+
 static void a_module_with_a_mistake_says_where(void **state)
 {
     (void)state;
@@ -93,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(bytecode_is_read_by_nothing),
+        TEST(bytecode_is_read_where_it_is_allowed),
         TEST(a_module_with_a_mistake_says_where),
         TEST(a_chunk_gets_the_environment_that_is_given),
         TEST(text_may_come_in_parts),
