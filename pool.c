@@ -297,6 +297,13 @@ void pool_set_aside(struct pool *p, struct script *s)
     lock_release(&p->stock.lock);
 }
 
+void pool_note_time(struct script *s, int64_t nanoseconds)
+{
+    struct state *st = state_owner(s);
+    if (nanoseconds > 0)
+        st->took += (uint64_t)nanoseconds;
+}
+
 void pool_checkin(struct pool *p, struct script *s, bool reusable)
 {
     struct state *st = state_owner(s);
@@ -355,6 +362,7 @@ static void read_figures(struct stock *s, struct entry *e, struct pool_script *f
     f->memory = from->memory;
     f->hits = from->hits;
     f->loads = from->loads;
+    f->time = from->time;
     f->evictions = from->evictions;
     f->errors = from->errors;
     f->error_time = from->error_time;

@@ -41,6 +41,10 @@ struct script *pool_checkout(struct pool *p, const char *path, const char *root,
  * LuaMaxStates and LuaTotalStates, and its place is free for another. */
 void pool_set_aside(struct pool *p, struct script *s);
 
+/* How long the request took for which the caller has the state `s`. It is added to the
+ * script's time when the state is given back. */
+void pool_note_time(struct script *s, int64_t nanoseconds);
+
 /* Gives a state back. It is kept, unless it is not `reusable`, is extra or stale, or is
  * to be renewed by LuaMaxRequests or LuaMaxErrors: then it goes to the closers. One that
  * was set aside is kept if there is room for it. */
@@ -73,6 +77,7 @@ struct pool_script {
     size_t memory;      /* bytes of its states, each as at its last check-in */
     uint64_t hits;      /* checkouts */
     uint64_t loads;     /* states made, or tried to */
+    uint64_t time;      /* ns that its requests have taken (pool_note_time) */
     uint64_t evictions; /* idle states that made room for those of other scripts */
     uint64_t errors;    /* requests that failed by its fault, */
     time_t error_time;  /* when the last of them did, and how; "": none */

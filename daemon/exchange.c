@@ -643,6 +643,8 @@ void exchange_check_in(struct exchange *x)
         return;
     x->script = NULL;
     x->memory = state_memory(s);
+    if (x->ended > 0)
+        pool_note_time(s, x->ended - x->begun);
     script_collect(s);
     pool_checkin(x->service->pool, s, state_is_usable(s));
 }

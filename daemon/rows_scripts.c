@@ -90,6 +90,11 @@ static const struct figures_row script_rows[] = {
      .kind = FIGURES_COUNTER,
      .metric = "script_requests",
      .help = "Requests for the script."},
+    {.key = "time",
+     .kind = FIGURES_COUNTER,
+     .metric = "script_seconds",
+     .unit = "seconds",
+     .help = "Time that requests for the script took, until their answers were there."},
     {.key = "loads",
      .kind = FIGURES_COUNTER,
      .metric = "script_loads",
@@ -158,6 +163,7 @@ static void tell(struct figures *f, const struct kept *k)
     figures_integer(f, s->waiting);
     figures_integer(f, (int64_t)s->memory);
     figures_integer(f, (int64_t)s->hits);
+    figures_real(f, (double)s->time / 1e9);
     figures_integer(f, (int64_t)s->loads);
     figures_integer(f, (int64_t)s->evictions);
     figures_integer(f, (int64_t)s->errors);

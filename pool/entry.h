@@ -23,6 +23,7 @@ struct entry_figures {
     uint64_t loads;     /* states made, or tried to */
     uint64_t evictions; /* idle states that made room for those of other scripts */
     uint64_t errors;    /* requests that failed by the script's fault */
+    uint64_t time;      /* ns that requests have taken, of those that were timed */
     size_t memory;      /* bytes of its states, each as at its last check-in */
     time_t error_time;
     char *error; /* the first line of the last one; NULL: none */

@@ -58,9 +58,17 @@ void stock_note_memory_locked(struct state *st, size_t memory)
     st->stock->memory += more;
 }
 
+/* What the owner has noted. */
+static void note_time_locked(struct state *st)
+{
+    st->entry->figures.time += st->took;
+    st->took = 0;
+}
+
 void stock_push_locked(struct stock *s, struct state *st)
 {
     struct entry *e = st->entry;
+    note_time_locked(st);
     set_at_rest_locked(st, true);
     list_insert_after(&e->idle, &st->link);
     rank_order_locked(&s->ranks, e);
@@ -109,6 +117,7 @@ static void leave_locked(struct stock *s, struct state *st, bool charged)
     st->charged = charged;
     set_at_rest_locked(st, false);
     end_aside_locked(st);
+    note_time_locked(st);
     stock_note_memory_locked(st, 0);
     e->closing++;
     e->charged += charged;

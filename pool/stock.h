@@ -62,6 +62,7 @@ struct state {
     bool at_rest;   /* lock; counted so in the entry */
     size_t memory;  /* lock; counted in the entry */
     bool set_aside; /* beside the limits, because its request waits or has waited */
+    uint64_t took;  /* ns that requests have taken and that the entry does not have yet */
 };
 
 /* false: out of memory. */

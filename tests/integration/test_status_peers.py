@@ -122,6 +122,31 @@ def picture(browser):
     return base64.b64decode(browser.do("/screenshot", method="GET"))
 
 
+# What is wider than its place, and does not say so by three dots.
+SPILLS = """return [...document.querySelectorAll('.tile *, .worker *, li *, h2, .bar *')].filter(
+    e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline' &&
+        getComputedStyle(e).textOverflow !== 'ellipsis').map(e => e.textContent)"""
+# Text that has less contrast than WCAG 2.1 asks for (1.4.3).
+FAINT = """
+    const light = c => {
+        const [r, g, b] = c.match(/[\\d.]+/g).map(v => v / 255).map(
+            v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const back = e => {
+        const c = getComputedStyle(e).backgroundColor;
+        return c === 'rgba(0, 0, 0, 0)' && e.parentElement ? back(e.parentElement) : c;
+    };
+    return [...document.querySelectorAll('body *')].filter(
+        e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.checkVisibility() &&
+            e.tagName !== 'SCRIPT').filter(e => {
+        const style = getComputedStyle(e);
+        const [a, b] = [light(e.closest('svg') ? style.fill : style.color), light(back(e))].sort(
+            (x, y) => y - x);
+        return (a + 0.05) / (b + 0.05) < 4.5;
+    }).map(e => e.textContent)"""
+
+
 @pytest.mark.parametrize("scheme, width, height, mobile", [
     ("light", 1500, 1000, False), ("dark", 1500, 1000, False),
     ("light", 390, 844, True), ("dark", 390, 844, True)])
@@ -142,8 +167,10 @@ def test_the_page_shows_what_happens(watched, site, browser, scheme, width, heig
     assert "8 requests" in text and "<img src=x onerror=document.title=1>" in text
     assert "/<script>alert(1)</script>" in text and "/" + name in text
     assert browser.run("return document.title") == "luafcgid2"
-    assert browser.run("return document.querySelectorAll('main img, main i:not(.bar i)').length") == 0
+    assert browser.run("return document.querySelectorAll('main img, main script').length") == 0
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth") is True
+    assert browser.run(SPILLS) == []
+    assert browser.run(FAINT) == []
     back = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", back)[:3])) < 200) == (scheme == "dark")
     shot = picture(browser)
@@ -152,21 +179,62 @@ def test_the_page_shows_what_happens(watched, site, browser, scheme, width, heig
         with open("%s/status-%s-%d.png" % (os.environ["SCREENSHOTS"], scheme, width), "wb") as f:
             f.write(shot)
 
-    # It refreshes itself, and nothing is made anew that is there already.
+    # It refreshes itself, and nothing is made anew that is there already, nor moves.
     browser.run("window.row = document.querySelector('#scripts tbody tr')")
+    places = "return [...document.querySelectorAll('section')].map(s => s.offsetTop)"
+    before = browser.run(places)
     for _ in range(4):
         daemon.get("good.lua")
     wait_until(lambda: "12 requests" in browser.text(), "the page to refresh", 60)
     assert browser.run("return window.row === document.querySelector('#scripts tbody tr')")
+    assert browser.run(places) == before
 
-    # Columns sort.
+    # Columns sort, by the mouse and by the keyboard.
     def first():
         return browser.run("return document.querySelector('#scripts tbody td').textContent")
+    button = "[...document.querySelectorAll('#scripts th button')].find(b => b.textContent == '%s')"
     assert first() == "/good.lua"
-    browser.run("document.querySelectorAll('#scripts th button')[2].click()")  # errors
+    browser.run("(%s).click()" % (button % "errors"))
     assert first() == "/" + name
-    browser.run("document.querySelectorAll('#scripts th button')[2].click()")
-    assert first() == "/good.lua"
+    browser.run("(%s).focus()" % (button % "script"))
+    for press, shown, sort in (" ", "/" + name, "ascending"), (" ", "/good.lua", "descending"):
+        for kind in "keyDown", "keyUp":
+            browser.devtools("Input.dispatchKeyEvent", type=kind, key=press, text=press,
+                             code="Space", windowsVirtualKeyCode=32)
+        assert first() == shown
+        assert browser.run("return document.querySelector('[aria-sort]').ariaSort") == sort
+    assert browser.run("return document.activeElement.textContent") == "script"
+
+
+def test_the_page_keeps_the_end_of_a_long_path_and_adds_up_errors(watched, site, browser):
+    daemon, web = watched(WorkerThreads=2)
+    name = "a" * 90 + "/" + "b" * 90 + "/page.lua"
+    site.write(name, "function main() error('no such table') end")
+    for number in range(7):
+        daemon.get(name, query="n=%d" % number)
+    daemon.expect_error("no such table")
+    browser.looks("light", 390, 844, True)
+    browser.open("http://127.0.0.1:%d/status?html" % web.port)
+    wait_until(lambda: "live" in browser.text(), "the page to be live", 60)
+    assert browser.run("return document.documentElement.scrollWidth <= innerWidth") is True
+    end = "document.querySelector('#scripts tbody td b')"
+    assert browser.run("return %s.textContent" % end) == "page.lua"
+    assert browser.run("return %s.scrollWidth <= %s.clientWidth" % (end, end)) is True
+    assert browser.run("return document.querySelectorAll('#errors li').length") == 1
+    text = browser.run("return document.getElementById('errors').innerText")
+    assert text.startswith("7 \u00d7") and "n=6" in text and "n=5" not in text
+
+
+def test_the_page_fills_a_wall_and_lists_many_workers(watched, browser):
+    _, web = watched(WorkerThreads=64)
+    browser.looks("dark", 3840, 2160, False)
+    browser.open("http://127.0.0.1:%d/status?html" % web.port)
+    wait_until(lambda: "live" in browser.text(), "the page to be live", 60)
+    assert browser.run("return document.querySelectorAll('.worker').length") == 64
+    size, wide = browser.run("return [parseFloat(getComputedStyle(document.body).fontSize),"
+                             "document.querySelector('main').clientWidth]")
+    assert size > 25 and wide > 3000
+    assert browser.run(SPILLS) == [] and browser.run(FAINT) == []
 
 
 def test_the_page_says_when_there_is_no_answer(watched, browser):

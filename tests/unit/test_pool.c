@@ -43,6 +43,32 @@ static void a_state_that_is_not_reusable_is_closed(void **unused)
     assert_int_equal(atomic_load(&files[0].compiled), 1);
 }
 
+static void note_script(const struct pool_script *s, void *arg)
+{
+    struct pool_script *seen = arg;
+    *seen = *s;
+}
+
+static void time_of_requests_is_the_scripts_whatever_becomes_of_their_states(
+    void **unused)
+{
+    (void)unused;
+    struct script *a = take(0), *b = take(0);
+    struct pool_script seen = {0};
+    pool_note_time(a, 500);
+    pool_note_time(a, -7); /* the clock of a tired machine */
+    pool_note_time(b, 3000);
+    give(a);
+    atomic_store(&b->busy, false);
+    pool_checkin(pool, b, false);
+    pool_read_scripts(pool, note_script, &seen);
+    assert_int_equal(seen.time, 3500);
+    ask(0);
+    pool_evict(pool, &config, 1);
+    pool_read_scripts(pool, note_script, &seen);
+    assert_int_equal(seen.time, 3500);
+}
+
 static void lua_max_requests_renews(void **unused)
 {
     (void)unused;
@@ -169,6 +195,7 @@ int main(void)
         TEST(idle_states_are_taken_newest_first),
         TEST(first_load_makes_lua_states),
         TEST(a_state_that_is_not_reusable_is_closed),
+        TEST(time_of_requests_is_the_scripts_whatever_becomes_of_their_states),
         TEST(lua_max_requests_renews),
         TEST(lua_max_errors_renews),
         TEST(busy_clones_wait_then_an_extra_state),
