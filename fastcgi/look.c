@@ -46,7 +46,8 @@ static bool grow_pending(struct connection *c, size_t limit)
 {
     if (c->pending_len < c->pending_cap)
         return true;
-    size_t cap = c->pending_cap ? 2 * c->pending_cap : FIRST_PENDING;
+    size_t cap = 2 * c->pending_cap;
+    cap = cap > FIRST_PENDING ? cap : FIRST_PENDING;
     cap = cap < limit ? cap : limit;
     uint8_t *p = cap > c->pending_len ? realloc(c->pending, cap) : NULL;
     if (p == NULL)
@@ -56,21 +57,17 @@ static bool grow_pending(struct connection *c, size_t limit)
     return true;
 }
 
-/* Keeps `len` bytes that no request has used. */
-static bool keep_pending(struct connection *c, const uint8_t *data, size_t len,
-                         size_t limit)
+/* Keeps `len` bytes that no request has used. While a script waits these are mostly the 8
+ * that end a body without bytes, so there is no room for more. */
+static bool keep_pending(struct connection *c, const uint8_t *data, size_t len)
 {
     if (len == 0)
         return true;
-    size_t cap = len < FIRST_PENDING / 2 ? FIRST_PENDING : len + FIRST_PENDING;
-    c->pending_cap = cap < limit ? cap : limit;
-    c->pending = malloc(c->pending_cap);
-    if (c->pending == NULL) {
-        c->pending_cap = 0;
+    c->pending = malloc(len);
+    if (c->pending == NULL)
         return false;
-    }
     memcpy(c->pending, data, len);
-    c->pending_len = len;
+    c->pending_cap = c->pending_len = len;
     return true;
 }
 
@@ -79,7 +76,7 @@ static bool leave_reader(struct connection *c)
 {
     struct connection_reader *r = c->reader;
     slot_forget_pending(c);
-    return keep_pending(c, r->feed.data + r->from, r->to - r->from, slot_reader_room(r));
+    return keep_pending(c, r->feed.data + r->from, r->to - r->from);
 }
 
 /* Copies them to the reader's memory, which is free. */
@@ -202,10 +199,9 @@ static enum arrival receive_more(struct connection *c, uint8_t *data, size_t *le
 
 /* An incomplete head leaves the reader's memory, and its time runs from its first byte.
  */
-static enum look await_head(struct connection_reader *r, struct connection *c,
-                            const uint8_t *data, size_t len)
+static enum look await_head(struct connection *c, const uint8_t *data, size_t len)
 {
-    if (c->pending == NULL && !keep_pending(c, data, len, slot_reader_room(r)))
+    if (c->pending == NULL && !keep_pending(c, data, len))
         return LOOK_CLOSE;
     if (len == 0)
         slot_forget_pending(c);
@@ -268,7 +264,7 @@ static enum look look_head(struct connections *set, struct connection_reader *r,
         at.len = compact(&c->head, at.data, at.len);
         c->pending_len = c->pending != NULL ? at.len : 0;
         if (empty || round == LOOK_ROUNDS)
-            return await_head(r, c, at.data, at.len);
+            return await_head(c, at.data, at.len);
         if (!make_space(r, c, &at))
             return LOOK_CLOSE;
         enum arrival arrival = receive_more(c, at.data, &at.len, at.cap);

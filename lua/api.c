@@ -32,10 +32,29 @@
 /* All that scripts can call, by the file that holds it. lua/facility.h says what a file
  * has to have. */
 static const struct facility *const facilities[] = {
-    &response_api,  &body_api,     &log_api,     &info_api,     &session_api, &url_api,
-    &serialize_api, &encode_api,   &secret_api,  &http_api,     &wait_api,    &cookie_api,
-    &event_api,     &password_api, &channel_api, &sendfile_api, &form_api,    &json_api,
-    &template_api,  &csrf_api,     &shared_api,
+    &response_api_statuses,
+    &response_api,
+    &body_api,
+    &log_api,
+    &info_api,
+    &session_api,
+    &url_api,
+    &serialize_api,
+    &encode_api,
+    &secret_api,
+    &http_api,
+    &wait_api,
+    &cookie_api,
+    &event_api,
+    &password_api,
+    &channel_api,
+    &sendfile_api,
+    &form_api,
+    &json_api,
+    &template_api,
+    &csrf_api,
+    &shared_api,
+    NULL,
 };
 
 /* Makes `lf` known to require, under its name in each version. */
@@ -52,8 +71,7 @@ static void open_modules(lua_State *L)
 struct env *api_open(lua_State *L, const struct config *config)
 {
     con_open(L);
-    for (size_t i = 0; i < sizeof facilities / sizeof *facilities; i++)
-        facility_open(L, facilities[i], config);
+    facility_open(L, facilities, config);
     open_modules(L);
     return env_open(L, config);
 }

@@ -38,7 +38,8 @@ struct env {
     int cache, info, config, watch; /* in the registry: cached strings, Info, Config,
                                        and the metatable of globals */
     int worker, worker_in_info;
-    struct cached_param params[CACHED_PARAMS];
+    size_t cached;               /* how many parameters may be kept */
+    struct cached_param *params; /* a userdata, in `cache`; NULL: there was no Env yet */
 };
 
 /* -- Env -- */
@@ -48,7 +49,7 @@ struct env {
 static void push_param(lua_State *L, struct env *g, int cache, const struct param *p,
                        size_t i)
 {
-    if (i >= CACHED_PARAMS || p->value_len > CACHED_BYTES) {
+    if (i >= g->cached || p->value_len > CACHED_BYTES) {
         lua_pushlstring(L, p->name, p->name_len);
         lua_pushlstring(L, p->value, p->value_len);
         return;
@@ -75,11 +76,31 @@ static void push_param(lua_State *L, struct env *g, int cache, const struct para
     }
 }
 
+/* Pushes the table `cache`, which has room for `count` parameters, or for all that are
+ * kept at most. A script that never looks at Env has none. */
+static void push_cache(lua_State *L, struct env *g, size_t count)
+{
+    size_t wanted = count < CACHED_PARAMS ? count : CACHED_PARAMS;
+    if (g->params != NULL && g->cached >= wanted) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, g->cache);
+        return;
+    }
+    size_t size = wanted * sizeof *g->params;
+    lua_createtable(L, (int)wanted * 2 + 1, 0);
+    struct cached_param *params = lua_newuserdata(L, size);
+    memset(params, 0, size);
+    lua_rawseti(L, -2, (lua_Integer)wanted * 2 + 1);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, LUA_REGISTRYINDEX, g->cache);
+    g->params = params;
+    g->cached = wanted;
+}
+
 static void make_env(lua_State *L, struct env *g)
 {
     size_t count;
     const struct param *params = request_params(g->request, &count);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, g->cache);
+    push_cache(L, g, count);
     int cache = lua_gettop(L);
     lua_createtable(L, 0, (int)count + 2);
     for (size_t i = 0; i < count; i++) {
@@ -310,7 +331,7 @@ struct env *env_open(lua_State *L, const struct config *config)
     struct env *g = lua_newuserdata(L, sizeof *g);
     memset(g, 0, sizeof *g);
     luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_createtable(L, CACHED_PARAMS * 2, 0);
+    lua_pushboolean(L, 0);
     g->cache = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, 0, 3);
     lua_pushstring(L, config->data_dir);

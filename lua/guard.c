@@ -243,12 +243,12 @@ static bool guard_finalizer(lua_State *L)
 
 /* -- Metatables -- */
 
-static const char hidden; /* its address is the key in the registry */
+static const char hidden; /* its address is a key in hidden metatables */
 
 void guard_set_hidden_metatable(lua_State *L)
 {
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &hidden);
+    lua_pushboolean(L, 1);
+    lua_rawsetp(L, -2, &hidden);
     lua_setmetatable(L, -2);
 }
 
@@ -256,10 +256,9 @@ static bool has_hidden_metatable(lua_State *L, int index)
 {
     if (!lua_getmetatable(L, index))
         return false;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &hidden);
-    bool same = lua_rawequal(L, -1, -2);
+    bool found = lua_rawgetp(L, -1, &hidden) != LUA_TNIL;
     lua_pop(L, 2);
-    return same;
+    return found;
 }
 
 /* getmetatable and debug.getmetatable */

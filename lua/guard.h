@@ -35,7 +35,8 @@ int guard_all_results(lua_State *L, int status, lua_KContext context);
 /* -- Metatables and finalizers -- */
 
 /* Pops a metatable and gives it to the table below it. Scripts do not see it; before
- * setmetatable replaces it, its function GUARD_REVEAL is called. A state has one. */
+ * setmetatable replaces it, its function GUARD_REVEAL is called with the table. Several
+ * tables may share one. */
 #define GUARD_REVEAL "__reveal"
 void guard_set_hidden_metatable(lua_State *L);
 

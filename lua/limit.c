@@ -409,6 +409,33 @@ static void note_end(struct limit *l, const void *block, size_t size)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+static void give(struct limit *l, void *block, size_t size)
+{
+    if (arena_owns(&l->arena, block))
+        arena_give(&l->arena, block, size);
+    else
+        free(block);
+}
+
+/* realloc for blocks of which some are in the arena. A block stays outside once it is
+ * there. */
+static void *resize(struct limit *l, void *block, size_t old, size_t size)
+{
+    bool inside = arena_owns(&l->arena, block);
+    if (block != NULL && !inside)
+        return realloc(block, size);
+    if (inside && arena_suits(old, size))
+        return block;
+    void *p = arena_take(&l->arena, size);
+    if (p == NULL)
+        p = malloc(size);
+    if (p == NULL || block == NULL)
+        return p;
+    memcpy(p, block, old < size ? old : size);
+    arena_give(&l->arena, block, old);
+    return p;
+}
+
 static void *allocate(void *data, void *block, size_t old_size, size_t size)
 {
     struct limit *l = data;
@@ -418,7 +445,7 @@ static void *allocate(void *data, void *block, size_t old_size, size_t size)
     if (size == 0) {
         if (l->closing)
             note_end(l, block, old);
-        free(block);
+        give(l, block, old);
         l->used -= old;
         return NULL;
     }
@@ -426,7 +453,7 @@ static void *allocate(void *data, void *block, size_t old_size, size_t size)
         check_denied(l, block, size);
     if (size > old && !fits(l, size - old))
         return deny(l, block, size);
-    void *p = realloc(block, size);
+    void *p = resize(l, block, old, size);
     if (p == NULL)
         return size <= old ? block : deny(l, block, size); /* shrinking must not fail */
     l->used += size - old;
@@ -522,12 +549,15 @@ int limit_raise_memory(lua_State *L)
 
 lua_State *limit_newstate(struct limit *l)
 {
+    arena_open(&l->arena);
     lua_State *L = lua_newstate(allocate, l);
     l->main = (struct limit_thread){.L = L};
     l->running = &l->main;
     l->denied_at = SIZE_MAX;
     l->outside = (struct buffer_memory){resize_outside, l};
-    if (L != NULL)
+    if (L == NULL)
+        arena_close(&l->arena);
+    else
         unhook(L);
     return L;
 }
@@ -583,6 +613,7 @@ void limit_close(struct limit *l, void (*before)(lua_State *L))
         before(l->main.L);
     lua_close(l->main.L);
     limit_leave(l);
+    arena_close(&l->arena);
     free(l->where);
     l->where = NULL;
     memory_note_freed();

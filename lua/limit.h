@@ -10,6 +10,7 @@
 #define LUAFCGID2_LUA_LIMIT_H
 
 #include "base/buffer.h"
+#include "lua/arena.h"
 
 #include <lua.h>
 #include <stdbool.h>
@@ -57,8 +58,9 @@ struct limit {
     size_t denied_size;
     struct buffer_memory outside; /* for buffers that are filled for the script */
     size_t lent;                  /* by limit_adopt, added to `max` */
-    size_t collected; /* `grown` when a buffer's growth last collected garbage */
-    bool collecting;  /* garbage is being collected for a buffer */
+    size_t collected;   /* `grown` when a buffer's growth last collected garbage */
+    bool collecting;    /* garbage is being collected for a buffer */
+    struct arena arena; /* of Lua's small blocks */
 };
 
 /* Returns a new Lua state under `l`, which the caller has zeroed except for `max` and

@@ -381,52 +381,14 @@ static void add_reason(int code, const char *reason, void *arg)
     lua_rawseti(L, -2, code);
 }
 
-/* The table takes 5 KiB, and hardly a script looks into it: it is filled when one does.
- */
-static void fill_response(lua_State *L)
+static void fill_statuses(lua_State *L)
 {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_pushvalue(L, 1);
     status_visit(add_reason, L);
-    lua_pushnil(L);
-    lua_setmetatable(L, -2);
-    lua_pop(L, 1);
 }
 
-/* __index: (Response, key). */
-static int find_response(lua_State *L)
-{
-    lua_settop(L, 2);
-    fill_response(L);
-    lua_rawget(L, 1);
-    return 1;
-}
+const struct facility response_api = {.rows = rows};
 
-/* __pairs. Its upvalue is next. */
-static int each_response(lua_State *L)
-{
-    lua_settop(L, 1);
-    fill_response(L);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_pushnil(L);
-    return 3;
-}
+static const struct facility_row no_rows[] = {{0}};
 
-static void open(lua_State *L, const struct config *config)
-{
-    (void)config;
-    lua_newtable(L);
-    lua_createtable(L, 0, 3);
-    lua_pushcfunction(L, find_response);
-    lua_setfield(L, -2, "__index");
-    lua_getglobal(L, "next");
-    lua_pushcclosure(L, each_response, 1);
-    lua_setfield(L, -2, "__pairs");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_setmetatable(L, -2);
-    lua_setglobal(L, "Response");
-}
-
-const struct facility response_api = {.rows = rows, .open = open};
+const struct facility response_api_statuses = {
+    .table = "Response", .rows = no_rows, .fill = fill_statuses};

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 extern const struct facility response_api;
+extern const struct facility response_api_statuses; /* the table Response */
 
 /* Appends the string or number at `index` to the response's body, and sends nothing yet.
  * Raises. */

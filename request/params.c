@@ -225,10 +225,22 @@ static void move(const struct params *ps, const char **text)
         *text = ps->own + offset;
 }
 
+/* Gives back the room in which there are no parameters. */
+static void shrink(struct params *ps)
+{
+    struct param *list =
+        ps->count == 0 ? NULL : realloc(ps->list, ps->count * sizeof *list);
+    if (list == NULL)
+        return;
+    ps->list = list;
+    ps->cap = ps->count;
+}
+
 bool params_keep(struct params *ps)
 {
     if (ps->own != NULL)
         return true;
+    shrink(ps);
     ps->own = malloc(ps->len);
     if (ps->own == NULL)
         return false;
