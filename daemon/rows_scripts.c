@@ -95,6 +95,7 @@ static const struct figures_row script_rows[] = {
      .metric = "script_seconds",
      .unit = "seconds",
      .help = "Time that requests for the script took, until their answers were there."},
+    {.key = "mean time", .kind = FIGURES_GAUGE},
     {.key = "loads",
      .kind = FIGURES_COUNTER,
      .metric = "script_loads",
@@ -164,6 +165,7 @@ static void tell(struct figures *f, const struct kept *k)
     figures_integer(f, (int64_t)s->memory);
     figures_integer(f, (int64_t)s->hits);
     figures_real(f, (double)s->time / 1e9);
+    figures_real(f, s->hits == 0 ? 0 : (double)s->time / 1e9 / (double)s->hits);
     figures_integer(f, (int64_t)s->loads);
     figures_integer(f, (int64_t)s->evictions);
     figures_integer(f, (int64_t)s->errors);

@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
 
+import manual
 import servers
 from servers import wait_until
 
@@ -73,49 +75,89 @@ def test_promtool_accepts_and_tests_the_rules():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@needs_prometheus
-@pytest.mark.not_under("thread", "address", reason="Prometheus needs the processors")
-def test_a_prometheus_scrapes_what_a_client_counted(watched, site, scratch):
-    site.write("a.lua", "function main() Send('x') end")
-    _, web = watched()
-    for _ in range(37):
-        assert web.get("/a.lua").status == 200
-    directory, port = scratch(), servers.free_port()
-    with open(directory + "/prometheus.yml", "w", encoding="ascii") as f:
-        f.write("global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
-                "scrape_configs:\n"
-                "  - job_name: luafcgid2\n"
-                "    metrics_path: /status\n"
-                "    params: {openmetrics: [''], full: ['']}\n"
-                "    static_configs: [{targets: ['127.0.0.1:%d']}]\n" % web.port)
-    with open(directory + "/log", "wb") as log:
-        prometheus = subprocess.Popen(
-            ["prometheus", "--config.file=%s/prometheus.yml" % directory,
-             "--storage.tsdb.path=%s/data" % directory,
-             "--web.listen-address=127.0.0.1:%d" % port], stdout=log, stderr=log,
-            env={"GOMAXPROCS": "1", "PATH": os.environ["PATH"], "HOME": directory})
+class Prometheus:
+    """One that scrapes a daemon through its web server."""
 
-    def query(expression):
+    def __init__(self, directory, web):
+        self.log, self.port = directory + "/log", servers.free_port()
+        with open(directory + "/prometheus.yml", "w", encoding="ascii") as f:
+            f.write("global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
+                    "scrape_configs:\n"
+                    "  - job_name: luafcgid2\n"
+                    "    metrics_path: /status\n"
+                    "    params: {openmetrics: [''], full: ['']}\n"
+                    "    static_configs: [{targets: ['127.0.0.1:%d']}]\n" % web.port)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                ["prometheus", "--config.file=%s/prometheus.yml" % directory,
+                 "--storage.tsdb.path=%s/data" % directory,
+                 "--web.listen-address=127.0.0.1:%d" % self.port], stdout=log, stderr=log,
+                env={"GOMAXPROCS": "1", "PATH": os.environ["PATH"], "HOME": directory})
+
+    def query(self, expression):
+        """The values; None: there is no answer."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         url = "http://127.0.0.1:%d/api/v1/query?query=%s" % (
-            port, urllib.parse.quote(expression))
+            self.port, urllib.parse.quote(expression))
         try:
             with opener.open(url, timeout=servers.PATIENCE) as answer:
                 found = json.load(answer)["data"]["result"]
+        except urllib.error.HTTPError as refused:
+            assert refused.code == 503, expression + ": " + refused.read().decode()
+            return None  # it starts
         except OSError:
             return None
         return [float(series["value"][1]) for series in found]
-    try:
-        assert wait_until(lambda: query("up == 1"), "a scrape: " +
-                          servers.read(directory + "/log"), 60) == [1]
-        assert query("luafcgid2_requests_total") == [37]
-        assert query('luafcgid2_responses_total{class="2xx"}') == [37]
-        assert query('luafcgid2_script_requests_total{script=~".*/a.lua"}') == [37]
-        assert query("luafcgid2_answer_seconds_count") == [37]
-        assert query('luafcgid2_answer_seconds_bucket{le="+Inf"}') == [37]
-    finally:
-        prometheus.terminate()
-        prometheus.wait(servers.PATIENCE)
+
+    def until(self, expression, right, timeout=60):
+        return wait_until(
+            lambda: [v for v in [self.query(expression)] if v is not None and right(v)],
+            "%s: %s, %s" % (expression, self.query(expression), servers.read(self.log)[-2000:]),
+            timeout)[0]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(servers.PATIENCE)
+
+
+@pytest.fixture
+def prometheus(scratch):
+    started = []
+
+    def start(web):
+        started.append(Prometheus(scratch(), web))
+        return started[-1]
+    yield start
+    for one in started:
+        one.stop()
+
+
+@needs_prometheus
+def test_a_prometheus_scrapes_what_a_client_counted(watched, site, prometheus):
+    """And each of the manual's expressions gives something."""
+    site.write("a.lua", "function main() Send('x') end")
+    site.write("b.lua", "kept = {} function main() kept[#kept + 1] = ('x'):rep(9999) error('b') end")
+    daemon, web = watched(LuaMaxErrors=0)
+    daemon.any_errors = True
+    for _ in range(37):
+        assert web.get("/a.lua").status == 200
+    server = prometheus(web)
+    server.until("luafcgid2_requests_total", lambda v: v == [37])
+    for expression in ('luafcgid2_responses_total{class="2xx"}',
+                       'luafcgid2_script_requests_total{script=~".*/a.lua"}',
+                       "luafcgid2_answer_seconds_count",
+                       'luafcgid2_answer_seconds_bucket{le="+Inf"}'):
+        assert server.query(expression) == [37], expression
+
+    shown = [expression for text in manual.sections(
+        manual.rendered("luafcgid2.8"), "OPERATING").values()
+        for expression in manual.expressions(text)]
+    assert len(shown) == 5
+    for expression in shown:
+        def told(values):
+            assert web.get("/a.lua").status == 200 and web.get("/b.lua").status == 500
+            return any(value > 0 for value in values)
+        server.until(expression, told)
 
 
 def picture(browser):
