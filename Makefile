@@ -100,12 +100,16 @@ $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# The page of the status, as a list of the lines of a C string each.
+# Texts that are part of the program: each as a list of its lines, every one a C string.
 $(BUILD)/daemon/status_page.o: $(BUILD)/include/daemon/status_page.inc
+$(BUILD)/lua/builtin.o: $(BUILD)/include/lua/wsapi.inc $(BUILD)/include/lua/lua51.inc
 
-$(BUILD)/include/daemon/status_page.inc: daemon/status_page.html Makefile
+$(BUILD)/include/daemon/status_page.inc: daemon/status_page.html
+$(BUILD)/include/lua/wsapi.inc: lua/wsapi.lua
+$(BUILD)/include/lua/lua51.inc: scripts/lua51.lua
+$(BUILD)/include/%.inc: Makefile
 	@mkdir -p $(@D)
-	sed 's/\\/&&/g; s/"/\\"/g; s/.*/"&\\n",/' $< >$@
+	sed 's/\\/&&/g; s/"/\\"/g; s/.*/"&\\n",/' $(filter-out Makefile,$^) >$@
 
 $(BUILD)/%.o: tests/kqueue/%.c Makefile
 	@mkdir -p $(@D)

@@ -3,6 +3,7 @@
 #include "lua/api.h"
 
 #include "lua/body_api.h"
+#include "lua/builtin.h"
 #include "lua/channel_api.h"
 #include "lua/con.h"
 #include "lua/cookie_api.h"
@@ -73,6 +74,7 @@ struct env *api_open(lua_State *L, const struct config *config)
     con_open(L);
     facility_open(L, facilities, config);
     open_modules(L);
+    builtin_open(L);
     return env_open(L, config);
 }
 

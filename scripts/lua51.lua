@@ -1,6 +1,7 @@
 -- setfenv, getfenv, module and package.seeall of Lua 5.1, for scripts and modules that
--- still need them. To be named as StartupScript in luafcgid2's configuration. The other
--- names of Lua 5.1 (unpack, loadstring, table.getn, ...) are there without it.
+-- still need them. To be named as StartupScript in luafcgid2's configuration, or to be had
+-- by require "luafcgid2.lua51". The other names of Lua 5.1 (unpack, loadstring,
+-- table.getn, ...) are there without it.
 
 -- The number of the upvalue that holds a function's environment. A function in C, and one
 -- that uses no global, has none.
