@@ -14,7 +14,7 @@
 # there is no pytest-xdist, 1). Those marked `alone` measure something: they run afterwards,
 # one by one. So do all where an argument names a file.
 #
-# Installs what is missing with apt-get: up to 342 MB, most of which is Chromium, for the
+# Installs what is missing with apt-get: up to 343 MB, most of which is Chromium, for the
 # tests of sessions. The exit status is 0 only if tests of both kinds ran and none failed.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,7 +23,7 @@ sh scripts/install-packages.sh -s nginx -s redis-server -s prometheus build-esse
     pkg-config libfcgi-dev liblua5.3-dev libcmocka-dev python3-pytest python3-pytest-xdist \
     nginx-light lua5.3 curl \
     chromium chromium-driver mandoc sqlite3 lua-sql-sqlite3 lua-filesystem lua-cjson \
-    lua-dkjson lua-socket prometheus redis-server
+    lua-dkjson lua-socket lua-redis lua-orbit prometheus redis-server
 
 mode=${SANITIZE:+SANITIZE=$SANITIZE}
 LUAFCGID2=$PWD/${SANITIZE:+.build/$SANITIZE/}luafcgid2
