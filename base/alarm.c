@@ -7,6 +7,11 @@ void alarm_note(struct alarm *a, unsigned count)
     atomic_fetch_add_explicit(&a->noted, count, memory_order_relaxed);
 }
 
+void alarm_last(struct alarm *a, uint32_t now)
+{
+    a->last = now;
+}
+
 enum alarm_news alarm_ask(struct alarm *a, uint32_t now, unsigned *count)
 {
     unsigned fresh = atomic_exchange_explicit(&a->noted, 0, memory_order_relaxed);

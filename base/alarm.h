@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum {
-    ALARM_PERIOD = 60000,
-    ALARM_QUIET = 10000
-}; /* ms: until more is said; until over */
+#define ALARM_PERIOD 60000 /* ms until more is said */
+#ifndef ALARM_QUIET
+#define ALARM_QUIET 10000 /* ms until it is over */
+#endif
 
 struct alarm {
     atomic_uint noted;      /* by any thread */
@@ -30,6 +30,10 @@ enum alarm_news {
 
 /* It has happened `count` times more. */
 void alarm_note(struct alarm *a, unsigned count);
+
+/* It lasts at `now`, though it was not noted again: it is not over before ALARM_QUIET. By
+ * the thread that asks. */
+void alarm_last(struct alarm *a, uint32_t now);
 
 /* What is to be said at `now`, of clock_ticks. */
 enum alarm_news alarm_ask(struct alarm *a, uint32_t now, unsigned *count);

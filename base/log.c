@@ -365,6 +365,12 @@ void log_flush(int64_t timeout)
         logfile_flush(file, timeout);
 }
 
+uint64_t log_lost(void)
+{
+    int error;
+    return file != NULL ? logfile_lost(file, &error) : 0;
+}
+
 /* The facilities of syslog(3) that are for programs such as this one. */
 static const struct {
     const char *name;

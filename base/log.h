@@ -49,6 +49,10 @@ bool log_start(void);
  * the process. Any thread. */
 void log_flush(int64_t timeout);
 
+/* Lines that were lost, ever, as to a full disk. The log tells of them when it can be
+ * written again. Any thread. */
+uint64_t log_lost(void);
+
 /* Gives the log file to the user that the daemon is about to become. */
 void log_chown(unsigned uid, unsigned gid);
 

@@ -483,11 +483,11 @@ static void write_batch(struct logfile *f, size_t len, uint64_t lost)
     if (failed == 0 && lost > 0) {
         failed = write_or_lose(f, line, f->say_lost(line, lost));
         told = failed > 0 ? 0 : lost;
-        lost -= told;
         failed = 0;
     }
     pthread_mutex_lock(&f->lock);
-    f->lost += lost + failed;
+    f->lost += failed;
+    f->lost -= told;
     f->ever_lost += told;
     end_writing_locked(f, began);
     pthread_mutex_unlock(&f->lock);
@@ -538,7 +538,6 @@ static void *run(void *arg)
         f->writing = true;
         size_t len = take_batch_locked(f);
         uint64_t lost = f->lost;
-        f->lost = 0;
         pthread_mutex_unlock(&f->lock);
         write_batch(f, len, lost);
         if (lost > 0)

@@ -1,8 +1,7 @@
-/* The access log. The main thread opens it; workers hand over lines; the heartbeat tells
- * of those that are lost. `file` is set by the main thread, once. */
+/* The access log. The main thread opens it; workers hand over lines. `file` is set by the
+ * main thread, once. */
 #include "daemon/access.h"
 
-#include "base/alarm.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/logfile.h"
@@ -16,8 +15,6 @@
 
 static struct logfile *_Atomic file;
 static int process; /* set by access_start, before there are workers; 0: not yet */
-static struct alarm loss;
-static uint64_t seen_lost; /* the heartbeat's */
 
 /* NULL: there is no access log. */
 static struct logfile *opened(void)
@@ -137,33 +134,8 @@ void access_note(const struct config *config, const struct access_entry *e,
 
 /* -- What is lost -- */
 
-uint64_t access_lost(void)
+uint64_t access_lost(int *error)
 {
-    int error;
-    return opened() == NULL ? 0 : logfile_lost(file, &error);
-}
-
-void access_tick(void)
-{
-    int error;
-    unsigned count;
-    if (opened() == NULL)
-        return;
-    uint64_t lost = logfile_lost(file, &error);
-    alarm_note(&loss, (unsigned)(lost - seen_lost));
-    seen_lost = lost;
-    switch (alarm_ask(&loss, clock_ticks(), &count)) {
-    case ALARM_SAY:
-        log_warning("%u lines of the access log were lost: %s", count,
-                    error == EAGAIN ? "its file does not take them fast enough"
-                                    : strerror(error));
-        break;
-    case ALARM_OVER:
-        log_warning("no more lines of the access log are lost; %u were, since the last"
-                    " word about it",
-                    count);
-        break;
-    case ALARM_NOTHING:
-        break;
-    }
+    *error = 0;
+    return opened() == NULL ? 0 : logfile_lost(file, error);
 }

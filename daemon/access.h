@@ -47,10 +47,8 @@ static inline bool access_is_wanted(const struct config *config)
 void access_note(const struct config *config, const struct access_entry *entry,
                  struct buffer *line);
 
-/* Lines that were lost, ever. Any thread. */
-uint64_t access_lost(void);
-
-/* The heartbeat, about once a second: says what is lost. */
-void access_tick(void);
+/* Lines that were lost, ever. `error` becomes the last reason, as of logfile_lost. Any
+ * thread. */
+uint64_t access_lost(int *error);
 
 #endif

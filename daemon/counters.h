@@ -13,9 +13,10 @@ enum counter {
     COUNTER_2XX, /* requests, by the class of their answer's status, */
     COUNTER_3XX,
     COUNTER_4XX,
-    COUNTER_5XX,    /* but for those that the daemon itself answered (daemon/status.h) */
-    COUNTER_ERRORS, /* that ended with an error in the log */
-    COUNTER_GONE,   /* whose client did not wait for the answer */
+    COUNTER_5XX,     /* but for those that the daemon itself answered (daemon/status.h) */
+    COUNTER_ERRORS,  /* that ended with an error in the log */
+    COUNTER_GONE,    /* whose client did not wait for the answer */
+    COUNTER_REFUSED, /* waits that MaxWaiting did not allow */
     COUNTER_RECEIVED, /* bytes of bodies that came */
     COUNTER_SENT,     /* bytes of responses that went out, heads included */
     COUNTER_COUNT,

@@ -198,24 +198,13 @@ static struct waker *waker(void *owner)
     return w == NULL ? NULL : waiter_waker(w);
 }
 
-static void warn_that_too_many_wait(int most)
-{
-    enum { PERIOD = 60000 }; /* ms between two warnings */
-    static atomic_uint due;  /* ms of clock_ticks; 0: at once */
-    unsigned now = clock_ticks(), then = atomic_load(&due);
-    if ((then == 0 || deadline_is_over(then, now)) &&
-        atomic_compare_exchange_strong(&due, &then, deadline_after(now, PERIOD) | 1))
-        log_warning("%d requests wait already, and more get 503; raise MaxWaiting", most);
-}
-
 static bool may_wait(void *owner)
 {
     struct exchange *x = owner;
-    int most = x->config->max_waiting;
     struct waiter *w = waiter(x);
-    bool ok = w != NULL && waiter_claim(w, most);
+    bool ok = w != NULL && waiter_claim(w, x->config->max_waiting);
     if (!ok)
-        warn_that_too_many_wait(most);
+        count(x, COUNTER_REFUSED, 1);
     return ok;
 }
 

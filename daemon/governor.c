@@ -25,13 +25,13 @@
 #endif
 
 enum {
-    REPORT_TIME = 60000, /* ms between two warnings */
-    MANY_LOOKS = 10,     /* after workers were started, which may come to wait */
-    LOOKS = 10,          /* at free workers, in SUPERFLUOUS_TIME */
-    REFUSED_TIME = 100,  /* ms until it is said that no more can be started */
-    BUSY_TIME = 10,      /* ms that all are busy before that is worth a look */
-    WAIT_TIME = 20,      /* ms that a request waits for a free worker */
-    IDLE_LOOK = 20,      /* ms between two looks while no worker can be started */
+    SECOND = 1000,      /* ms */
+    MANY_LOOKS = 10,    /* after workers were started, which may come to wait */
+    LOOKS = 10,         /* at free workers, in SUPERFLUOUS_TIME */
+    REFUSED_TIME = 100, /* ms until it is said that no more can be started */
+    BUSY_TIME = 10,     /* ms that all are busy before that is worth a look */
+    WAIT_TIME = 20,     /* ms that a request waits for a free worker */
+    IDLE_LOOK = 20,     /* ms between two looks while no worker can be started */
 #ifdef __linux__
     GROWTH_LOOK = 2, /* ms between two looks while workers are */
 #else
@@ -39,15 +39,17 @@ enum {
 #endif
 };
 
-static atomic_uint times_at_most;     /* written by the thread */
+static atomic_uint times_at_most; /* written by the thread, as are the next four */
+static atomic_uint seconds_short;
+static atomic_int why_short, most_short;
+static atomic_bool is_short;          /* requests wait, and more workers would help */
 static const struct service *service; /* immutable while the thread runs, and the next */
 static int most_computing;
 static pthread_t thread;
 
 /* The thread's own. */
-static bool reported;          /* that requests wait, and that more workers would help */
-static bool ever_reported;     /* the next is set */
-static uint32_t report_due;    /* ms: no sooner is it said again */
+static bool ever_short;        /* the next is set */
+static uint32_t second_due;    /* ms: no sooner is one more second counted */
 static uint32_t refused_since; /* ms: since when no worker could be started */
 static bool at_most;           /* in this jam there were as many as there may be */
 static uint32_t free_since;    /* ms: since when workers had nothing to do, */
@@ -63,29 +65,24 @@ static bool is_stopping(void)
     return connections_are_stopping(service->connections);
 }
 
-/* -- What the log is told -- */
+/* -- What the heartbeat is told -- */
 
-static void report(int error, int most)
+static void note_shortage(int error, int most)
 {
     uint32_t now = clock_ticks();
-    if (ever_reported && deadline_left(report_due, now) > 0)
+    atomic_store(&why_short, error);
+    atomic_store(&most_short, most);
+    atomic_store(&is_short, true);
+    if (ever_short && deadline_left(second_due, now) > 0)
         return;
-    reported = ever_reported = true;
-    report_due = deadline_after(now, REPORT_TIME);
-    if (error == EALREADY)
-        log_warning("requests wait: all %d workers are busy with scripts that wait;"
-                    " raise WorkerThreadsMax",
-                    most);
-    else
-        log_warning("requests wait: another worker cannot be started: %s",
-                    strerror(error));
+    ever_short = true;
+    second_due = deadline_after(now, SECOND);
+    atomic_fetch_add(&seconds_short, 1);
 }
 
-static void report_end(void)
+static void note_plenty(void)
 {
-    if (reported)
-        log_warning("requests do not wait for a worker any more");
-    reported = false;
+    atomic_store(&is_short, false);
 }
 
 /* -- More workers -- */
@@ -105,7 +102,7 @@ static void note_refusal(int error, int most)
         atomic_fetch_add_explicit(&times_at_most, 1, memory_order_relaxed);
     }
     if (error != 0 && clock_ticks() - refused_since >= REFUSED_TIME)
-        report(error, most);
+        note_shortage(error, most);
 }
 
 /* Perhaps not all of the new workers will wait, so no more are started than may compute.
@@ -140,7 +137,7 @@ static void clear_jam(void)
         patience -= patience > 0;
     }
     if (jam_idle(service->connections) > 0)
-        report_end();
+        note_plenty();
 }
 
 /* -- Fewer workers -- */
@@ -174,7 +171,8 @@ static void dismiss_superfluous(void)
 /* Milliseconds between two looks at free workers; -1: none can be superfluous. */
 static int look_time(void)
 {
-    return reported || workers_surplus() > 0 ? SUPERFLUOUS_TIME / LOOKS : -1;
+    return atomic_load(&is_short) || workers_surplus() > 0 ? SUPERFLUOUS_TIME / LOOKS
+                                                           : -1;
 }
 
 static void *govern(void *arg)
@@ -193,7 +191,7 @@ static void *govern(void *arg)
         }
         dismiss_superfluous();
         if (jam_idle(set) > 0)
-            report_end();
+            note_plenty();
     }
     return arg;
 }
@@ -211,6 +209,14 @@ bool governor_start(const struct service *shared, int workers)
 unsigned governor_times_at_most(void)
 {
     return atomic_load_explicit(&times_at_most, memory_order_relaxed);
+}
+
+struct governor_shortage governor_shortage(void)
+{
+    return (struct governor_shortage){.seconds = atomic_load(&seconds_short),
+                                      .error = atomic_load(&why_short),
+                                      .most = atomic_load(&most_short),
+                                      .lasts = atomic_load(&is_short)};
 }
 
 void governor_stop(void)

@@ -18,6 +18,17 @@ bool governor_start(const struct service *service, int workers);
 /* How often requests waited while WorkerThreadsMax workers were busy. Any thread. */
 unsigned governor_times_at_most(void);
 
+/* Requests that wait because another worker cannot be started. */
+struct governor_shortage {
+    unsigned seconds; /* for how long that was so, since the start */
+    int error;        /* why, the last time: EALREADY if there were WorkerThreadsMax */
+    int most;         /* which were so many */
+    bool lasts;       /* it is so now */
+};
+
+/* Any thread. */
+struct governor_shortage governor_shortage(void);
+
 /* Ends it, after connections_stop and before workers_wait: it starts workers. Takes some
  * milliseconds. Main thread. */
 void governor_stop(void);

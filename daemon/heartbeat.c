@@ -1,25 +1,23 @@
 /* The heartbeat watches deadlines: those of scripts four times in RequestTimeout, those
  * of connections and sessions about once a second. It finds the threads that are stuck,
  * and replaces them. It must not hang itself, so it runs no Lua, touches no file, and
- * waits for no other thread.
- *
- * `lock` guards what is said so below; nothing else is touched while it is held. */
+ * waits for no other thread. */
 #include "daemon/heartbeat.h"
 
 #include "base/clock.h"
 #include "base/deadline.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/nap.h"
 #include "base/orphan.h"
 #include "base/process.h"
 #include "base/reserve.h"
 #include "base/watch.h"
 #include "config.h"
-#include "daemon/access.h"
 #include "daemon/notify.h"
 #include "daemon/saver.h"
-#include "daemon/status_server.h"
 #include "daemon/slowlog.h"
+#include "daemon/status_server.h"
 #include "daemon/sweeper.h"
 #include "daemon/warnings.h"
 #include "daemon/worker.h"
@@ -42,9 +40,7 @@
 
 static const struct service *service; /* immutable while the thread runs */
 static pthread_t thread;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed;      /* `stopping` */
-static bool stopping;               /* lock */
+static struct nap rest = NAP;
 static atomic_int lag, longest_lag; /* ms; written by the heartbeat */
 
 /* Work that is done again and again. `due` is on clock_ticks. */
@@ -103,15 +99,10 @@ void heartbeat_lag(int *last, int *longest)
 }
 
 /* Sleeps for `length` milliseconds. false: it is time to end. */
-static bool nap(int64_t length)
+static bool sleep_for(int64_t length)
 {
     int64_t due = clock_milliseconds() + length;
-    struct timespec until = clock_after(length);
-    pthread_mutex_lock(&lock);
-    while (!stopping && pthread_cond_timedwait(&changed, &lock, &until) == 0)
-        ;
-    bool go_on = !stopping;
-    pthread_mutex_unlock(&lock);
+    bool go_on = nap_take(&rest, length);
     note_lag(due);
     return go_on;
 }
@@ -158,7 +149,7 @@ static void *beat(void *arg)
     struct chore clients = {clock_ticks()}, manager = clients, orphans = clients;
     int64_t manager_period = notify_watchdog() > 0 ? notify_watchdog() : 10 * SECOND;
     int64_t length = 0;
-    while (nap(length)) {
+    while (sleep_for(length)) {
         struct config *config = config_current();
         uint32_t now = clock_ticks();
         watch_check(config->watchdog, on_stuck);
@@ -167,7 +158,6 @@ static void *beat(void *arg)
         process_reap();
         if (is_due(&clients, now, SECOND)) {
             look_at_clients(config);
-            access_tick();
             warnings_tick(service, config);
             memory_tick(workers_requests());
             reserve_fill();
@@ -184,7 +174,7 @@ static void *beat(void *arg)
 
 bool heartbeat_start(const struct service *shared)
 {
-    clock_init_condition(&changed);
+    nap_begin(&rest);
     service = shared;
     int error = pthread_create(&thread, NULL, beat, NULL);
     if (error != 0)
@@ -194,9 +184,6 @@ bool heartbeat_start(const struct service *shared)
 
 void heartbeat_stop(void)
 {
-    pthread_mutex_lock(&lock);
-    stopping = true;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
+    nap_end(&rest);
     pthread_join(thread, NULL);
 }

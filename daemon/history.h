@@ -25,7 +25,16 @@ struct history_most {
                     for a worker */
 };
 
-/* Starts the thread that looks once a second while the configuration wants the status.
+/* What waits, as of the last look. */
+struct history_queue {
+    int to_accept;          /* connections in the listening socket's queue */
+    int waiting;            /* requests for which there was no free worker */
+    unsigned seconds_grown; /* since the start: in which both together grew for seconds
+                               on end, or in which the former was full */
+};
+
+/* Starts the thread that looks once a second. It keeps what it sees while the
+ * configuration wants the status.
  * false: it cannot be started, as the log says. Main thread. */
 bool history_start(const struct service *service);
 
@@ -34,6 +43,9 @@ void history_stop(void);
 
 /* Copies what is known, the oldest second first. Returns how many seconds. Any thread. */
 int history_read(struct history_second seconds[HISTORY_SECONDS]);
+
+/* Any thread. */
+struct history_queue history_queue(void);
 
 /* Somebody has seen this; returns the most, this included. Any thread. */
 struct history_most history_see(struct history_most now);

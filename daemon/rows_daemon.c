@@ -2,11 +2,18 @@
  */
 #include "daemon/rows_daemon.h"
 
+#include "base/log.h"
 #include "daemon/access.h"
+#include "daemon/duration.h"
 #include "daemon/figures.h"
 #include "daemon/heartbeat.h"
+#include "daemon/saver.h"
+#include "daemon/slowlog.h"
+#include "daemon/sweeper.h"
 #include "daemon/view.h"
+#include "store/channel.h"
 #include "store/shared.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -31,6 +38,10 @@ static const struct figures_row connection_rows[] = {
      .kind = FIGURES_GAUGE,
      .metric = "connections_leaving",
      .help = "Connections that are being drained, written to or closed."},
+    {.key = "evicted",
+     .kind = FIGURES_COUNTER,
+     .metric = "connections_evicted",
+     .help = "Idle connections that were closed to make room for others."},
     {.key = "to accept",
      .kind = FIGURES_GAUGE,
      .metric = "listen_queue",
@@ -44,6 +55,7 @@ static void read_connections(struct figures *f)
     figures_integer(f, c->parked);
     figures_integer(f, c->incomplete);
     figures_integer(f, c->leaving);
+    figures_integer(f, c->evictions);
     figures_integer(f, f->view->queue);
 }
 
@@ -82,6 +94,18 @@ static const struct figures_row rows[] = {
      .kind = FIGURES_GAUGE,
      .metric = "sessions",
      .help = "Sessions that are kept."},
+    {.key = "sessions evicted",
+     .kind = FIGURES_COUNTER,
+     .metric = "sessions_evicted",
+     .help = "Sessions that were deleted to keep to SessionMaxCount."},
+    {.key = "slow session saves",
+     .kind = FIGURES_COUNTER,
+     .metric = "session_saves_slow",
+     .help = "How often writing SessionFile took longer than a second."},
+    {.key = "slow looks for edits",
+     .kind = FIGURES_COUNTER,
+     .metric = "sweeps_slow",
+     .help = "How often a look for changed files took longer than a second."},
     {.key = "shared values",
      .kind = FIGURES_GAUGE,
      .metric = "shared_values",
@@ -95,6 +119,14 @@ static const struct figures_row rows[] = {
      .kind = FIGURES_COUNTER,
      .metric = "access_log_lines_lost",
      .help = "Lines of the access log that a full disk or a slow reader has cost."},
+    {.key = "slow log lines lost",
+     .kind = FIGURES_COUNTER,
+     .metric = "slow_log_lines_lost",
+     .help = "The same of the slow log."},
+    {.key = "log lines lost",
+     .kind = FIGURES_COUNTER,
+     .metric = "log_lines_lost",
+     .help = "The same of the log."},
 };
 
 /* 0 where the system does not tell. */
@@ -125,7 +157,7 @@ static double processor_seconds(void)
 
 static void read_process(struct figures *f)
 {
-    int lag, longest;
+    int lag, longest, error;
     heartbeat_lag(&lag, &longest);
     figures_text(f, LUAFCGID2_RELEASE);
     figures_integer(f, (int64_t)getpid());
@@ -134,9 +166,14 @@ static void read_process(struct figures *f)
     figures_real(f, lag / 1e3);
     figures_real(f, longest / 1e3);
     figures_integer(f, (int64_t)f->view->sessions);
+    figures_integer(f, (int64_t)store_evictions(f->view->service->sessions));
+    figures_integer(f, atomic_load(&saver_duration()->times));
+    figures_integer(f, atomic_load(&sweeper_duration()->times));
     figures_integer(f, (int64_t)shared_count());
     figures_integer(f, (int64_t)shared_size());
-    figures_integer(f, (int64_t)access_lost());
+    figures_integer(f, (int64_t)access_lost(&error));
+    figures_integer(f, (int64_t)slowlog_lost(&error));
+    figures_integer(f, (int64_t)log_lost());
 }
 
 static struct figures_group process = {.name = "daemon",
@@ -144,8 +181,51 @@ static struct figures_group process = {.name = "daemon",
                                        .count = sizeof rows / sizeof rows[0],
                                        .read = read_process};
 
+/* -- Channels -- */
+
+static const struct figures_row channel_rows[] = {
+    {.key = "open",
+     .kind = FIGURES_GAUGE,
+     .metric = "channels",
+     .help = "Channels that somebody is subscribed to."},
+    {.key = "subscriptions",
+     .kind = FIGURES_GAUGE,
+     .metric = "channel_subscriptions",
+     .help = "Subscriptions to channels, each channel counted."},
+    {.key = "published",
+     .kind = FIGURES_COUNTER,
+     .metric = "channel_messages",
+     .help = "Messages that were published where somebody was subscribed."},
+    {.key = "lost",
+     .kind = FIGURES_COUNTER,
+     .metric = "channel_messages_lost",
+     .help = "Messages that a slow subscription has missed (SubscriptionMaxSize)."},
+    {.key = "waiting",
+     .kind = FIGURES_GAUGE,
+     .metric = "channel_bytes",
+     .unit = "bytes",
+     .help = "Memory of the messages that wait to be read."},
+};
+
+static void read_channels(struct figures *f)
+{
+    struct channel_figures c = channel_read();
+    figures_integer(f, (int64_t)c.channels);
+    figures_integer(f, (int64_t)c.subscriptions);
+    figures_integer(f, (int64_t)c.published);
+    figures_integer(f, (int64_t)c.lost);
+    figures_integer(f, (int64_t)c.bytes);
+}
+
+static struct figures_group channels = {.name = "channels",
+                                        .rows = channel_rows,
+                                        .count =
+                                            sizeof channel_rows / sizeof channel_rows[0],
+                                        .read = read_channels};
+
 void rows_daemon_register(void)
 {
     figures_register(&connections);
+    figures_register(&channels);
     figures_register(&process);
 }

@@ -53,6 +53,9 @@ static const struct figures_row rows[] = {
     COUNT("MaxWaiting", "waiting", "requests that wait without a worker"),
     COUNT("SessionMaxCount", "sessions", "sessions that are kept"),
     BYTES("SessionMaxSize", "session", "what one session may hold"),
+    TIME("SessionTime", "session_time", "how long an unused session is kept"),
+    TIME("SessionMaxAge", "session_age", "how long any session is kept"),
+    TIME("Watchdog", "watchdog_time", "how long a worker may stay stuck"),
 };
 
 static void read_limits(struct figures *f)
@@ -83,6 +86,9 @@ static void read_limits(struct figures *f)
     figures_integer(f, c->max_waiting);
     figures_integer(f, c->session_max_count);
     figures_integer(f, c->session_max_size);
+    figures_real(f, (double)c->session_time / 1e3);
+    figures_real(f, (double)c->session_max_age / 1e3);
+    figures_real(f, (double)c->watchdog / 1e3);
 }
 
 static struct figures_group limits = {.name = "limits",

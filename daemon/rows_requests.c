@@ -42,6 +42,10 @@ static const struct figures_row rows[] = {
      .kind = FIGURES_COUNTER,
      .metric = "requests_client_gone",
      .help = "Requests whose client did not wait for the whole answer."},
+    {.key = "waits refused",
+     .kind = FIGURES_COUNTER,
+     .metric = "requests_wait_refused",
+     .help = "Waits that MaxWaiting did not allow."},
     {.key = "waiting for a worker",
      .kind = FIGURES_GAUGE,
      .metric = "requests_waiting_for_worker",
@@ -85,6 +89,7 @@ static void read_all(struct figures *f)
     const uint64_t *of = v->counters.of;
     figures_integer(f, (int64_t)of[COUNTER_ERRORS]);
     figures_integer(f, (int64_t)of[COUNTER_GONE]);
+    figures_integer(f, (int64_t)of[COUNTER_REFUSED]);
     figures_integer(f, v->connections.waiting);
     figures_integer(f, v->connections.resting);
     figures_integer(f, (int64_t)of[COUNTER_RECEIVED]);

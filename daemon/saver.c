@@ -1,15 +1,15 @@
 /* The saver looks about once a second whether SessionFile is to be written, and writes
  * it. It is one thread. A disk may hold it up for any time; then the heartbeat says so in
- * the log. `lock` guards `stopping`. */
+ * the log. */
 #include "daemon/saver.h"
 
 #include "base/clock.h"
 #include "base/crew.h"
 #include "base/log.h"
+#include "base/nap.h"
 #include "config.h"
+#include "daemon/duration.h"
 #include "store/store.h"
-
-#include <pthread.h>
 
 #define PERIOD 1000 /* milliseconds between two looks */
 
@@ -22,35 +22,24 @@ static bool work(int id);
 
 static struct crew crew = CREW("thread that saves sessions", work, 0);
 static struct session_store *store; /* immutable while the thread runs */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed;
-static bool stopping; /* lock */
-
-static bool nap(void)
-{
-    struct timespec until = clock_after(PERIOD);
-    pthread_mutex_lock(&lock);
-    while (!stopping && pthread_cond_timedwait(&changed, &lock, &until) == 0)
-        ;
-    bool go_on = !stopping;
-    pthread_mutex_unlock(&lock);
-    return go_on;
-}
+static struct nap nap = NAP;
+static struct duration duration; /* of writing */
 
 static void save(bool last)
 {
     struct config *config = config_current();
     uint32_t begun = clock_ticks();
+    bool written = false;
     watch_begin(SAVE_TIME);
     watch_set_name(config->session_file, true);
     if (last)
         store_save(store, config);
     else
-        store_autosave(store, config);
+        written = store_autosave(store, config);
     watch_end();
+    if (written)
+        duration_note(&duration, clock_ticks() - begun);
     if (watch_was_stuck()) {
-        log_warning("SessionFile %s: writing took %u s", config->session_file,
-                    (clock_ticks() - begun) / 1000);
         crew_came_back(&crew);
         watch_forgive();
     }
@@ -62,7 +51,7 @@ static bool work(int id)
     if (!watch_create(WATCH_SAVER, id))
         return false;
     crew_begun(&crew);
-    while (nap())
+    while (nap_take(&nap, PERIOD))
         save(false);
     save(true);
     watch_destroy();
@@ -71,9 +60,14 @@ static bool work(int id)
 
 bool saver_start(struct session_store *sessions)
 {
-    clock_init_condition(&changed);
+    nap_begin(&nap);
     store = sessions;
     return crew_start(&crew, 1, 0);
+}
+
+const struct duration *saver_duration(void)
+{
+    return &duration;
 }
 
 void saver_report(const struct watch_report *report)
@@ -85,10 +79,7 @@ void saver_report(const struct watch_report *report)
 
 bool saver_stop(int64_t timeout)
 {
-    pthread_mutex_lock(&lock);
-    stopping = true;
-    pthread_cond_signal(&changed);
-    pthread_mutex_unlock(&lock);
+    nap_end(&nap);
     bool saved = crew_wait(&crew, timeout);
     if (!saved)
         log_error(

@@ -162,3 +162,10 @@ unsigned slowlog_count(void)
 {
     return atomic_load(&entries);
 }
+
+uint64_t slowlog_lost(int *error)
+{
+    struct logfile *f = atomic_load(&file);
+    *error = 0;
+    return f == NULL ? 0 : logfile_lost(f, error);
+}

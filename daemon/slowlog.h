@@ -4,6 +4,8 @@
 
 #include "config.h"
 
+#include <stdint.h>
+
 /* Opens the file that the configuration names, or another one after a reload. Without
  * one, or while it cannot be opened, which is told of, the entries are the log's. Main
  * thread only, as the next three are. */
@@ -22,5 +24,8 @@ void slowlog_tick(void);
 
 /* Entries since the start. Any thread. */
 unsigned slowlog_count(void);
+
+/* Entries that were lost, ever, and why, as of logfile_lost. Any thread. */
+uint64_t slowlog_lost(int *error);
 
 #endif

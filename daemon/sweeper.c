@@ -1,14 +1,14 @@
 /* The sweeper. Every MinFileInfoTime it looks at the files, and hands states that are no
- * longer current to the closers. It runs no Lua. `lock` guards what is said so below. */
+ * longer current to the closers. It runs no Lua. */
 #include "daemon/sweeper.h"
 
 #include "base/clock.h"
 #include "base/crew.h"
 #include "base/log.h"
+#include "base/nap.h"
 #include "config.h"
+#include "daemon/duration.h"
 #include "lua/source.h"
-
-#include <pthread.h>
 
 #define SHORTEST 5 /* milliseconds between two sweeps, at least */
 
@@ -16,30 +16,18 @@ static bool work(int id);
 
 static struct crew crew = CREW("thread that looks for changed files", work, 0);
 static struct pool *pool; /* immutable while there are threads */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed; /* any of what `lock` guards */
-static bool stopping, woken;   /* lock */
-
-/* Sleeps for `length` milliseconds, or until woken. false: it is time to end. */
-static bool nap(int64_t length)
-{
-    struct timespec until = clock_after(length);
-    pthread_mutex_lock(&lock);
-    while (!stopping && !woken && pthread_cond_timedwait(&changed, &lock, &until) == 0)
-        ;
-    woken = false;
-    bool go_on = !stopping;
-    pthread_mutex_unlock(&lock);
-    return go_on;
-}
+static struct nap nap = NAP;
+static struct duration duration; /* of a sweep */
 
 /* Returns the milliseconds until the next sweep. */
 static int64_t sweep(void)
 {
     struct config *config = config_current();
     int64_t period = config->min_file_info_time;
+    uint32_t begun = clock_ticks();
     source_sweep(config->use_file_checksum);
     pool_sweep(pool);
+    duration_note(&duration, clock_ticks() - begun);
     config_unref(config);
     return period < SHORTEST ? SHORTEST : period;
 }
@@ -59,7 +47,7 @@ static bool work(int id)
     if (!watch_create(WATCH_SWEEPER, id))
         return false;
     crew_begun(&crew);
-    while (may_stay() && nap(length))
+    while (may_stay() && nap_take(&nap, length))
         length = sweep();
     watch_destroy();
     return true;
@@ -67,22 +55,19 @@ static bool work(int id)
 
 bool sweeper_start(struct pool *p, int most_stuck)
 {
-    clock_init_condition(&changed);
+    nap_begin(&nap);
     pool = p;
     return crew_start(&crew, 1, most_stuck);
 }
 
-static void set_flag(bool *flag)
-{
-    pthread_mutex_lock(&lock);
-    *flag = true;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
-}
-
 void sweeper_wake(void)
 {
-    set_flag(&woken);
+    nap_wake(&nap);
+}
+
+const struct duration *sweeper_duration(void)
+{
+    return &duration;
 }
 
 void sweeper_replace(const struct watch_report *report)
@@ -101,7 +86,7 @@ void sweeper_mend(void)
 
 bool sweeper_stop(int64_t timeout)
 {
-    set_flag(&stopping);
+    nap_end(&nap);
     bool all = crew_wait(&crew, timeout);
     if (!all)
         log_warning(

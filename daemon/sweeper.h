@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct duration; /* daemon/duration.h */
+
 /* Starts it. At most `most_stuck` sweepers that hang are replaced. false: not possible,
  * as the log says. Main thread. */
 bool sweeper_start(struct pool *pool, int most_stuck);
@@ -22,6 +24,9 @@ void sweeper_wake(void);
  * could not be started before. */
 void sweeper_replace(const struct watch_report *report);
 void sweeper_mend(void);
+
+/* How long a sweep takes. */
+const struct duration *sweeper_duration(void);
 
 /* Ends it. false: it is still at work after `timeout` milliseconds, as the log says, so
  * what it uses must not be freed. Main thread. */

@@ -58,7 +58,7 @@ static struct connection *find_slot(struct connections *set)
         atomic_store(&set->paused, false);
         return NULL;
     }
-    sweep_note_failure(set, "MaxConnections are open");
+    sweep_note_failure(set, 0);
     while (c == NULL && sweep_make_room(set))
         c = slot_take(set);
     if (c == NULL)
@@ -69,7 +69,7 @@ static struct connection *find_slot(struct connections *set)
 /* true: a connection was closed, so a descriptor is free. */
 static bool out_of_descriptors(struct connections *set, int error, bool make_free)
 {
-    sweep_note_failure(set, strerror(error));
+    sweep_note_failure(set, error);
     if (make_free && sweep_make_room(set))
         return true;
     pause_accepting(set);

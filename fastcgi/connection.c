@@ -71,10 +71,18 @@ struct connections_figures connections_read(struct connections *set)
 {
     struct connections_figures f = {.open = (int)connections_count(set),
                                     .resting = (int)waiters_count(set),
-                                    .waiting = connections_waiting(set)};
+                                    .waiting = connections_waiting(set),
+                                    .evictions = atomic_load(&set->evictions)};
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
         add_figures(&f, &set->table[i]);
     return f;
+}
+
+struct connections_shortage connections_read_shortage(struct connections *set)
+{
+    return (struct connections_shortage){.failures = atomic_load(&set->failures),
+                                         .error = atomic_load(&set->failure),
+                                         .lasts = atomic_load(&set->paused)};
 }
 
 bool connections_read_queue(const struct connections *set, int *waiting, int *most)
@@ -392,7 +400,6 @@ void connections_tick(struct connections *set, const struct config *config)
     sweep_set_limits(set, config);
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++)
         sweep_one(set, &set->table[i], now);
-    sweep_check_recovery(set, now);
 }
 
 /* What is left of a response is with nobody who could be told to stop. It stays owned, so

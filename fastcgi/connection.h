@@ -59,6 +59,7 @@ struct connections_figures {
     int leaving;    /* their response is done, and not all is drained, sent or closed */
     int resting;    /* requests that wait without a worker (fastcgi/waiter.h) */
     int waiting;    /* requests for which there was no free worker */
+    unsigned evictions; /* connections that were closed to make room for others, ever */
 };
 
 /* Of these `waiting` alone. Any thread. */
@@ -66,6 +67,16 @@ int connections_waiting(struct connections *set);
 
 /* Any thread; looks at each connection. */
 struct connections_figures connections_read(struct connections *set);
+
+/* Whether there is room for connections. */
+struct connections_shortage {
+    unsigned failures; /* how often one could not be accepted, ever; it wraps around */
+    int error;         /* why, the last time: an errno; 0: MaxConnections were open */
+    bool lasts;        /* one waits to be accepted */
+};
+
+/* Any thread. */
+struct connections_shortage connections_read_shortage(struct connections *set);
 
 /* How many connections are in the listening socket's queue, and how many the system lets
  * in; 0 where it does not tell. false: it tells neither. Any thread. */

@@ -82,9 +82,10 @@ struct connections {
     atomic_uint count;
     atomic_bool accept_again;   /* more may wait in the listening socket's queue */
     atomic_bool paused;         /* something ran out: accept is tried every RETRY_TIME */
-    atomic_bool starved;        /* that was logged */
     atomic_uint last_try;       /* ms, while paused */
-    atomic_uint last_failure;   /* ms */
+    atomic_uint failures;       /* so often, ever, something had run out */
+    atomic_int failure;         /* what: an errno; 0: the slots */
+    atomic_uint evictions;      /* connections that were closed to make room, ever */
     atomic_uint faults, second; /* lines logged, in which second */
 
     struct jam jam;
@@ -135,25 +136,25 @@ struct rest {
  * moved `word` to BUSY, until who moves it on. `next` is under the set's lock while the
  * connection is in one of its lists. */
 struct connection {
-    atomic_uint word;   /* generation << 3 | state, see fastcgi/slot.c */
-    atomic_uint since;  /* of clock_ticks: when it began to wait */
-    atomic_uchar kind;  /* enum slot_kind */
-    atomic_uchar stage; /* enum slot_stage; a stop cuts off what is STAGE_OPEN */
-    bool added;         /* the poller has it */
-    bool watches_room;  /* and tells of room to write, too */
-    bool again;         /* bytes, or the end, may be there that no event will tell of */
-    bool keep;          /* FCGI_KEEP_CONN of this request */
-    bool ended;         /* the response is complete */
-    bool hung;          /* the peer has closed its end, or the connection broke */
-    uint8_t padding;    /* still to come behind `content` */
-    uint16_t strays;    /* records in the body that were none of it */
-    uint16_t id;        /* of this request */
-    atomic_int fd; /* the end of the process reads it, whoever is the owner */
-    uint32_t content;      /* still to come of the current FCGI_STDIN record */
-    size_t drained;        /* bytes of the body read for nothing */
-    int64_t enqueued;      /* of clock_nanoseconds: when it was put into that list in
-                              which requests wait for a worker; 0: it was not */
-    enum io_status body;   /* OK, or what every later read says */
+    atomic_uint word;    /* generation << 3 | state, see fastcgi/slot.c */
+    atomic_uint since;   /* of clock_ticks: when it began to wait */
+    atomic_uchar kind;   /* enum slot_kind */
+    atomic_uchar stage;  /* enum slot_stage; a stop cuts off what is STAGE_OPEN */
+    bool added;          /* the poller has it */
+    bool watches_room;   /* and tells of room to write, too */
+    bool again;          /* bytes, or the end, may be there that no event will tell of */
+    bool keep;           /* FCGI_KEEP_CONN of this request */
+    bool ended;          /* the response is complete */
+    bool hung;           /* the peer has closed its end, or the connection broke */
+    uint8_t padding;     /* still to come behind `content` */
+    uint16_t strays;     /* records in the body that were none of it */
+    uint16_t id;         /* of this request */
+    atomic_int fd;       /* the end of the process reads it, whoever is the owner */
+    uint32_t content;    /* still to come of the current FCGI_STDIN record */
+    size_t drained;      /* bytes of the body read for nothing */
+    int64_t enqueued;    /* of clock_nanoseconds: when it was put into that list in
+                            which requests wait for a worker; 0: it was not */
+    enum io_status body; /* OK, or what every later read says */
     enum io_status output; /* OK, or what every later write says */
     struct connection_reader *reader;
     struct connection *next;

@@ -13,7 +13,6 @@
 enum {
     LAST_HEAD_TIME = 1000, /* ms that a head may take once the daemon stops */
     LAST_CUT_TIME = 5000,  /* and room for the record that a response is not whole */
-    STARVED_TIME = 5000,   /* ms without a failed accept, after which that is over */
 };
 
 /* -- Deadlines -- */
@@ -128,6 +127,7 @@ bool sweep_make_room(struct connections *set)
             continue;
         if (!slot_has_request(c)) {
             slot_close(set, c);
+            atomic_fetch_add(&set->evictions, 1);
             return true;
         }
         slot_defer(set, c);
@@ -135,18 +135,8 @@ bool sweep_make_room(struct connections *set)
     return false;
 }
 
-void sweep_note_failure(struct connections *set, const char *what)
+void sweep_note_failure(struct connections *set, int error)
 {
-    atomic_store(&set->last_failure, clock_ticks());
-    if (!atomic_exchange(&set->starved, true))
-        log_warning("%s: idle connections are closed to make room", what);
-}
-
-void sweep_check_recovery(struct connections *set, unsigned now)
-{
-    if (atomic_load(&set->starved) && !atomic_load(&set->paused) &&
-        slot_elapsed(now, atomic_load(&set->last_failure)) > STARVED_TIME) {
-        atomic_store(&set->starved, false);
-        log_warning("connections are accepted without trouble again");
-    }
+    atomic_store(&set->failure, error);
+    atomic_fetch_add(&set->failures, 1);
 }

@@ -17,11 +17,9 @@ bool sweep_close_if_late(struct connections *set, struct connection *c, unsigned
 /* The heartbeat's: closes `c` if it is parked and late. */
 void sweep_one(struct connections *set, struct connection *c, unsigned now);
 
-/* The heartbeat's: says so in the log when nothing has run out for a while. */
-void sweep_check_recovery(struct connections *set, unsigned now);
-
-/* Any worker: something that connections need ran out; `what` is for the log. */
-void sweep_note_failure(struct connections *set, const char *what);
+/* Any worker: something that connections need ran out. `error` is an errno; 0: there are
+ * MaxConnections. */
+void sweep_note_failure(struct connections *set, int error);
 
 /* Any worker: closes the parked connection that is needed least. false: there is none. */
 bool sweep_make_room(struct connections *set);

@@ -72,6 +72,11 @@ void backlog_drop(struct backlog *b, struct link *dropped)
         backlog_free(b);
 }
 
+unsigned backlog_unread(const struct backlog *b)
+{
+    return (*place(b, b->head))->readers;
+}
+
 static void drop_unread(struct backlog *b, struct link *dropped)
 {
     while (b->count > 0 && (*place(b, b->head))->readers == 0)

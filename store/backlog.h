@@ -76,6 +76,9 @@ uint64_t backlog_waiting(const struct backlog *b, const struct backlog_reader *r
 /* Bytes counted of all that the backlog has. */
 uint64_t backlog_size(const struct backlog *b);
 
+/* How many subscriptions have not read the oldest message, of which there must be one. */
+unsigned backlog_unread(const struct backlog *b);
+
 /* Of an empty one that nobody reads. */
 void backlog_free(struct backlog *b);
 

@@ -48,6 +48,8 @@ static struct hash channels;
 static struct link by_age = {&by_age, &by_age}; /* the messages of all channels */
 static uint64_t bytes_held;                     /* as the backlogs count */
 static uint64_t published;                      /* so many messages, which orders them */
+static size_t subscriptions;                    /* members of all channels */
+static uint64_t lost;                           /* as struct channel_figures says */
 
 /* -- What is dropped -- */
 
@@ -73,6 +75,13 @@ static void drop_locked(struct backlog *b, struct link *dropped)
     uint64_t before = backlog_size(b);
     backlog_drop(b, dropped);
     recount_locked(b, before);
+}
+
+/* Readers of the oldest message are those that have not read it. */
+static void lose_locked(struct backlog *b, struct link *dropped)
+{
+    lost += backlog_unread(b);
+    drop_locked(b, dropped);
 }
 
 static void pass_locked(struct member *m, struct link *dropped)
@@ -130,10 +139,10 @@ static void make_room_locked(struct backlog *b, uint64_t max, struct link *dropp
     if (max == 0)
         return;
     while (backlog_size(b) > max && b->count > 1)
-        drop_locked(b, dropped);
+        lose_locked(b, dropped);
     while (bytes_held / CHANNEL_SHARE > max && by_age.next != by_age.prev) {
         struct message *oldest = CONTAINER(struct message, by_age, by_age.next);
-        drop_locked(oldest->backlog, dropped);
+        lose_locked(oldest->backlog, dropped);
     }
 }
 
@@ -217,6 +226,18 @@ enum channel_result channel_publish(struct bytes name, struct bytes text, int64_
     return deliver(name, m, (uint64_t)max, count);
 }
 
+struct channel_figures channel_read(void)
+{
+    pthread_mutex_lock(&lock);
+    struct channel_figures f = {.channels = channels.count,
+                                .subscriptions = subscriptions,
+                                .published = published,
+                                .lost = lost,
+                                .bytes = bytes_held};
+    pthread_mutex_unlock(&lock);
+    return f;
+}
+
 /* -- Subscriptions -- */
 
 size_t channel_subscription_size(size_t count)
@@ -242,6 +263,7 @@ static bool join(struct channel_subscription *s, struct bytes name)
         list_init(&m->waiting);
         backlog_join(&c->backlog, &m->reader);
         c->members++;
+        subscriptions++;
     }
     pthread_mutex_unlock(&lock);
     return c != NULL;
@@ -257,6 +279,7 @@ static void leave(struct member *m)
     backlog_leave(&c->backlog, &m->reader, &dropped);
     recount_locked(&c->backlog, before);
     list_remove(&m->waiting);
+    subscriptions--;
     if (--c->members == 0)
         destroy_locked(c);
     pthread_mutex_unlock(&lock);
@@ -321,6 +344,7 @@ static bool skip_some_locked(struct channel_subscription *s, struct link *droppe
             return true;
         pass_locked(m, dropped);
         s->missed++;
+        lost++;
     }
     return false;
 }

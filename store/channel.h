@@ -30,6 +30,17 @@ enum channel_result { CHANNEL_DONE, CHANNEL_TOO_LARGE, CHANNEL_NO_MEMORY };
 enum channel_result channel_publish(struct bytes channel, struct bytes text, int64_t max,
                                     size_t *count);
 
+struct channel_figures {
+    size_t channels;      /* that somebody is subscribed to */
+    size_t subscriptions; /* to each channel, together */
+    uint64_t published;   /* messages to these, ever */
+    uint64_t lost;        /* messages that went before a subscription had read them, ever,
+                             each as often as there were such subscriptions */
+    uint64_t bytes;       /* that wait, with BACKLOG_OVERHEAD for each message */
+};
+
+struct channel_figures channel_read(void);
+
 /* -- Subscriptions --
  *
  * A subscription has one owner at a time, who alone calls these functions with it. */

@@ -32,6 +32,7 @@ struct local {
     struct session_store store;
     struct shard shards[SHARDS];
     atomic_size_t count; /* sessions in all shards, and those on their way into one */
+    atomic_size_t evictions; /* sessions that were deleted to make room, ever */
     struct save save;
 };
 
@@ -94,6 +95,8 @@ static bool evict(struct local *l)
     if (s != NULL)
         shard_remove_locked(shard, &s->id);
     pthread_mutex_unlock(&shard->lock);
+    if (s != NULL)
+        atomic_fetch_add(&l->evictions, 1);
     discard(l, s);
     return true;
 }
@@ -175,6 +178,11 @@ static void tick(struct session_store *s, const struct config *config)
 static size_t count(const struct session_store *s)
 {
     return atomic_load(&local_of(s)->count);
+}
+
+static uint64_t evictions(const struct session_store *s)
+{
+    return atomic_load(&local_of(s)->evictions);
 }
 
 /* -- Sessions -- */
@@ -348,9 +356,9 @@ static bool save(struct session_store *s, const struct config *config)
     return save_now(&local_of(s)->save, config);
 }
 
-static void autosave(struct session_store *s, const struct config *config)
+static bool autosave(struct session_store *s, const struct config *config)
 {
-    save_if_due(&local_of(s)->save, config);
+    return save_if_due(&local_of(s)->save, config);
 }
 
 static void free_sessions(struct local *l)
@@ -412,6 +420,7 @@ static const struct store_operations operations = {
     .save = save,
     .autosave = autosave,
     .count = count,
+    .evictions = evictions,
     .find = find,
     .create = create,
     .rename = rename_session,

@@ -27,8 +27,9 @@ struct store_operations {
     void (*destroy)(struct session_store *s);
     void (*tick)(struct session_store *s, const struct config *config);
     bool (*save)(struct session_store *s, const struct config *config);
-    void (*autosave)(struct session_store *s, const struct config *config);
+    bool (*autosave)(struct session_store *s, const struct config *config);
     size_t (*count)(const struct session_store *s);
+    uint64_t (*evictions)(const struct session_store *s);
 
     /* Looks for the session, and touches it if this client may use it. `renew` as of
      * lease_admit. */

@@ -223,11 +223,11 @@ bool save_now(struct save *save, const struct config *config)
     return write_and_report(save, config, false);
 }
 
-void save_if_due(struct save *save, const struct config *config)
+bool save_if_due(struct save *save, const struct config *config)
 {
     bool changed = save->failed, touched = false;
     if (config->session_file[0] == '\0')
-        return;
+        return false;
     for (int i = 0; i < save->shard_count; i++) {
         struct shard *shard = &save->shards[i];
         pthread_mutex_lock(&shard->lock);
@@ -238,8 +238,10 @@ void save_if_due(struct save *save, const struct config *config)
     int64_t period = changed ? SAVE_PERIOD : SAVE_USE_PERIOD;
     if (period < save->took * SAVE_SHARE)
         period = save->took * SAVE_SHARE;
-    if ((changed || touched) && moment_now() - save->saved_at >= period)
+    bool due = (changed || touched) && moment_now() - save->saved_at >= period;
+    if (due)
         write_and_report(save, config, true);
+    return due;
 }
 
 void save_init(struct save *save)

@@ -35,7 +35,7 @@ bool save_load(const struct config *config, unsigned char *secret,
 
 /* As store_save and store_autosave. No lock of a shard held. */
 bool save_now(struct save *save, const struct config *config);
-void save_if_due(struct save *save, const struct config *config);
+bool save_if_due(struct save *save, const struct config *config);
 
 /* A session leaves its shard for another, and has arrived: to be called before and
  * after. */

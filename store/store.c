@@ -26,12 +26,17 @@ bool store_save(struct session_store *s, const struct config *config)
     return s->operations->save(s, config);
 }
 
-void store_autosave(struct session_store *s, const struct config *config)
+bool store_autosave(struct session_store *s, const struct config *config)
 {
-    s->operations->autosave(s, config);
+    return s->operations->autosave(s, config);
 }
 
 size_t store_count(const struct session_store *s)
 {
     return s->operations->count(s);
+}
+
+uint64_t store_evictions(const struct session_store *s)
+{
+    return s->operations->evictions(s);
 }

@@ -8,6 +8,7 @@
 #include "config.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct session_store;
 
@@ -28,10 +29,13 @@ bool store_save(struct session_store *s, const struct config *config);
 
 /* About once a second: store_save when it is due. A change of data is written within 10 s
  * and a mere use within 5 minutes, but at most 1 % of the time is spent on writing (an SD
- * card may be slow). */
-void store_autosave(struct session_store *s, const struct config *config);
+ * card may be slow). Whether it was due. */
+bool store_autosave(struct session_store *s, const struct config *config);
 
 /* How many sessions there are. Expired ones count until they are swept. */
 size_t store_count(const struct session_store *s);
+
+/* How many were deleted since the start to keep to SessionMaxCount. */
+uint64_t store_evictions(const struct session_store *s);
 
 #endif

@@ -73,7 +73,7 @@ static void scripts_that_compute_get_no_worker_more(void **state)
 #endif
     create("done");
     finish_all(WORKERS + 1);
-    assert_int_equal(count_logged("requests wait"), 0);
+    assert_int_equal(governor_shortage().seconds, 0);
 }
 
 static void scripts_that_wait_get_a_worker_each(void **state)
@@ -85,16 +85,20 @@ static void scripts_that_wait_get_a_worker_each(void **state)
     finish_all(MOST - 1);
 }
 
-static void at_the_bound_the_log_says_so_and_when_it_is_over(void **state)
+static void at_the_bound_it_says_so_and_when_it_is_over(void **state)
 {
     (void)state;
     begin_all(MOST, "wait.lua", "");
     int fd = connect_client();
     send_request(fd, false, write_file("hello.lua", "function main() Send('x') end"));
-    wait_until(count_logged("all 6 workers are busy") == 1);
+    wait_until(governor_shortage().lasts);
+    struct governor_shortage s = governor_shortage();
+    assert_int_equal(s.error, EALREADY);
+    assert_int_equal(s.most, MOST);
+    assert_in_range(s.seconds, 1, 60);
     assert_int_equal(workers_surplus(), MOST - WORKERS);
     finish_all(MOST);
-    wait_until(count_logged("requests do not wait for a worker any more") == 1);
+    wait_until(!governor_shortage().lasts);
     close(fd);
 }
 
@@ -121,7 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scripts_that_compute_get_no_worker_more),
         cmocka_unit_test(scripts_that_wait_get_a_worker_each),
-        cmocka_unit_test(at_the_bound_the_log_says_so_and_when_it_is_over),
+        cmocka_unit_test(at_the_bound_it_says_so_and_when_it_is_over),
         cmocka_unit_test(it_ends_with_the_daemon),
     };
     return cmocka_run_group_tests(tests, start_all, close_service);
