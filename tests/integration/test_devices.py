@@ -69,7 +69,8 @@ def test_sessions_that_cannot_be_written_hold_up_no_deadline(faults, daemon, scr
                timeout=2 * PATIENCE)
     check_that_limits_hold(d)
     faults.off("fsync")
-    d.wait_log("SessionFile %s: writing took" % path, "warning")
+    d.wait_log(r"SessionFile %s: writing took \d+ ms, and \d times more than a second" % path,
+               "warning")
     assert b"kept" in pathlib.Path(path).read_bytes()
 
 
@@ -92,7 +93,7 @@ def test_an_edit_is_seen_though_another_file_system_does_not_answer(faults, daem
     away = pathlib.Path("/dev/shm/lf2-hanging-%d.lua" % os.getpid())
     away.write_text("return 'module'")
     try:
-        d = daemon()
+        d = daemon(binary=HASTY)
         if os.stat(d.site.root).st_dev == os.stat("/dev/shm").st_dev:
             pytest.skip("there is one file system only")
         page = d.script("local m = dofile('%s') function main() return m end" % away)
@@ -104,6 +105,9 @@ def test_an_edit_is_seen_though_another_file_system_does_not_answer(faults, daem
         wait_until(lambda: d.get(near).text == "after", "the change to be seen")
         faults.off("stat")
         d.wait_log("looking at %s took" % away, "warning")
+        d.wait_log(r"a look for changed files took \d+ ms, and 1 times more than a second",
+                   "warning")
+        d.wait_log("changed files are found within a second again", "warning")
         d.site.write(near, "function main() return 'again' end")
         wait_until(lambda: d.get(near).text == "again", "the next change to be seen")
         assert d.log().count("looking at") == 2

@@ -339,6 +339,39 @@ def test_requests_that_wait_are_told(watched, site):
     wait_until(lambda: figures(daemon)["states"]["waiting"] == 0, "the state to be back")
 
 
+def test_channels_are_told(watched, site):
+    daemon = watched(WorkerThreads=1, WorkerThreadsMax=1, SubscriptionMaxSize=1000)
+    page = daemon.script("""function main()
+        local sub = Subscribe("news", "other")
+        for i = 1, 20 do Publish("news", ("x"):rep(100)) end
+        Publish("nobody listens", "x")
+        Send("begun") Flush() Sleep(600) end""")
+    with daemon.open(page, "GET") as client:
+        client.end()
+        client.read_until("begun")
+        # Each takes 200 bytes of the 1000, so the last five are there.
+        assert figures(daemon)["channels"] == {
+            "open": 2, "subscriptions": 2, "published": 20, "lost": 15, "waiting": 1000}
+        seen = metrics(daemon)
+        assert seen["luafcgid2_channel_messages_total"] == 20
+        assert seen["luafcgid2_channel_messages_lost_total"] == 15
+        assert seen["luafcgid2_channel_subscriptions"] == 2
+        assert re.search(r"^channels lost: +15$", tell(daemon), re.M)
+    wait_until(lambda: figures(daemon)["channels"] == {
+        "open": 0, "subscriptions": 0, "published": 20, "lost": 15, "waiting": 0},
+        "the subscription to end")
+
+
+def test_every_maximum_is_told(watched, site):
+    """Of every option whose name says so, and of those that bound something else."""
+    limits = figures(watched())["limits"]
+    with open(os.path.join(servers.ROOT, "config", "option.c"), encoding="utf-8") as f:
+        names = re.findall(r'\.name = "(\w+)"', f.read())
+    assert {name for name in names if "Max" in name or name.endswith(("Timeout", "Limit"))
+            } - set(limits) <= {"LuaMaxSearchRetries"}
+    assert {"WorkerThreads", "LuaTotalStates", "Backlog", "SessionTime", "Watchdog"} <= set(limits)
+
+
 # -- Metrics --
 
 

@@ -10,6 +10,12 @@ import pytest
 import servers
 
 
+@pytest.fixture
+def hasty(daemon):
+    """A factory of daemons that say soon that something is over."""
+    return lambda **options: daemon(binary=servers.HASTY, **options)
+
+
 def said(d, begins, over):
     """Waits for both lines, and returns the first."""
     line = d.wait_log(begins, "warning")
@@ -21,8 +27,8 @@ def said(d, begins, over):
     return line
 
 
-def test_states_closed_to_make_room(daemon):
-    d = daemon(WorkerThreads=1, WorkerThreadsMax=1, LuaTotalStates=1, LuaMaxStates=1)
+def test_states_closed_to_make_room(hasty):
+    d = hasty(WorkerThreads=1, WorkerThreadsMax=1, LuaTotalStates=1, LuaMaxStates=1)
     pages = [d.script("function main() return '%d' end" % i) for i in range(3)]
     for page in pages * 3:
         d.get(page)
@@ -31,8 +37,8 @@ def test_states_closed_to_make_room(daemon):
     assert "raise LuaTotalStates (1)" in line.text
 
 
-def test_states_made_for_one_request(daemon):
-    d = daemon(WorkerThreads=2, LuaMaxStates=1, LuaMaxSearchRetries=0)
+def test_states_made_for_one_request(hasty):
+    d = hasty(WorkerThreads=2, LuaMaxStates=1, LuaMaxSearchRetries=0)
     page = d.script("""function main()
         local t = os.clock() while os.clock() < t + 0.3 do end return 'x' end""")
     d.get(page)
@@ -46,8 +52,8 @@ def test_states_made_for_one_request(daemon):
     assert "raise LuaMaxStates (1)" in line.text
 
 
-def test_sessions_deleted_to_make_room(daemon):
-    d = daemon(SessionMaxCount=2, StatusPath="/status")
+def test_sessions_deleted_to_make_room(hasty):
+    d = hasty(SessionMaxCount=2, StatusPath="/status")
     page = d.script("function main() Session.Start() Session.SetVar('r', 'n', 1) end")
     for _ in range(5):
         assert d.get(page).status == 200
@@ -57,8 +63,8 @@ def test_sessions_deleted_to_make_room(daemon):
     assert re.search("sessions evicted: +3\n", d.request("/status").text)
 
 
-def test_more_wait_than_may(daemon):
-    d = daemon(WorkerThreads=1, MaxWaiting=0, StatusPath="/status")
+def test_more_wait_than_may(hasty):
+    d = hasty(WorkerThreads=1, MaxWaiting=0, StatusPath="/status")
     page = d.script("function main() Sleep(1) end")
     for _ in range(3):
         assert d.get(page).status == 503
@@ -67,8 +73,8 @@ def test_more_wait_than_may(daemon):
     assert re.search("requests waits refused: +3\n", d.request("/status").text)
 
 
-def test_connections_closed_to_make_room(daemon):
-    d = daemon(WorkerThreads=2, MaxConnections=4)
+def test_connections_closed_to_make_room(hasty):
+    d = hasty(WorkerThreads=2, MaxConnections=4)
     page = d.script("function main() return 'x' end")
     kept = []
     for _ in range(12):
@@ -81,9 +87,9 @@ def test_connections_closed_to_make_room(daemon):
         c.close()
 
 
-def test_a_queue_that_grows(daemon):
+def test_a_queue_that_grows(hasty):
     """One worker computes for all, and requests come faster than it answers."""
-    d = daemon(WorkerThreads=1, WorkerThreadsMax=1, RequestTimeout=0, warns="RequestTimeout")
+    d = hasty(WorkerThreads=1, WorkerThreadsMax=1, RequestTimeout=0, warns="RequestTimeout")
     page = d.script("function main() Flush() %s end" % servers.BLOCK)
     hello = d.script("function main() return 'x' end")
     with d.hold(page) as held:
@@ -102,8 +108,8 @@ def test_a_queue_that_grows(daemon):
     said(d, "the queue grows", "the queue is empty again")
 
 
-def test_slow_log_lines_that_are_lost(daemon):
-    d = daemon(SlowLogTime=0.1, SlowLogPath="/dev/full", StatusPath="/status")
+def test_slow_log_lines_that_are_lost(hasty):
+    d = hasty(SlowLogTime=0.1, SlowLogPath="/dev/full", StatusPath="/status")
     page = d.script("""function main()
         local t = os.clock() while os.clock() < t + 0.4 do end return 'x' end""")
     assert d.get(page).text == "x"

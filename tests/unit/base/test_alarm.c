@@ -66,6 +66,28 @@ static void what_begins_again_within_the_minute_waits(void **state)
     assert_news(&a, ALARM_PERIOD, ALARM_SAY, 4);
 }
 
+static void what_lasts_is_not_over(void **state)
+{
+    (void)state;
+    struct alarm a = {0};
+    alarm_note(&a, 1);
+    assert_news(&a, 0, ALARM_SAY, 1);
+    alarm_last(&a, ALARM_QUIET);
+    assert_news(&a, ALARM_QUIET, ALARM_NOTHING, 0);
+    alarm_last(&a, 3 * ALARM_PERIOD);
+    assert_news(&a, 3 * ALARM_PERIOD, ALARM_NOTHING, 0); /* there is no more to say */
+    assert_news(&a, 3 * ALARM_PERIOD + ALARM_QUIET, ALARM_OVER, 0);
+}
+
+static void what_was_never_said_does_not_end(void **state)
+{
+    (void)state;
+    struct alarm a = {0};
+    alarm_last(&a, 5);
+    assert_news(&a, 5, ALARM_NOTHING, 0);
+    assert_news(&a, 5 + ALARM_QUIET, ALARM_NOTHING, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -73,6 +95,8 @@ int main(void)
         cmocka_unit_test(the_first_is_said_at_once_and_more_once_a_minute),
         cmocka_unit_test(the_end_is_said_once),
         cmocka_unit_test(what_begins_again_within_the_minute_waits),
+        cmocka_unit_test(what_lasts_is_not_over),
+        cmocka_unit_test(what_was_never_said_does_not_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

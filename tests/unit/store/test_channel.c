@@ -195,6 +195,46 @@ static void several_channels_have_one_bound(void **state)
     end(&slow);
 }
 
+static void expect_figures(size_t channels, size_t subscriptions, uint64_t published,
+                           uint64_t lost, const struct channel_figures *before)
+{
+    struct channel_figures now = channel_read();
+    assert_int_equal(now.channels, channels);
+    assert_int_equal(now.subscriptions, subscriptions);
+    assert_int_equal(now.published - before->published, published);
+    assert_int_equal(now.lost - before->lost, lost);
+}
+
+static void the_figures_are_what_subscriptions_miss(void **state)
+{
+    (void)state;
+    struct channel_figures before = channel_read();
+    expect_figures(0, 0, 0, 0, &before);
+    publish("a", "x", TEN); /* for nobody */
+    struct one slow = subscribe(TEN, "a"), other = subscribe(TEN, "a");
+    struct one both = subscribe(TEN, "a", "b");
+    expect_figures(2, 4, 0, 0, &before);
+    for (int i = 0; i < 12; i++) {
+        publish("a", "x", TEN);
+        next(&other);
+    }
+    expect_figures(2, 4, 12, 2 * 2, &before);
+    assert_int_equal(channel_read().bytes, TEN);
+    for (int i = 0; i < 10; i++)
+        publish("b", "x", TEN);
+    assert_string_equal(next(&both), "x@b"); /* the ten of the other channel went */
+    expect_figures(2, 4, 22, 2 * 2 + 10, &before);
+    assert_int_equal(channel_missed(slow.subscription) +
+                         channel_missed(both.subscription) +
+                         channel_missed(other.subscription),
+                     2 * 2 + 10);
+    end(&slow);
+    end(&other);
+    end(&both);
+    expect_figures(0, 0, 22, 2 * 2 + 10, &before);
+    assert_int_equal(channel_read().bytes, 0);
+}
+
 static void the_last_message_stays_and_a_larger_one_is_refused(void **state)
 {
     (void)state;
@@ -367,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_message_stays_while_somebody_reads_it),
         cmocka_unit_test(the_oldest_go_and_are_counted),
         cmocka_unit_test(several_channels_have_one_bound),
+        cmocka_unit_test(the_figures_are_what_subscriptions_miss),
         cmocka_unit_test(the_last_message_stays_and_a_larger_one_is_refused),
         cmocka_unit_test(all_channels_together_have_a_bound),
         cmocka_unit_test(who_found_nothing_is_woken_by_the_next_message),

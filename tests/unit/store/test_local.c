@@ -102,6 +102,7 @@ static void the_longest_idle_session_makes_room(void **state)
         assert_true(alive(&all[i]));
     for (int i = 0; i < COUNT / 2; i++)
         assert_true(alive(&more[i]));
+    assert_int_equal(store_evictions(store), COUNT / 2);
 }
 
 static void one_session_is_room_for_one(void **state)
