@@ -238,7 +238,7 @@ UNITDIR      ?= $(PREFIX)/lib/systemd/system
 TMPFILESDIR  ?= $(PREFIX)/lib/tmpfiles.d
 INSTALL      ?= install
 
-MAN_PAGES = luafcgid2.8 luafcgid2-config.5 luafcgid2-lua.3
+MAN_PAGES = luafcgid2.8 luafcgid2-config.5 luafcgid2-lua.3 luafcgid2-tutorial.7
 SNIPPETS  = $(wildcard etc/nginx etc/apache etc/lighttpd etc/caddy etc/haproxy etc/prometheus)
 
 # The files in etc/ name the default places and user; these are put in while installing.

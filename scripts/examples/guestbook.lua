@@ -29,9 +29,11 @@ local function latest(most)
     else
         file:seek("set")
     end
-    for line in file:lines() do
-        table.insert(list, 1, lf.parse(line))
-        list[most + 1] = nil
+    for line in file:lines("L") do
+        if line:sub(-1) == "\n" then -- else it is just being written
+            table.insert(list, 1, lf.parse(line:sub(1, -2)))
+            list[most + 1] = nil
+        end
     end
     file:close()
     return list

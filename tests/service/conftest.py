@@ -1,5 +1,5 @@
 """The Debian trees of run.sh: one with what is needed to build luafcgid2 from source, and
-three for the README, with nothing."""
+four for the README and the tutorial, with nothing."""
 
 import contextlib
 import os
@@ -17,7 +17,8 @@ TREES = os.environ["LUAFCGID2_TREES"]
 def pytest_runtest_makereport(item):
     """A failed test shows what the service has said."""
     report = (yield).get_result()
-    machine = next((item.funcargs[name] for name in ("machine", "new_machine", "demo_machine")
+    machine = next((item.funcargs[name] for name in ("machine", "new_machine", "demo_machine",
+                                                     "tutorial_machine")
                     if name in item.funcargs), None)
     if report.failed and machine and machine.process.poll() is None:
         report.sections.append((
@@ -86,6 +87,13 @@ def new_machine():
 def demo_machine():
     """Another one, on which the demonstration comes before everything else."""
     with boot_new("demo") as machine:
+        yield machine
+
+
+@pytest.fixture
+def tutorial_machine():
+    """For whoever follows luafcgid2-tutorial(7)."""
+    with boot_new("tutorial") as machine:
         yield machine
 
 

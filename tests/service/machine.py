@@ -151,8 +151,8 @@ class Machine(Tree):
                 with open("/proc/%s/comm" % child, encoding="ascii") as f:
                     if f.read() == "systemd\n":
                         return int(child)
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has just ended
         return None
 
     def console_text(self):

@@ -45,6 +45,7 @@ copy() {
 copy "$tree" "$work/tree"
 copy "$new" "$work/new"
 copy "$new" "$work/demo"
+copy "$new" "$work/tutorial"
 copy "$base" "$work/bare"
 
 say "Booting the tree of $suite"

@@ -23,7 +23,7 @@ SERVICE = {
     "/usr/share/doc/luafcgid2/systemd/hardware.conf",
 }
 MANUAL = {"/usr/share/man/man8/luafcgid2.8", "/usr/share/man/man5/luafcgid2-config.5",
-          "/usr/share/man/man3/luafcgid2-lua.3"}
+          "/usr/share/man/man3/luafcgid2-lua.3", "/usr/share/man/man7/luafcgid2-tutorial.7"}
 
 
 def files(tree, directory):

@@ -1,0 +1,41 @@
+"""README's table "What a page needs": every function is there, and every page shows it."""
+
+import os
+import re
+
+import pytest
+
+import servers
+
+EXAMPLES = os.path.join(servers.ROOT, "scripts/examples")
+
+
+def table():
+    """The rows: need, functions, peer in PHP, page."""
+    readme = servers.read(os.path.join(servers.ROOT, "README"))
+    chapter = re.search(r"^What a page needs\n-+\n(.*?)^-{3}", readme, re.M | re.S).group(1)
+    lines = re.findall(r"^ {4}(\S.*)$", chapter, re.M)
+    assert re.split(r" {2,}", lines[0]) == ["need", "here", "in PHP", "shown by"]
+    return [re.split(r" {2,}", line) for line in lines[1:]]
+
+
+ROWS = table()
+
+
+def test_the_table_has_what_the_usual_page_needs():
+    needs = [row[0] for row in ROWS]
+    assert len(needs) == len(set(needs))
+    assert {"a form", "an upload", "a login", "JSON to read", "a redirect", "a cookie",
+            "a live page", "a counter for all"} <= set(needs)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_a_row_names_what_there_is(web, row):
+    need, functions, peer, page = row  # none is missing
+    source = servers.read(os.path.join(EXAMPLES, page))
+    for name in functions.split(", "):
+        assert web.value(name) != "nil", "%s: there is no %s" % (need, name)
+        assert re.search(r"\b%s\b" % re.escape(name), source), \
+            "%s: %s does not show %s" % (need, page, name)
+    assert peer
+    assert '"%s"' % page in servers.read(os.path.join(EXAMPLES, "lib/pages.lua"))
