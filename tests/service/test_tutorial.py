@@ -44,6 +44,9 @@ class Reader:
             printed = self.types(step.text)
             if step.output:
                 step.check(printed)
+        if "reload-or-restart nginx" in step.text:
+            # It returns before nginx's new workers have taken over.
+            wait_until(lambda: "visitor" in self.machine.get("/")[1], "the site on port 80", 10)
 
 
 def log_in(reader):
