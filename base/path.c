@@ -11,10 +11,13 @@ char *path_join(const char *directory, const char *path)
 {
     if (path[0] == '/')
         return strdup(path);
-    size_t size = strlen(directory) + strlen(path) + 2;
+    while (path[0] == '.' && path[1] == '/')
+        path += 1 + strspn(path + 1, "/");
+    size_t len = strlen(directory), size = len + strlen(path) + 2;
+    const char *slash = len > 0 && directory[len - 1] == '/' ? "" : "/";
     char *joined = malloc(size);
     if (joined != NULL)
-        snprintf(joined, size, "%s/%s", directory, path);
+        snprintf(joined, size, "%s%s%s", directory, slash, path);
     return joined;
 }
 

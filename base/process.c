@@ -195,6 +195,14 @@ void process_kill_left(const void *owner)
     pthread_mutex_unlock(&lock);
 }
 
+void process_kill_all(void)
+{
+    pthread_mutex_lock(&lock);
+    for (const struct child *c = children; c != NULL; c = c->next)
+        kill(-c->pid, SIGKILL);
+    pthread_mutex_unlock(&lock);
+}
+
 void process_reap(void)
 {
     pthread_mutex_lock(&lock);

@@ -1,14 +1,21 @@
 /* One request without a web server. Runs in the main thread, which serves the request as
- * a worker would; a second thread looks after time limits, as the heartbeat does. Nothing
- * of a daemon is there: no connections, sweeper or saver, and sessions are in memory
- * only.
+ * a worker would; a second thread looks after time limits, as the heartbeat does, and for
+ * signals. Nothing of a daemon is there: no connections, sweeper or saver, and sessions
+ * are in memory only.
  *
- * All but the watch belongs to the main thread. `stopping` is atomic. */
+ * A signal ends the process at once, wherever the script is. What would outlive it is
+ * removed before: the children of the script, and the uploads, which therefore lie in a
+ * directory of this run.
+ *
+ * All but the watch belongs to the main thread. `stopping` is atomic. `uploads` and
+ * `awaited` are set before the second thread starts. */
 #include "daemon/offline.h"
 
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "base/process.h"
+#include "base/tempfile.h"
 #include "base/watch.h"
 #include "daemon/counters.h"
 #include "daemon/exchange.h"
@@ -18,6 +25,7 @@
 #include "request/peer.h"
 #include "store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -26,6 +34,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +51,7 @@ struct terminal {
     bool head_seen;
     int status; /* of the response; 0: none yet */
     bool whole; /* the response has come to its end */
+    int error;  /* errno of a write that failed, or 0 */
 };
 
 /* -- Parameters -- */
@@ -86,6 +96,12 @@ static const char *method_of(const struct offline *what)
     return given(what, "CONTENT_TYPE") != NULL || given(what, "CONTENT_LENGTH") != NULL
                ? "POST"
                : "GET";
+}
+
+static bool has_uploads(const struct offline *what)
+{
+    const char *type = given(what, "CONTENT_TYPE");
+    return type != NULL && strncasecmp(type, "multipart/", 10) == 0;
 }
 
 /* `path` is that of the script, absolute. A POST without a type is that of a form, as
@@ -149,7 +165,7 @@ static enum io_status read_input(void *context, void *data, size_t size, size_t 
     return n > 0 ? IO_OK : n == 0 ? IO_END : IO_ABORTED;
 }
 
-static bool print(const struct terminal *t, const void *data, size_t len)
+static bool print(struct terminal *t, const void *data, size_t len)
 {
     const char *at = data;
     watch_pause();
@@ -157,8 +173,10 @@ static bool print(const struct terminal *t, const void *data, size_t len)
         ssize_t n = write(t->output, at, len);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
+        if (n <= 0) {
+            t->error = n < 0 ? errno : EIO;
             break;
+        }
         at += n;
         len -= (size_t)n;
     }
@@ -207,6 +225,61 @@ static const struct peer_operations operations = {
     .end = end_output,
 };
 
+/* -- Signals -- */
+
+static char *uploads;    /* the directory for this run's, or NULL */
+static sigset_t awaited; /* signals that end the run */
+
+static void remove_uploads(void)
+{
+    DIR *d = uploads == NULL ? NULL : opendir(uploads);
+    if (d == NULL)
+        return;
+    const struct dirent *entry;
+    while ((entry = readdir(d)) != NULL)
+        unlinkat(dirfd(d), entry->d_name, 0); /* which "." and ".." withstand */
+    closedir(d);
+    rmdir(uploads);
+}
+
+/* Where it cannot be made, an upload fails in UploadDir itself, with a message. */
+static void make_uploads(struct config *config)
+{
+    char *path = path_join(config->upload_dir, TEMPFILE_PREFIX "XXXXXX");
+    char *copy = path == NULL || mkdtemp(path) == NULL ? NULL : strdup(path);
+    if (copy == NULL) {
+        free(path);
+        return;
+    }
+    free(config->upload_dir);
+    config->upload_dir = copy;
+    uploads = path;
+}
+
+/* Those that are ignored stay so, as under nohup. The main thread blocks them before the
+ * other one is made, so both do. */
+static void await_signals(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct sigaction action;
+    sigemptyset(&awaited);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (sigaction(ends[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&awaited, ends[i]);
+    pthread_sigmask(SIG_BLOCK, &awaited, NULL);
+}
+
+/* The caller of the process sees which signal it was. */
+static void die_of(int number)
+{
+    process_kill_all();
+    remove_uploads();
+    log_flush(CLOSING_TIMEOUT);
+    signal(number, SIG_DFL);
+    raise(number);
+    pthread_sigmask(SIG_UNBLOCK, &awaited, NULL);
+}
+
 /* -- Time limits -- */
 
 static atomic_bool stopping;
@@ -215,14 +288,19 @@ static atomic_bool stopping;
 static void on_stuck(const struct watch_report *report)
 {
     log_error("the script is stuck where no limit reaches it: %s", report->name);
+    process_kill_all();
+    remove_uploads();
     log_flush(CLOSING_TIMEOUT);
     _exit(SERVER_ERROR);
 }
 
 static void *look_after_time(void *config)
 {
+    const struct timespec look = {.tv_nsec = LOOK * 1000000};
     while (!atomic_load(&stopping)) {
-        nanosleep(&(struct timespec){.tv_nsec = LOOK * 1000000}, NULL);
+        int number = sigtimedwait(&awaited, NULL, &look);
+        if (number > 0)
+            die_of(number);
         watch_check(((struct config *)config)->watchdog, on_stuck);
     }
     return NULL;
@@ -267,10 +345,19 @@ static void serve(struct exchanges *kept, struct terminal *t)
     counters_destroy(w.counters);
 }
 
+/* What is the daemon's, or the web server's. */
+static void leave_out(struct config *config)
+{
+    config->session_file[0] = '\0';
+    config->access_log_path[0] = '\0';
+    config->status_path[0] = config->ping_path[0] = '\0';
+    config->send_file_header[0] = '\0';
+    config->slow_log_time = 0;
+}
+
 static bool start(struct service *service, struct config *config, pthread_t *thread)
 {
-    config->session_file[0] = '\0'; /* it is the daemon's */
-    config->status_path[0] = config->ping_path[0] = '\0';
+    leave_out(config);
     log_set_format(config->log_format);
     log_open("", config->log_level);
     fcgi_start();
@@ -288,6 +375,7 @@ static void stop(struct service *service, pthread_t thread)
     atomic_store(&stopping, true);
     pthread_join(thread, NULL);
     watch_destroy();
+    remove_uploads();
     pool_close_idle(service->pool);
     if (!closers_stop(CLOSING_TIMEOUT))
         return; /* what still runs uses the rest */
@@ -296,17 +384,22 @@ static void stop(struct service *service, pthread_t thread)
     config_publish(NULL);
 }
 
-static int exit_status(const struct terminal *t)
-{
-    if (!t->whole || t->status >= 500)
-        return SERVER_ERROR;
-    return t->status >= 400 ? 4 : EXIT_SUCCESS;
-}
-
 static int fail(const char *why)
 {
     fprintf(stderr, "luafcgid2: %s\n", why);
     return FAILED;
+}
+
+/* That a reader went away, as head(1) does, is no news to who called both. */
+static int exit_status(const struct terminal *t)
+{
+    if (t->error != 0 && t->error != EPIPE)
+        return fail(strerror(t->error));
+    if (t->error != 0)
+        return FAILED;
+    if (!t->whole || t->status >= 500)
+        return SERVER_ERROR;
+    return t->status >= 400 ? 4 : EXIT_SUCCESS;
 }
 
 int offline_run(struct config *config, const struct offline *what)
@@ -319,6 +412,9 @@ int offline_run(struct config *config, const struct offline *what)
         return fail(strerror(errno));
     drop_terminal_input(&t, what);
     signal(SIGPIPE, SIG_IGN);
+    await_signals();
+    if (has_uploads(what))
+        make_uploads(config);
     if (!start(&service, config, &thread) || !exchanges_open(&kept, &service))
         return fail("cannot start: out of memory, threads or descriptors");
     serve(&kept, &t);

@@ -95,20 +95,43 @@ static int nap_length(const struct awaited *a)
     return left > SLICE * INT64_C(1000000) ? SLICE : (int)((left + 999999) / 1000000);
 }
 
+/* A service without connections (may_wait is NULL) never lays a request down, so this is
+ * its only kind of wait, and stops the clock as a request's that is laid down. */
+static bool stops_clock(const struct call *call)
+{
+    return call != NULL && call->operations != NULL && call->operations->may_wait == NULL;
+}
+
+static void pause_clock(const struct call *call)
+{
+    if (stops_clock(call))
+        watch_pause();
+    else
+        watch_pause_slow();
+}
+
+static void resume_clock(const struct call *call)
+{
+    if (stops_clock(call))
+        watch_resume();
+    else
+        watch_resume_slow();
+}
+
 /* The signal of a late thread ends a poll. If it comes just before one, the next look
  * sees it. */
 static void block(lua_State *L, struct awaited *a, struct call *call)
 {
     const struct limit *l = limit_of(L);
     int nap;
-    watch_pause_slow();
+    pause_clock(call);
     do {
         a->came = look(a, call);
         nap = a->came != 0 ? 0 : nap_length(a);
         a->came |= poll_descriptor(a, nap);
         limit_check(L);
     } while (a->came == 0 && nap > 0 && !closing_is_late(l));
-    watch_resume_slow();
+    resume_clock(call);
 }
 
 /* -- Waiting -- */

@@ -1,6 +1,9 @@
 """luafcgid2 -r: one request without a web server."""
 
+import errno
 import os
+import re
+import signal
 import subprocess
 
 import pytest
@@ -128,3 +131,137 @@ def test_a_reader_that_goes_away_ends_the_script(place):
     done = subprocess.run('"%s" -r s.lua </dev/null | head -c 10' % servers.BINARY, shell=True, cwd=place,
                           capture_output=True, check=True, timeout=servers.PATIENCE)
     assert done.stdout == b"x" * 10 and b"gone" in done.stderr
+
+
+def test_a_response_that_cannot_be_written_is_a_failure(place):
+    with open(place + "/s.lua", "w", encoding="ascii") as f:
+        f.write(page("Send('x')"))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([servers.BINARY, "-r", "s.lua"], cwd=place, stdin=subprocess.DEVNULL, stdout=full,
+                              stderr=subprocess.PIPE, check=False, timeout=servers.PATIENCE)
+    assert done.returncode == 1 and os.strerror(errno.ENOSPC).encode() in done.stderr
+
+
+def test_a_wait_stops_the_clock(place):
+    done = run(place, page("Sleep(1.2) Send('on') while env.X do end"), config="RequestTimeout = 0.6")
+    assert (done.returncode, done.stdout) == (0, b"on")
+    done = run(place, page("Sleep(0.1) while true do end"))
+    assert done.returncode == 5 and b"time limit" in done.stderr
+
+
+def test_what_belongs_to_the_daemon_and_the_web_server_is_left_out(place):
+    with open(place + "/data.bin", "wb") as f:
+        f.write(bytes(range(256)) * 1000)
+    config = """AccessLogPath = "%s/access" SlowLogPath = "%s/slow" SlowLogTime = 0.001 StatusPath = "/s.lua"
+                SendFileHeader = "X-Sendfile" LogToWebServer = true""" % (place, place)
+    done = run(place, page("Sleep(0.1) SendFile('data.bin')"), config=config)
+    assert (done.returncode, done.stdout) == (0, bytes(range(256)) * 1000)
+    assert sorted(os.listdir(place)) == ["config.lua", "data.bin", "s.lua"]
+
+
+def test_a_part_of_a_file(place):
+    with open(place + "/data.txt", "wb") as f:
+        f.write(b"0123456789")
+    done = run(place, page("SendFile('data.txt')"), "HTTP_RANGE=bytes=2-4", options=["-i"])
+    assert done.stdout.startswith(b"Status: 206 ") and done.stdout.endswith(b"\r\n\r\n234")
+
+
+def test_the_path_of_a_script_is_tidy(place):
+    with open(place + "/t.lua", "w", encoding="ascii") as f:
+        f.write(page("Send(env.SCRIPT_FILENAME)"))
+    for name, directory in (("./t.lua", place), (place[1:] + "/t.lua", "/")):
+        done = subprocess.run([servers.BINARY, "-r", name], cwd=directory, stdin=subprocess.DEVNULL, check=True,
+                              capture_output=True, timeout=servers.PATIENCE)
+        assert done.stdout.decode() == place + "/t.lua"
+
+
+def test_assertions_of_a_test_script(place):
+    script = """
+local failed = 0
+local function it(what, check)
+    local ok, why = pcall(check)
+    failed = failed + (ok and 0 or 1)
+    Send(ok and "ok " or "not ok ", what, ok and "" or ": " .. tostring(why), "\\n")
+end
+function main()
+    it("escapes", function() assert(lf.escape("<") == "&lt;") end)
+    it("counts", function() assert(Shared.incr("n") == 1) end)
+    %s
+    if failed > 0 then RespStatus(500) end
+end"""
+    done = run(place, script % "")
+    assert (done.returncode, done.stdout) == (0, b"ok escapes\nok counts\n")
+    done = run(place, script % "it('adds', function() assert(1 + 1 == 3, 'no') end)")
+    assert done.returncode == 5
+    assert re.search(rb"^not ok adds: .*s.lua:\d+: no$", done.stdout, re.M)
+
+
+# -- Uploads --
+
+UPLOAD = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.bin"\r\n\r\n%s\r\n--b--\r\n'
+FORM = "CONTENT_TYPE=multipart/form-data; boundary=b"
+
+
+def test_an_upload_is_kept_only_when_it_is_saved(place):
+    os.mkdir(place + "/up")
+    content = os.urandom(300000)
+    config = 'UploadDir = "%s/up"' % place
+    done = run(place, page("local f = lf.files().f assert(f:save('saved')) Send(f.name, f.size)"), FORM,
+               body=UPLOAD % content, config=config)
+    assert (done.returncode, done.stdout) == (0, b"a.bin300000")
+    with open(place + "/saved", "rb") as f:
+        assert f.read() == content
+    run(place, page("lf.files()"), FORM, body=UPLOAD % content)
+    assert os.listdir(place + "/up") == []
+
+
+def test_without_a_directory_for_uploads_a_message_says_so(place):
+    done = run(place, page("lf.files()"), FORM, body=UPLOAD % b"x", config='UploadDir = "/no/such/directory"')
+    assert done.returncode == 5 and b"/no/such/directory" in done.stderr
+
+
+# -- Ends --
+
+def begin(place, code, *words, body=b"", command=(servers.BINARY, "-r", "s.lua")):
+    """Starts it, and returns when the script has said that it runs."""
+    with open(place + "/s.lua", "w", encoding="utf-8") as f:
+        f.write(page(code))
+    p = subprocess.Popen([*command, *words], cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    p.stdin.write(body)
+    p.stdin.close()
+    p.stdin = None
+    assert p.stdout.read(4) == b"runs"
+    return p
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("code", ["Sleep(1000)", "while true do end", "os.execute('sleep 1000')",
+                                  "io.popen('sleep 1000'):read('a')"])
+def test_a_signal_ends_it_and_what_it_started(place, code, number):
+    p = begin(place, "Send('runs') Flush() " + code)
+    p.send_signal(number)
+    # A child that went on would keep both pipes open.
+    _, log = p.communicate(timeout=servers.PATIENCE)
+    assert p.returncode == -number and not log
+
+
+def test_a_signal_leaves_no_upload_behind(place):
+    os.mkdir(place + "/up")
+    with open(place + "/config.lua", "a", encoding="ascii") as f:
+        f.write('UploadDir = "%s/up"' % place)
+    p = begin(place, "lf.files() Send('runs') Flush() Sleep(1000)", FORM, body=UPLOAD % (b"x" * 100000))
+    assert len(os.listdir(place + "/up")) == 1
+    p.terminate()
+    p.communicate(timeout=servers.PATIENCE)
+    assert p.returncode == -signal.SIGTERM and os.listdir(place + "/up") == []
+
+
+def test_a_signal_that_is_ignored_stays_so(place):
+    """As under nohup."""
+    code = "Send('runs') Flush() local f while not f do Sleep(0.02) f = io.open('go') end Send('on')"
+    p = begin(place, code, command=["sh", "-c", "trap '' HUP; exec \"%s\" -r s.lua" % servers.BINARY])
+    p.send_signal(signal.SIGHUP)
+    with open(place + "/go", "w", encoding="ascii"):
+        pass
+    assert p.communicate(timeout=servers.PATIENCE)[0] == b"on" and p.returncode == 0

@@ -25,6 +25,9 @@ static void a_relative_path_counts_from_the_directory(void **state)
     assert_path(path_join("/srv/www", "x.lua"), "/srv/www/x.lua");
     assert_path(path_join("/srv/www", "../x/y.lua"), "/srv/www/../x/y.lua");
     assert_path(path_join("/srv/www", ""), "/srv/www/");
+    assert_path(path_join("/srv/www", "././/x.lua"), "/srv/www/x.lua");
+    assert_path(path_join("/srv/www", ".x/./y"), "/srv/www/.x/./y");
+    assert_path(path_join("/", "x.lua"), "/x.lua");
 }
 
 static void an_absolute_path_is_copied(void **state)

@@ -149,6 +149,21 @@ static void a_child_leads_a_group_of_its_own(void **state)
     close(out[0]);
 }
 
+static void all_children_can_be_killed(void **state)
+{
+    (void)state;
+    int status;
+    pid_t first = process_start("sleep 1000", -1, -1),
+          second = process_start("sleep 1000 & wait", -1, -1);
+    assert_true(first > 0 && second > 0);
+    process_kill_all();
+    await(first, &status);
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    await(second, &status);
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    process_kill_all(); /* there is none */
+}
+
 static void waiting_for_no_child_says_so(void **state)
 {
     (void)state;
@@ -169,6 +184,7 @@ int main(void)
         cmocka_unit_test(no_other_descriptor_goes_along),
         cmocka_unit_test(signals_are_neither_blocked_nor_ignored_nor_caught),
         cmocka_unit_test(a_child_leads_a_group_of_its_own),
+        cmocka_unit_test(all_children_can_be_killed),
         cmocka_unit_test(waiting_for_no_child_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
