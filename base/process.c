@@ -1,7 +1,8 @@
 /* Starting and awaiting children. Between fork and exec only async-signal-safe functions
  * are called: other threads may have held any lock at the moment of the fork.
  *
- * `lock` guards the list of those that were started and not yet awaited. */
+ * `lock` guards the list of those that were started and not yet awaited, and how many
+ * calls are about to add one. It is not held during a fork. */
 #include "base/process.h"
 
 #include <errno.h>
@@ -11,7 +12,10 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#define FORK_TIME 1000 /* milliseconds that forks have before process_kill_all leaves */
 
 struct child {
     struct child *next;
@@ -22,6 +26,8 @@ struct child {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct child *children; /* lock */
+static int starting;           /* lock; calls of process_start that fork */
+static bool ended;             /* lock; nothing is started any more */
 
 /* The link to the child, or the end of the list. */
 static struct child **find_locked(pid_t pid)
@@ -92,6 +98,22 @@ static void become(const char *command, int in, int out, int limit)
     _exit(127);
 }
 
+static bool may_start(void)
+{
+    pthread_mutex_lock(&lock);
+    bool may = !ended;
+    starting += may;
+    pthread_mutex_unlock(&lock);
+    return may;
+}
+
+static void note_started(void)
+{
+    pthread_mutex_lock(&lock);
+    starting--;
+    pthread_mutex_unlock(&lock);
+}
+
 pid_t process_start(const char *command, int in, int out)
 {
     long limit = sysconf(_SC_OPEN_MAX);
@@ -101,14 +123,17 @@ pid_t process_start(const char *command, int in, int out)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all,
                     &before); /* no handler of ours runs in the child */
-    pid_t pid = fork();
+    bool may = may_start();
+    pid_t pid = may ? fork() : -1;
     if (pid == 0)
         become(command, in, out, (int)limit);
-    int error = errno;
+    int error = may ? errno : ECANCELED;
     if (pid > 0) {
         setpgid(pid, pid); /* here too, as it may be killed before it has done so */
         remember(pid);
     }
+    if (may)
+        note_started();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
     return pid;
@@ -195,12 +220,21 @@ void process_kill_left(const void *owner)
     pthread_mutex_unlock(&lock);
 }
 
+/* A child that another thread is about to list would outlive the process. */
 void process_kill_all(void)
 {
-    pthread_mutex_lock(&lock);
-    for (const struct child *c = children; c != NULL; c = c->next)
-        kill(-c->pid, SIGKILL);
-    pthread_mutex_unlock(&lock);
+    const struct timespec moment = {.tv_nsec = 1000000};
+    bool busy = true;
+    for (int i = 0; busy && i < FORK_TIME; i++) {
+        if (i > 0)
+            nanosleep(&moment, NULL);
+        pthread_mutex_lock(&lock);
+        ended = true;
+        for (const struct child *c = children; c != NULL; c = c->next)
+            kill(-c->pid, SIGKILL);
+        busy = starting > 0;
+        pthread_mutex_unlock(&lock);
+    }
 }
 
 void process_reap(void)

@@ -31,7 +31,9 @@ void process_abandon(pid_t pid);
 bool process_leave(pid_t pid, const void *owner);
 void process_kill_left(const void *owner);
 
-/* Kills every child with what it started: the process is about to end. Any thread. */
+/* Kills every child with what it started; none is started any more (ECANCELED). For a
+ * process that is about to end. Waits a moment for a child that is just being started.
+ * Any thread. */
 void process_kill_all(void);
 
 /* Heartbeat: waits for children of these two kinds that have died. Never blocks. */

@@ -149,6 +149,18 @@ static void a_child_leads_a_group_of_its_own(void **state)
     close(out[0]);
 }
 
+static void waiting_for_no_child_says_so(void **state)
+{
+    (void)state;
+    int status;
+    pid_t pid = process_start("true", -1, -1);
+    assert_true(pid > 0);
+    await(pid, &status);
+    errno = 0;
+    assert_false(process_wait(pid, &status));
+    assert_int_equal(errno, ECHILD);
+}
+
 static void all_children_can_be_killed(void **state)
 {
     (void)state;
@@ -162,18 +174,9 @@ static void all_children_can_be_killed(void **state)
     await(second, &status);
     assert_int_equal(WTERMSIG(status), SIGKILL);
     process_kill_all(); /* there is none */
-}
-
-static void waiting_for_no_child_says_so(void **state)
-{
-    (void)state;
-    int status;
-    pid_t pid = process_start("true", -1, -1);
-    assert_true(pid > 0);
-    await(pid, &status);
     errno = 0;
-    assert_false(process_wait(pid, &status));
-    assert_int_equal(errno, ECHILD);
+    assert_int_equal(process_start("true", -1, -1), -1);
+    assert_int_equal(errno, ECANCELED);
 }
 
 int main(void)
@@ -184,8 +187,8 @@ int main(void)
         cmocka_unit_test(no_other_descriptor_goes_along),
         cmocka_unit_test(signals_are_neither_blocked_nor_ignored_nor_caught),
         cmocka_unit_test(a_child_leads_a_group_of_its_own),
-        cmocka_unit_test(all_children_can_be_killed),
         cmocka_unit_test(waiting_for_no_child_says_so),
+        cmocka_unit_test(all_children_can_be_killed), /* the last: no more are started */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
