@@ -133,8 +133,8 @@ AllowedExtensions = {".lua"}
 
 -- true: load, loadstring, loadfile, dofile and require take bytecode, that of string.dump
 -- and luac, for frameworks that need it. Nothing can check bytecode: what was made or
--- changed by somebody else can end the daemon, or read and write all of its memory. Scripts
--- themselves, StartupScript and this file are always source.
+-- changed by somebody else can end the daemon, or read and write all of its memory.
+-- Scripts themselves, StartupScript and this file are always source.
 AllowBytecode = false
 
 -- Only scripts inside this directory are run; "" for no limit. Links are followed at each

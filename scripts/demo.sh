@@ -63,6 +63,11 @@ install_missing() {
     ls /usr/lib/*/lua/5.3/cjson.so >/dev/null 2>&1 || ! command -v apt-get >/dev/null ||
         set -- "$@" lua-cjson
     [ $# -eq 0 ] || sh scripts/install-packages.sh -s nginx "$@"
+    # For one page, which without it says how to install it.
+    if command -v apt-get >/dev/null && ! [ -e /usr/share/lua/5.1/orbit.lua ]; then
+        sh scripts/install-packages.sh lua-orbit ||
+            say 'The demonstration goes on without lua-orbit.'
+    fi
 }
 
 build() {
@@ -217,6 +222,16 @@ check_answers() {
     page 'a page that does not exist' 404 '' "${base}no-such-page.lua"
 }
 
+check_orbit() {
+    page 'orbit-app.lua' 200 '<h1>' "${base}orbit-app.lua"
+    ! grep -q 'Orbit is not installed' "$dir/answer" || return 0
+    page 'orbit-app.lua, a planet' 200 '<td>6792 km</td>' "${base}orbit-app.lua/planet/Mars"
+    page 'orbit-app.lua, its base' 200 '<base href="/">' "${base}orbit-app.lua/planet/Mars"
+    page 'orbit-app.lua, a search' 302 'Location: /orbit-app.lua/planet/Venus' -d name=venus \
+        "${base}orbit-app.lua/search"
+    page 'orbit-app.lua, no planet' 404 'No such planet' "${base}orbit-app.lua/planet/Pluto"
+}
+
 check_cookies() {
     jar=$dir/cookies
     page 'cookies.lua, save' 303 'Location: cookies.lua' -c "$jar" \
@@ -264,6 +279,7 @@ check_login() {
 run_check() {
     check_pages
     check_answers
+    check_orbit
     check_cookies
     check_guestbook
     check_login

@@ -35,6 +35,8 @@ return {
       text = "A script can answer with more than HTML." },
     { file = "module.lua", title = "Module",
       text = "Code that several scripts use. Edit it, and see the change." },
+    { file = "orbit-app.lua", title = "Orbit",
+      text = "An application of a framework that knows nothing of this daemon." },
     { file = "login.lua", title = "Login",
       text = "Sessions: log in, stay logged in, log out." },
     { file = "error.lua", title = "Error",
