@@ -128,6 +128,14 @@ void config_print_options(FILE *out)
     print_options(out);
 }
 
+const char *config_error_page(const struct config *c, int status)
+{
+    const struct config_page *p = c->error_pages;
+    while (p != NULL && p->status != 0 && p->status != status)
+        p++;
+    return p == NULL || p->status == 0 ? NULL : p->path;
+}
+
 bool config_wants_status(const struct config *c)
 {
     return c->status_path[0] != '\0' || c->status_listen[0] != '\0';

@@ -51,6 +51,9 @@ bool config_needs_restart(const struct config *old, const struct config *new_, c
 /* Whether somebody may ask for the status: only then are times measured. */
 bool config_wants_status(const struct config *c);
 
+/* The path of the page for `status` in ErrorPage, borrowed; NULL: there is none. */
+const char *config_error_page(const struct config *c, int status);
+
 /* Prints every option: name, older name, default, type or range, one line of help; in at
  * most 80 columns. "*" marks those that need a restart. */
 void config_print_options(FILE *out);

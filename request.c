@@ -392,7 +392,7 @@ void request_reset(struct request *r, bool all)
     response_reset(&r->response, all);
 }
 
-void request_fail(struct request *r, int status, const char *detail)
+void request_fail(struct request *r, int status, const struct page_detail *detail)
 {
     const char *path = request_param(r, PARAM_SCRIPT_NAME); /* as a visitor knows it */
     if (path[0] == '\0')

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct log_request;
+struct page_detail;
 struct peer_operations;
 struct request;
 
@@ -168,9 +169,10 @@ bool request_flush(struct request *r);
 /* Drops the body that is buffered, and with `all` status and headers, too. */
 void request_reset(struct request *r, bool all);
 
-/* Makes the response a page for `status`. `detail` is text for the client, escaped here,
- * or NULL. After the first flush it can only cut the response off. */
-void request_fail(struct request *r, int status, const char *detail);
+/* Makes the response a page for `status`. `detail`, which may be NULL, is what the client
+ * is shown of the error (http/page.h). After the first flush it can only cut the response
+ * off. */
+void request_fail(struct request *r, int status, const struct page_detail *detail);
 
 /* Bytes of the body that went out, or were given to the connection to go out. */
 uint64_t request_body_sent(const struct request *r);

@@ -20,6 +20,12 @@ enum config_same_site {
     CONFIG_SAME_SITE_OMIT, /* "": the cookie says nothing about it */
 };
 
+/* The site's own page for an error. */
+struct config_page {
+    int status; /* from 400 to 599; 0 ends a list */
+    char *path; /* absolute */
+};
+
 struct config {
     char *file; /* where it came from, as given; NULL: built-in defaults */
 
@@ -48,7 +54,7 @@ struct config {
     char *startup_script; /* absolute, "" for none */
     char *entrypoint;
     char *on_state_start, *on_state_stop; /* names of global functions, "" for none */
-    bool entrypoint_set;       /* false: main, then handler */
+    bool entrypoint_set;                  /* false: main, then handler */
     char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
     bool allow_bytecode;
     char *data_dir;            /* absolute, "" for none; it need not exist */
@@ -75,6 +81,7 @@ struct config {
     bool buffering;
     char *send_file_header; /* "", "X-Sendfile" or "X-Accel-Redirect: DIR=URI, ..." */
     bool show_errors;
+    struct config_page *error_pages; /* by status; 0 ends them. See config_error_page */
 
     /* Log */
     char *log_file_path; /* absolute or "syslog:...", "" for standard error */

@@ -3,21 +3,20 @@
  * describe it. A new kind is a row there and a name in enum option_kind.
  *
  * Runs on the thread that loads; freeing and comparing on any thread that has a
- * reference. Owns the directory of the first load; no locks. */
+ * reference. Owns nothing; no locks. */
 #include "config/kind.h"
 
 #include "base/path.h"
 #include "config/app.h"
+#include "config/pages.h"
 #include "config/report.h"
 #include "config/text.h"
 
 #include <inttypes.h>
 #include <lauxlib.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 struct kind {
     bool (*store)(struct loader *l, const struct option_row *o, int index);
@@ -259,19 +258,9 @@ static bool store_text(struct loader *l, const struct option_row *o, int index)
     return true;
 }
 
-/* The directory of the first load, so that a reload finds the same files although the
- * daemon's directory has changed. Loads follow one another, so it needs no lock. */
-static const char *start_directory(void)
-{
-    static char directory[PATH_MAX];
-    if (directory[0] == '\0' && getcwd(directory, sizeof directory) == NULL)
-        directory[0] = '\0';
-    return directory;
-}
-
 static bool store_path(struct loader *l, const struct option_row *o, int index)
 {
-    const char *text = loader_text_at(l->L, index), *directory = start_directory();
+    const char *text = loader_text_at(l->L, index), *directory = loader_directory();
     if (text == NULL)
         return false;
     if (text[0] == '\0' || directory[0] == '\0' ||
@@ -411,6 +400,9 @@ static const struct kind kinds[OPTION_KINDS] = {
                        .range = "true, false or \"auto\""},
     [OPTION_TABLE] = {app_store, free_text, NULL, .expected = "a table",
                       .range = "table"},
+    [OPTION_PAGES] = {pages_store, pages_free, NULL,
+                      .expected = "a table of paths by status",
+                      .range = "table of strings"},
 };
 
 bool kind_store(struct loader *l, const struct option_row *o, int index)

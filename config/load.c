@@ -6,6 +6,7 @@
 
 #include "config/kind.h"
 #include "config/names.h"
+#include "config/pages.h"
 #include "config/report.h"
 #include "config/rules.h"
 #include "config/run.h"
@@ -75,6 +76,7 @@ static int load_protected(lua_State *L)
 {
     struct loader *l = lua_touserdata(L, 1);
     run_open_libraries(L);
+    pages_prepare(L);
     push_standard_names(L);
     int standard = lua_gettop(L);
     if (l->run && !run_file(l))

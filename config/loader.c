@@ -1,9 +1,11 @@
 /* What the other files of this folder ask of a load. Runs on the thread that loads; owns
- * nothing, no locks. */
+ * the directory of the first load; no locks. */
 #include "config/loader.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 void *loader_field(const struct config *c, const struct option_row *o)
 {
@@ -41,6 +43,16 @@ bool loader_is_good(const struct loader *l, const char *name)
 const char *loader_called(const struct loader *l, const char *name)
 {
     return loader_name(l, option_named(name));
+}
+
+/* The directory of the first load, so that a reload finds the same files although the
+ * daemon's directory has changed. Loads follow one another, so it needs no lock. */
+const char *loader_directory(void)
+{
+    static char directory[PATH_MAX];
+    if (directory[0] == '\0' && getcwd(directory, sizeof directory) == NULL)
+        directory[0] = '\0';
+    return directory;
 }
 
 const char *loader_text_at(lua_State *L, int index)

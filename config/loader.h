@@ -40,6 +40,9 @@ const char *loader_called(const struct loader *l, const char *name);
 bool loader_is_set(const struct loader *l, const char *name);
 bool loader_is_good(const struct loader *l, const char *name);
 
+/* The directory of the first load, from which relative paths count; "" if unknown. */
+const char *loader_directory(void);
+
 /* `memory`, or Lua's error "out of memory" where it is NULL. */
 void *loader_need(lua_State *L, void *memory);
 

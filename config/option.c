@@ -252,7 +252,10 @@ const struct option_row option_rows[] = {
     {.name = "ShowErrors", .older = "showerrors", .kind = OPTION_BOOLEAN, AT(show_errors),
      .fallback = "false",
      .risk = risk_of_show_errors,
-     .help = "error pages show message and traceback"},
+     .help = "error pages show message, traceback and source"},
+    {.name = "ErrorPage", .kind = OPTION_PAGES, AT(error_pages), .fallback = "{}",
+     .risk = risk_of_error_page,
+     .help = "pages of your own for errors, by status: files, or scripts"},
 
     {.section = "Log", .name = "LogFilePath", .older = "logfile", .kind = OPTION_PATH,
      AT(log_file_path), .fallback = "\"/var/log/luafcgid2/luafcgid2.log\"",

@@ -17,6 +17,7 @@ enum option_kind {
     OPTION_CHOICE, /* an enum */
     OPTION_SECURE, /* enum config_secure */
     OPTION_TABLE,  /* the encoded table: app, app_len */
+    OPTION_PAGES,  /* struct config_page *, ended by status 0 */
     OPTION_KINDS,  /* how many there are */
 };
 

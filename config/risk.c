@@ -4,9 +4,12 @@
 
 #include "config/text.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 __attribute__((format(printf, 3, 4))) static bool say(char *text, size_t size,
                                                       const char *format, ...)
@@ -74,6 +77,16 @@ bool risk_of_show_errors(const struct config *c, char *text, size_t size)
 {
     return c->show_errors &&
            say(text, size, "visitors see error messages and file names");
+}
+
+/* Of the first that is not there. It may come later. */
+bool risk_of_error_page(const struct config *c, char *text, size_t size)
+{
+    for (const struct config_page *p = c->error_pages; p->status != 0; p++)
+        if (access(p->path, R_OK) != 0)
+            return say(text, size, "the page for %d, %s, cannot be read: %s", p->status,
+                       p->path, strerror(errno));
+    return false;
 }
 
 bool risk_of_script_cookies(const struct config *c, char *text, size_t size)

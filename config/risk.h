@@ -14,6 +14,7 @@ bool risk_of_file_info_time(const struct config *c, char *text, size_t size);
 bool risk_of_request_timeout(const struct config *c, char *text, size_t size);
 bool risk_of_memory_limit(const struct config *c, char *text, size_t size);
 bool risk_of_show_errors(const struct config *c, char *text, size_t size);
+bool risk_of_error_page(const struct config *c, char *text, size_t size);
 bool risk_of_script_cookies(const struct config *c, char *text, size_t size);
 bool risk_of_target_score(const struct config *c, char *text, size_t size);
 

@@ -17,6 +17,7 @@
 #include "daemon/access.h"
 #include "daemon/activity.h"
 #include "daemon/counters.h"
+#include "daemon/errorpage.h"
 #include "daemon/status.h"
 #include "fastcgi/fcgi.h"
 #include "fastcgi/stream.h"
@@ -27,8 +28,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RETRY_AFTER "5" /* seconds, of a response 503 */
 
 #define KEPT_MAX 2 /* by a worker; each may hold the memory of a large response */
 
@@ -52,7 +51,9 @@ struct exchange {
     struct waker *waker;   /* of a service without connections; NULL until it is needed */
     struct waiter *waiter; /* NULL until the script first waits */
     struct script *script; /* checked out, or NULL */
-    const char *name;      /* of the script; memory of the request or of the state */
+    const char *page; /* script that answers an error; the configuration's; or NULL */
+    struct call_failure failure; /* that error, `message` malloc'ed, once the page runs */
+    const char *name; /* of the script; memory of the request or of the state */
     struct access_entry access;
     struct buffer line;             /* of the access log */
     int64_t time_left;              /* ms, while it is laid down; 0: for ever */
@@ -253,8 +254,18 @@ static const struct call_operations operations_alone = {
 
 /* -- Life -- */
 
+/* What a request before this one left of ErrorPage. */
+static void forget_failure(struct exchange *x)
+{
+    free(x->failure.message);
+    x->failure = (struct call_failure){0};
+    x->call.failure = NULL;
+    x->page = NULL;
+}
+
 static void destroy(struct exchange *x)
 {
+    forget_failure(x);
     request_destroy(x->request);
     waker_unref(x->waker);
     buffer_free(&x->line);
@@ -354,6 +365,8 @@ static bool begin(struct exchange *x, const struct peer_operations *peer, void *
     x->name = request_param(r, PARAM_SCRIPT_FILENAME);
     x->time_left = x->config->request_timeout;
     x->slow_left = x->config->slow_log_time > 0 ? x->config->slow_log_time : -1;
+    if (x->page != NULL)
+        forget_failure(x);
     x->call.session = (struct session_call){0};
     x->call.event_sent = x->call.comment_sent = 0;
     x->call.told = 0;
@@ -497,18 +510,35 @@ static void tell_web_server(struct exchange *x, const char *message)
     buffer_free(&text);
 }
 
+/* Leaves the answer to the script that ErrorPage names, if there is one and it has not
+ * failed itself. */
+static void leave_to_page(struct exchange *x, const struct script_error *error)
+{
+    const char *page = errorpage_script(x->request, error->status);
+    if (page == NULL || x->page != NULL || request_is_gone(x->request) ||
+        x->call.told > 0)
+        return;
+    x->page = page;
+    x->failure.status = error->status;
+    x->failure.message = strdup(error->message == NULL ? "" : error->message);
+}
+
+static void fail_by(struct exchange *x, const struct script_error *error)
+{
+    const char *message = error->message == NULL ? "out of memory" : error->message;
+    if (log_failure(x, error->status, message))
+        note_error(x, error->status, message);
+    if (x->config->log_to_web_server && error->status >= 500)
+        tell_web_server(x, message);
+    errorpage_make(x->request, error);
+    leave_to_page(x, error);
+}
+
+/* `message` is not changed. */
 static void fail(struct exchange *x, int status, const char *message)
 {
-    struct request *r = x->request;
-    if (log_failure(x, status, message))
-        note_error(x, status, message);
-    if (x->config->log_to_web_server && status >= 500)
-        tell_web_server(x, message);
-    bool show = x->config->show_errors && status >= 500;
-    request_fail(r, status, show ? message : NULL);
-    if (status == 503 && !request_head_sent(r))
-        request_set_header(r, "Retry-After", strlen("Retry-After"), RETRY_AFTER,
-                           strlen(RETRY_AFTER));
+    fail_by(x, &(struct script_error){.status = status,
+                                      .message = (char *)(uintptr_t)message});
 }
 
 /* What fails by the client's fault, or for lack of room, does not count against the
@@ -555,12 +585,9 @@ static bool run_script(struct exchange *x, struct script_error *error)
     return ok;
 }
 
-bool exchange_run(struct exchange *x)
+/* Runs the script that was asked for, or refuses it. false: it waits. */
+static bool run_asked(struct exchange *x)
 {
-    if (x->own != STATUS_NOTHING) {
-        status_answer(x->request, x->own);
-        return true;
-    }
     if (x->refusal != 0) {
         fail(x, x->refusal, x->why);
         return true;
@@ -576,9 +603,67 @@ bool exchange_run(struct exchange *x)
     else if (ok)
         end_early(x);
     else
-        fail(x, error.status, error.message == NULL ? "out of memory" : error.message);
+        fail_by(x, &error);
     state_error_clear(&error);
     return true;
+}
+
+/* -- The script of ErrorPage -- */
+
+/* It takes the place of the one that failed, and has time of its own: that of the other
+ * may be over. */
+static void begin_page(struct exchange *x)
+{
+    exchange_check_in(x);
+    set_name(x, x->page);
+    directory_enter(&x->worker->directory, x->name);
+    watch_begin(x->config->request_timeout);
+    watch_set_slow(x->config->slow_log_time,
+                   x->config->slow_log_time > 0 ? x->config->slow_log_time : -1);
+    x->call.event_sent = x->call.comment_sent = 0;
+    x->call.failure = &x->failure;
+    errorpage_clear(x->request, x->failure.status);
+}
+
+/* The built-in page takes its place. */
+static void give_page_up(struct exchange *x, const struct script_error *error)
+{
+    struct buffer text = {0};
+    const char *why = error->message == NULL ? "it could not be run" : error->message;
+    buffer_printf(&text, "ErrorPage[%d]: ", x->failure.status);
+    bool whole = buffer_append(&text, why, strlen(why) + 1);
+    if (log_failure(x, 500, whole ? text.data : why))
+        note_error(x, 500, whole ? text.data : why);
+    buffer_free(&text);
+    errorpage_make(x->request, &(struct script_error){.status = x->failure.status});
+}
+
+/* false: it waits. */
+static bool run_page(struct exchange *x)
+{
+    struct script_error error = {0};
+    if (x->call.failure == NULL)
+        begin_page(x);
+    bool ok = run_script(x, &error);
+    if (x->call.waits)
+        return false;
+    if (x->waiter != NULL)
+        waiter_drop(x->waiter);
+    if (!ok || x->call.told > 1)
+        give_page_up(x, &error);
+    state_error_clear(&error);
+    return true;
+}
+
+bool exchange_run(struct exchange *x)
+{
+    if (x->own != STATUS_NOTHING) {
+        status_answer(x->request, x->own);
+        return true;
+    }
+    if (x->call.failure == NULL && !run_asked(x))
+        return false;
+    return x->page == NULL || run_page(x);
 }
 
 /* While it waits, libfcgi's memory is most of what a request would have. */

@@ -5,13 +5,23 @@
 #include "base/buffer.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define PAGE_TYPE "text/html; charset=utf-8"
 
-/* Appends the page for `status`, as "404 Not Found". A 404 names `path`. `detail` is
- * more text for the visitor, or NULL. Both are escaped here. false: out of memory, and
- * some of the page is missing. */
+/* What a developer is shown of an error. Texts are escaped here, and may be anything. */
+struct page_detail {
+    const char *message; /* a traceback may follow after a newline */
+    const char *file;    /* where it happened; NULL: unknown */
+    int line;            /* of that, from 1 */
+    const char *source;  /* content of the file; NULL: not known */
+    size_t source_len;
+};
+
+/* Appends the page for `status`, as "404 Not Found". A 404 names `path`. With a `detail`,
+ * which may be NULL, it shows the message, and the lines of the source around the place.
+ * false: out of memory, and some of the page is missing. */
 bool page_write(struct buffer *out, const char *status, const char *path,
-                const char *detail);
+                const struct page_detail *detail);
 
 #endif

@@ -63,6 +63,12 @@ struct pace {
     bool pushes;     /* what the script sends is still to be pushed, before that */
 };
 
+/* The error that the script is to answer (ErrorPage). */
+struct call_failure {
+    int status;
+    char *message; /* as in the log, a traceback may follow; NULL when out of memory */
+};
+
 /* One request that is being served. The state borrows it from call_begin to call_end. */
 struct call {
     struct request *request;
@@ -75,6 +81,7 @@ struct call {
     const struct call_operations *operations; /* NULL: nothing above runs it */
     void *owner;                              /* for the operations */
     struct pace pace;
+    const struct call_failure *failure; /* NULL: it answers the request itself */
     bool waits; /* the script waits, and is to go on (api_go_on) */
     int told;   /* how often the script was told that it may not wait any more */
     struct session_call session;

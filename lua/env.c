@@ -10,6 +10,7 @@
 
 #include "base/value.h"
 #include "http/cookie.h"
+#include "lua/call.h"
 #include "lua/guard.h"
 #include "lua/state.h"
 
@@ -30,7 +31,7 @@ struct cached_param {
     size_t name_len, value_len;
 };
 
-enum variable { ENV, COOKIES, LOCAL_CONFIG, INFO, VARIABLES };
+enum global { ENV, COOKIES, LOCAL_CONFIG, INFO, VARIABLES };
 
 struct env {
     struct request *request;        /* NULL between requests */
@@ -38,6 +39,7 @@ struct env {
     int cache, info, config, watch; /* in the registry: cached strings, Info, Config,
                                        and the metatable of globals */
     int worker, worker_in_info;
+    bool error_in_info;
     size_t cached;               /* how many parameters may be kept */
     struct cached_param *params; /* a userdata, in `cache`; NULL: there was no Env yet */
 };
@@ -147,10 +149,30 @@ static void make_local_config(lua_State *L, struct env *g)
     lua_remove(L, -2);
 }
 
+/* Sets Error in the table on top, for a script that answers an error. */
+static void set_error(lua_State *L, struct env *g)
+{
+    const struct call_failure *failure = call_of(L)->failure;
+    if (failure == NULL && !g->error_in_info)
+        return;
+    if (failure == NULL) {
+        lua_pushnil(L);
+    } else {
+        lua_createtable(L, 0, 2);
+        lua_pushinteger(L, failure->status);
+        lua_setfield(L, -2, "Status");
+        lua_pushstring(L, failure->message != NULL ? failure->message : "");
+        lua_setfield(L, -2, "Message");
+    }
+    lua_setfield(L, -2, "Error");
+    g->error_in_info = failure != NULL;
+}
+
 /* One table serves all requests of the state: what it says hardly ever changes. */
 static void make_info(lua_State *L, struct env *g)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->info);
+    set_error(L, g);
     if (g->worker_in_info == g->worker)
         return;
     lua_pushinteger(L, state_id(state_of(L)));
@@ -174,7 +196,7 @@ static const struct {
 
 /* Makes a variable and pushes its value. Uses raw access, as a script may guard its
  * globals. */
-static void set(lua_State *L, struct env *g, enum variable v)
+static void set(lua_State *L, struct env *g, enum global v)
 {
     lua_pushglobaltable(L);
     lua_pushstring(L, variables[v].name);
@@ -187,7 +209,7 @@ static void set(lua_State *L, struct env *g, enum variable v)
 }
 
 /* Pushes the value of a variable, or nil. Returns its type. */
-static int get(lua_State *L, enum variable v)
+static int get(lua_State *L, enum global v)
 {
     lua_pushglobaltable(L);
     lua_pushstring(L, variables[v].name);
@@ -199,7 +221,7 @@ static int get(lua_State *L, enum variable v)
 /* Makes the variables that nobody asked for yet, except those that the script has set. */
 static void set_missing(lua_State *L, struct env *g)
 {
-    for (enum variable v = 0; v < VARIABLES && g->request != NULL; v++) {
+    for (enum global v = 0; v < VARIABLES && g->request != NULL; v++) {
         if (g->made[v])
             continue;
         bool missing = get(L, v) == LUA_TNIL;
@@ -223,7 +245,7 @@ static int find(lua_State *L)
     if (g->request == NULL || lua_type(L, 2) != LUA_TSTRING)
         return 0;
     const char *name = lua_tostring(L, 2);
-    for (enum variable v = 0; v < VARIABLES; v++) {
+    for (enum global v = 0; v < VARIABLES; v++) {
         if (!g->made[v] && strcmp(name, variables[v].name) == 0) {
             set(L, g, v);
             return 1;
@@ -270,7 +292,7 @@ void env_begin(lua_State *L, struct env *g, struct request *request, int worker)
     g->request = request;
     g->worker = worker;
     bool watched = is_watched(L, g);
-    for (enum variable v = 0; v < VARIABLES; v++) {
+    for (enum global v = 0; v < VARIABLES; v++) {
         if (watched) {
             g->made[v] = false;
             lua_pushnil(L);
@@ -333,7 +355,7 @@ struct env *env_open(lua_State *L, const struct config *config)
     luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushboolean(L, 0);
     g->cache = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     lua_pushstring(L, config->data_dir);
     lua_setfield(L, -2, "DataDir");
     g->info = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -11,6 +11,7 @@
 #include "lua/api.h"
 #include "lua/chunk.h"
 #include "lua/directory.h"
+#include "lua/fault.h"
 #include "lua/guard.h"
 #include "lua/handle.h"
 #include "lua/library.h"
@@ -94,6 +95,14 @@ static int compile(lua_State *L)
     return 0;
 }
 
+static void note_error(struct script_code *code, const char *message)
+{
+    struct fault fault = {0};
+    state_set_error(&code->error, 500, message);
+    fault_look(&fault, message, code->path, code->path);
+    state_set_fault(&code->error, fault.path, fault.line);
+}
+
 /* Returns false with `error` filled when there was no time to compile; another request
  * may have more. */
 static bool compile_text(struct script_code *code, const struct buffer *text,
@@ -117,7 +126,7 @@ static bool compile_text(struct script_code *code, const struct buffer *text,
             error, 504,
             "time limit exceeded (RequestTimeout) while the script was compiled");
     else if (!ok)
-        state_set_error(&code->error, 500, lua_tostring(L, -1));
+        note_error(code, lua_tostring(L, -1));
     limit_close(&limit, NULL);
     return !late;
 }
@@ -289,6 +298,7 @@ struct script *script_create(struct script_code *code, const char *root,
         state_set_error(error, code->error.status,
                         code->error.message == NULL ? "out of memory"
                                                     : code->error.message);
+        state_set_fault(error, code->error.file, code->error.line);
         return NULL;
     }
     struct whole *whole = calloc(1, sizeof *whole);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "lua/chunk.h"
 #include "lua/compat.h"
+#include "lua/fault.h"
 #include "lua/limit.h"
 #include "lua/refusal.h"
 #include "lua/state_fields.h"
@@ -30,6 +31,7 @@
 void state_error_clear(struct script_error *e)
 {
     free(e->message);
+    free(e->file);
     *e = (struct script_error){0};
 }
 
@@ -38,6 +40,13 @@ void state_set_error(struct script_error *e, int status, const char *message)
     state_error_clear(e);
     e->status = status;
     e->message = strdup(message);
+}
+
+void state_set_fault(struct script_error *e, const char *file, int line)
+{
+    free(e->file);
+    e->file = file == NULL ? NULL : strdup(file);
+    e->line = e->file == NULL ? 0 : line;
 }
 
 /* Pushes the text of any error value. May raise, as __tostring is the script's. */
@@ -117,6 +126,26 @@ static int add_traceback_of(lua_State *L)
     return 1;
 }
 
+/* A file may be called as it is found from the script's directory. */
+static void look_for(const struct script *s, const char *path, const char *text,
+                     struct fault *fault)
+{
+    size_t len = strlen(s->dir);
+    fault_look(fault, text, path, path);
+    if (strncmp(path, s->dir, len) == 0 && path[len] == '/')
+        fault_look(fault, text, path + len + 1, path);
+}
+
+/* Looks for one of the state's files in the message. */
+static void note_fault(const struct script *s, struct script_error *error)
+{
+    struct fault fault = {0};
+    look_for(s, s->path, error->message, &fault);
+    for (size_t i = 0; i < s->source_count; i++)
+        look_for(s, source_path(&s->sources[i]), error->message, &fault);
+    state_set_fault(error, fault.path, fault.line);
+}
+
 /* Fills `error` from the limit that is broken, or else from the value on top of L. */
 static void note_failure(struct script *s, lua_State *L, struct script_error *error)
 {
@@ -128,6 +157,8 @@ static void note_failure(struct script *s, lua_State *L, struct script_error *er
     else if (text != NULL && refusal_status(L, -1) != 0)
         status = refusal_status(L, -1);
     state_set_error(error, status, text == NULL ? "unknown error" : text);
+    if (error->message != NULL)
+        note_fault(s, error);
 }
 
 bool state_pcall(struct script *s, struct script_error *error)

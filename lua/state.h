@@ -25,10 +25,15 @@ struct script_error {
                       (lua/refusal.h) */
     char *message; /* malloc'ed; NULL when out of memory. A traceback follows after a
                       newline */
+    char *file;    /* malloc'ed: where the message says that it happened; NULL: unknown */
+    int line;      /* of that */
 };
 
 void state_error_clear(struct script_error *e);
 void state_set_error(struct script_error *e, int status, const char *message);
+
+/* Notes that the message speaks of that line of that file, of which a copy is kept. */
+void state_set_fault(struct script_error *e, const char *file, int line);
 
 /* Returns false once a file that went into the state has changed, or another
  * configuration has been published. Costs one or two atomic loads when nothing has

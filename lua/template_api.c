@@ -43,8 +43,10 @@ static void compile(lua_State *L, const char *path)
     }
     struct buffer *code = scratch_push(L);
     int line = template_translate(L, text, len, code);
-    if (line != 0)
-        luaL_error(L, "%s:%d: <%% without %%>", path, line);
+    if (line != 0) { /* without the place of the call */
+        lua_pushfstring(L, "%s:%d: <%% without %%>", path, line);
+        lua_error(L);
+    }
     lua_pushfstring(L, "@%s", path);
     if (chunk_load(L, code->data, code->len, lua_tostring(L, -1), "t") != LUA_OK)
         lua_error(L);

@@ -7,7 +7,10 @@
 /* Fills an empty `error` with a copy of `message`, which may be NULL. */
 void failure_set(struct script_error *error, int status, const char *message);
 
-/* The same: status 500, out of memory. */
+/* Fills an empty `error` with a copy of `from`. */
+void failure_copy(struct script_error *error, const struct script_error *from);
+
+/* As failure_set: status 500, out of memory. */
 void failure_no_memory(struct script_error *error);
 
 #endif

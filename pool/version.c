@@ -123,7 +123,7 @@ static struct version *check(struct version *v, struct script_error *error)
         v->code != NULL ? script_code_error(v->code) : &v->error;
     if (why == NULL)
         return v;
-    failure_set(error, why->status, why->message);
+    failure_copy(error, why);
     version_unref(v);
     return NULL;
 }

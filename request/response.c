@@ -136,7 +136,8 @@ void response_reset(struct response *r, bool all)
         head_reset(&r->head, r->config); /* on failure what was set stays */
 }
 
-void response_fail(struct response *r, int status, const char *path, const char *detail)
+void response_fail(struct response *r, int status, const char *path,
+                   const struct page_detail *detail)
 {
     buffer_clear(&r->body, BODY_KEEP);
     if (r->head_sent) {

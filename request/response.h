@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct page_detail;
+
 struct response {
     struct peer *peer;
     struct config *config;
@@ -60,7 +62,8 @@ void response_reset(struct response *r, bool all);
 
 /* Makes it the page for a failure (http/page.h). Once the head is out, it can only be cut
  * off. */
-void response_fail(struct response *r, int status, const char *path, const char *detail);
+void response_fail(struct response *r, int status, const char *path,
+                   const struct page_detail *detail);
 
 /* Sends what is left and ends it. What the peer does not take at once may leave with it,
  * together with the memory of `body`. One that is cut off is not ended: the peer must

@@ -154,7 +154,7 @@ struct script {
 void state_error_clear(struct script_error *e)
 {
     free(e->message);
-    *e = (struct script_error){0, NULL};
+    *e = (struct script_error){0};
 }
 
 static inline void set_error(struct script_error *error, int status, const char *message)
@@ -338,7 +338,7 @@ static inline struct script *try_take(int i, struct config *c, struct script_err
 
 static inline struct script *take(int i)
 {
-    struct script_error error = {0, NULL};
+    struct script_error error = {0};
     struct script *s = try_take(i, &config, &error);
     require(s != NULL);
     return s;
@@ -357,7 +357,7 @@ static inline void ask(int i)
 
 static inline int failing_status(int i)
 {
-    struct script_error error = {0, NULL};
+    struct script_error error = {0};
     require(try_take(i, &config, &error) == NULL);
     require(error.message != NULL);
     int status = error.status;

@@ -31,6 +31,7 @@ static size_t room_of(const struct option_row *o)
     case OPTION_PATH:
     case OPTION_LIST:
     case OPTION_TABLE:
+    case OPTION_PAGES:
         return sizeof(char *);
     default:
         return sizeof(int);

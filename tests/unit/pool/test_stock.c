@@ -76,7 +76,7 @@ static void states_that_fail_to_load_leave_no_trace(void **unused)
 static void *take_with_few_retries(void *n)
 {
     (void)n;
-    struct script_error error = {0, NULL};
+    struct script_error error = {0};
     struct script *s = try_take(0, &config, &error);
     if (s != NULL)
         give(s);

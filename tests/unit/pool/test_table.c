@@ -6,7 +6,7 @@
 static void scripts_of_two_roots_are_two_scripts(void **unused)
 {
     (void)unused;
-    struct script_error error = {0, NULL};
+    struct script_error error = {0};
     ask(0);
     struct script *s = pool_checkout(pool, "/srv/www/0.lua", "/srv", &config, &error);
     assert_non_null(s);

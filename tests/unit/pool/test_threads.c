@@ -11,7 +11,7 @@ static void *hammer(void *n)
     for (int i = 0; i < rounds; i++) {
         random = random * 1103515245u + 12345;
         int file = (int)((random >> 16) % SCRIPTS);
-        struct script_error error = {0, NULL};
+        struct script_error error = {0};
         struct script *s = try_take(file, &config, &error);
         if (s != NULL) {
             require(atomic_exchange(&s->busy, false));

@@ -72,7 +72,7 @@ static void another_configuration_means_other_states(void **unused)
     struct config other = config;
     published = &other;
     atomic_fetch_add(&generation, 1);
-    struct script_error error = {0, NULL};
+    struct script_error error = {0};
     struct script *s = try_take(0, &other, &error);
     assert_int_equal(atomic_load(&files[0].created), 2);
     assert_int_equal(atomic_load(&files[0].compiled), 2);

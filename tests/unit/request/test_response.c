@@ -1,6 +1,8 @@
 /* The response to a request: when what of it goes out, and how it ends. */
 #include "request/response.h"
 
+#include "http/page.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -137,7 +139,7 @@ static void a_failure_takes_the_place_of_what_did_not_go_out(void **state)
     (void)state;
     send_text("gone");
     assert_int_equal(head_set(&response.head, "X-A", 3, "1", 1), HEADERS_OK);
-    response_fail(&response, 500, "/a.lua", "why");
+    response_fail(&response, 500, "/a.lua", &(struct page_detail){.message = "why"});
     response_finish(&response);
     put(&fake.out, "", 1);
     const char *sent = (const char *)fake.out.data;
