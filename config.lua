@@ -249,10 +249,10 @@ BodySectors = 4
 -- you write scripts, and leave it false on a public site. The log always has both.
 ShowErrors = false
 
--- Pages of your own for errors, by status: ErrorPage[404] = "/var/www/errors/404.html". A
--- file is sent as it is; a script (.lua) is run, has the error in Info.Error, and answers.
--- The status stays. Where a page is missing or fails, the built-in one takes its place.
--- While ShowErrors is true, errors of scripts get the page that shows them.
+-- Pages of your own for errors, by status: ErrorPage[404] = "/var/www/errors/404.html".
+-- A file is sent as it is. A script (.lua) is run, finds the error in Info.Error, and
+-- answers. The status stays. Where a page is missing or fails, the built-in one takes its
+-- place. While ShowErrors is true, errors of scripts get the page that shows them.
 ErrorPage = {}
 
 ---------------------------------------------------------------------------------------

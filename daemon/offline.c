@@ -17,6 +17,7 @@
 #include "base/process.h"
 #include "base/tempfile.h"
 #include "base/watch.h"
+#include "daemon/activity.h"
 #include "daemon/counters.h"
 #include "daemon/exchange.h"
 #include "fastcgi/fcgi.h"
@@ -326,22 +327,30 @@ static void drop_terminal_input(struct terminal *t, const struct offline *what)
         dup2(STDIN_FILENO, t->input);
 }
 
-static void serve(struct exchanges *kept, struct terminal *t)
+static void serve_by(struct exchange_worker *w, struct exchanges *kept,
+                     struct terminal *t)
 {
-    struct exchange_worker w = {.id = 1, .counters = counters_create()};
-    if (w.counters == NULL)
-        return;
-    directory_make_own(&w.directory);
+    directory_make_own(&w->directory);
     struct exchange *x = exchange_open_peer(kept, &operations, t);
     if (x != NULL) {
-        exchange_take_up(x, &w);
+        exchange_take_up(x, w);
         exchange_run(x);
         exchange_finish(x);
         exchange_check_in(x);
         exchange_lay_down(x);
         exchange_close(x, kept);
     }
-    directory_release(&w.directory);
+    directory_release(&w->directory);
+}
+
+static void serve(struct exchanges *kept, struct terminal *t)
+{
+    struct exchange_worker w = {.id = 1};
+    w.counters = counters_create();
+    w.activity = activity_create(w.id);
+    if (w.counters != NULL && w.activity != NULL)
+        serve_by(&w, kept, t);
+    activity_destroy(w.activity);
     counters_destroy(w.counters);
 }
 

@@ -148,6 +148,7 @@ bool page_write(struct buffer *out, const char *status, const char *path,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
         "<meta name=\"color-scheme\" content=\"light dark\">\n"
+        "<link rel=\"icon\" href=\"data:,\">\n"
         "<title>%s</title>\n%s</head>\n<body>\n<h1>%s</h1>\n<p>%s",
         status, style, status, explanation(code));
     if (code == 404)

@@ -181,8 +181,7 @@ check_pages() {
         case $file in
         source.lua) continue ;; # shown for every file below
         hello-*) text='Hello, World!' ;;
-        counter.lua) text='This state has counted to 1' ;;
-        shared.lua) text='All states together have counted to 1' ;;
+        counter.lua) text='All states together have counted to 1, this one to 1' ;;
         streaming.lua) text='Done.' ;;
         *) text='<h1>' ;;
         esac
@@ -210,7 +209,7 @@ check_answers() {
     page 'json.lua, words' 200 '"longest":"hello"' -H 'Content-Type: application/json' \
         -d '{"text": "Hello, you!"}' "${base}json.lua"
     page 'json.lua, no JSON' 400 '' -H 'Content-Type: application/json' -d '{' "${base}json.lua"
-    page 'counter.lua, one of four' 200 '<p>state ' "${base}counter.lua?cell=1"
+    page 'counter.lua, one of four' 200 'of them by state ' "${base}counter.lua?cell=1"
     page 'live.lua, its events' 200 'data: watching=1' -N -m 3 "${base}live.lua?events"
     page 'chat.lua, a message that nobody reads' 204 '' -d 'name=Ada&text=Hello' "${base}chat.lua"
     page 'picture.lua, the picture' 200 'image/svg+xml' "${base}picture.lua?svg"

@@ -1,6 +1,6 @@
--- The file runs once, when a Lua state is made; main() runs for each request.
--- So `count` lasts as long as this state. But a busy script has several states,
--- each with its own count.
+-- The file runs once, when a Lua state is made; main() runs for each request. So
+-- `count` lasts as long as this state. But a busy script has several states, each with
+-- its own count: what all of them must agree on is in Shared.
 
 local page = require "lib.page"
 
@@ -12,48 +12,74 @@ local born = os.date("%H:%M:%S")
 local function cell()
     os.execute("sleep 0.3")
     Send(page.head("One of four"), '<body class="cell">\n',
-         '<p class="big">', count, "</p>\n",
-         "<p>state ", Info.State, "<br>thread ", Info.Thread, "</p>\n",
+         '<p class="big">', Shared.incr("examples:visits"), "</p>\n",
+         "<p>", count, " of them by state ", Info.State, "</p>\n",
          "</body>\n</html>\n")
+end
+
+-- What everybody reads for ten seconds. Whoever finds it gone takes the lock and
+-- looks again, as another request may have made it meanwhile.
+local function news()
+    local text = Shared.get("examples:news")
+    if not text then
+        local lock = Shared.lock("examples:news", 5)
+        text = Shared.get("examples:news")
+        if not text then
+            text = "made at " .. os.date("%H:%M:%S") .. " by state " .. Info.State
+            Shared.set("examples:news", text, 10)
+        end
+        lock:unlock()
+    end
+    return text
 end
 
 local function whole_page()
     Send(page.top("Counter"))
-    Send('<p class="big">This state has counted to ', count, ".</p>\n")
+    Send('<p class="big">All states together have counted to ',
+         Shared.incr("examples:visits"), ", this one to ", count, ".</p>\n")
     Send(page.table("Who served this request", {
         ["State"] = Info.State,
         ["State made at"] = born,
-        ["Thread"] = Info.Thread,
         ["States of this script"] = ThreadData()[Env.SCRIPT_FILENAME],
+        ["Thread"] = Info.Thread,
+        ["A text for ten seconds"] = news(),
     }))
     Send('<p><a href="counter.lua">Count again</a></p>\n')
 
     Send([[
 <h2>Four at once</h2>
-<p>One state serves one request at a time. These four came together:</p>
+<p>One state serves one request at a time, so four that come together are served by
+several. The large number is the one they share:</p>
 <div class="cells">
 ]])
     for n = 1, 4 do
-        Send('<iframe src="counter.lua?cell=', n, '" title="Counter ', n, '">',
+        Send('<iframe src="counter.lua?cell=', n, '" title="Count ', n, '">',
              "</iframe>\n")
     end
     Send("</div>\n")
 
     Send([[
-<h2>What stays and what does not</h2>
+<h2>What a state keeps to itself</h2>
 <ul>
-<li>Globals and local variables of the file stay, within one state.</li>
-<li>Another state of the same script does not see them.</li>
-<li>Editing the script, or a module it uses, starts new states: the count
-begins at 1.</li>
-<li>The daemon may drop a state that was idle, and drops all of them when it
-stops.</li>
+<li>Globals and local variables of the file stay, within one state. Another state
+of the same script does not see them.</li>
+<li>Editing the script, or a module it uses, starts new states: their count begins
+at 1. The daemon may drop a state that was idle.</li>
 <li><code>Env</code>, <code>Cookies</code> and <code>con</code> belong to one
 request.</li>
 </ul>
-<p class="note">Use globals for what can be made again: parsed templates, database
-connections, caches. Use a session, a file or a database for what must be the
-same for every request.</p>
+<p>That is the place for what can be made again: parsed templates, database
+connections, caches.</p>
+<h2>What all states share</h2>
+<ul>
+<li><code>Shared.incr</code> counts, <code>Shared.add</code> and
+<code>Shared.cas</code> tell who was first.</li>
+<li><code>Shared.set</code> with a time keeps what is slow to make.</li>
+<li><code>Shared.lock</code> lets one request at a time do something; others
+wait.</li>
+</ul>
+<p class="note">These values are lost when the daemon stops, and the longest unused
+go when there is no more room. What must not be lost belongs into a database.</p>
 ]])
     Send(page.bottom())
 end
@@ -61,7 +87,7 @@ end
 function main()
     count = count + 1
     Header("Cache-Control", "no-store")
-    if lf.parse(Env.QUERY_STRING).cell then
+    if lf.query().cell then
         cell()
     else
         whole_page()

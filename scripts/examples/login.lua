@@ -10,12 +10,15 @@
 
 local page = require "lib.page"
 
--- For this demo only: the passwords are "engine" and "compiler". A real site keeps the
--- hashes that lf.password_hash makes in a file that the web server does not serve, and
--- counts failed logins of each account.
+-- For this demo only: the passwords are "engine" and "compiler". A real site keeps such
+-- hashes in a file that the web server does not serve, and counts failed logins of each
+-- account. This made them:
+--
+--     echo 'function main() Send(lf.password_hash(Env.PASSWORD)) end' >hash.lua
+--     luafcgid2 -r hash.lua PASSWORD=engine
 local users = {
-    ada = lf.password_hash "engine",
-    grace = lf.password_hash "compiler",
+    ada = "$y$j9T$Xw1iwX2fmbIGpcGys4C/9.$UHqLNwMnpfSwKy9AnfXaUVlZ/HR/JNzOCXjjrC6oIc.",
+    grace = "$y$j9T$cVrz.ETc6rd7sUMGqxEfO1$AIO2oX6gE.AZfwWa3QiBqdiPXST/KE7oxGFzOqw78WB",
 }
 
 local function form_token()

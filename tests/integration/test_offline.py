@@ -265,3 +265,8 @@ def test_a_signal_that_is_ignored_stays_so(place):
     with open(place + "/go", "w", encoding="ascii"):
         pass
     assert p.communicate(timeout=servers.PATIENCE)[0] == b"on" and p.returncode == 0
+
+
+def test_what_the_daemon_measures_is_of_no_harm(place):
+    done = run(place, page("Send('x')"), config='StatusListen = "%s/status"\n' % place)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"x", b"")

@@ -88,10 +88,15 @@ end
 
 -- Everything below a page's own content.
 function page.bottom()
+    local states = ThreadData()[Env.SCRIPT_FILENAME] or 1
     return '</main>\n<footer class="foot"><a href="source.lua?file='
         .. lf.urlencode((this_page())) .. '">Source of this page</a>'
-        .. "<span>served by state " .. Info.State .. " on thread "
-        .. Info.Thread .. "</span></footer>\n</body>\n</html>\n"
+        .. "<details><summary>served by state " .. Info.State .. " on thread "
+        .. Info.Thread .. "</summary>\n<p>A state is a copy of the script in memory, with "
+        .. "variables of its own; this script has " .. states .. " now. A state "
+        .. "serves one request at a time, and a thread of the daemon runs it "
+        .. 'meanwhile. <a href="counter.lua">Counter</a> shows what that means.</p>'
+        .. "</details></footer>\n</body>\n</html>\n"
 end
 
 -- A table of names and values, sorted by name.
