@@ -72,17 +72,37 @@ static void push_template(lua_State *L, int index)
 
 /* -- What templates call: the first upvalue is the output -- */
 
-static void append(lua_State *L, const char *s, size_t len)
+static struct buffer *output_of(lua_State *L)
 {
-    limit_check_memory(L, buffer_append(lua_touserdata(L, lua_upvalueindex(1)), s, len));
+    return lua_touserdata(L, lua_upvalueindex(1));
 }
 
-static void append_literal(lua_State *L)
+static void append(lua_State *L, struct buffer *out, const char *s, size_t len)
+{
+    limit_check_memory(L, buffer_append(out, s, len));
+}
+
+static void append_literal(lua_State *L, struct buffer *out)
 {
     size_t len;
     const char *s = lua_tolstring(L, 1, &len);
     if (s != NULL)
-        append(L, s, len);
+        append(L, out, s, len);
+}
+
+/* Pages have many of them, and a string of Lua's for each would cost more than all else
+ * that is done here. Nothing in them is to be escaped. */
+static void append_integer(lua_State *L, struct buffer *out, lua_Integer n)
+{
+    char digits[24], *end = digits + sizeof digits, *s = end;
+    lua_Unsigned left = n < 0 ? 0u - (lua_Unsigned)n : (lua_Unsigned)n;
+    do {
+        *--s = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (n < 0)
+        *--s = '-';
+    append(L, out, s, (size_t)(end - s));
 }
 
 /* The value as text; NULL: nil, which is nothing. */
@@ -95,22 +115,31 @@ static const char *value_text(lua_State *L, size_t *len)
 
 static int put_raw(lua_State *L)
 {
+    struct buffer *out = output_of(L);
     size_t len;
-    append_literal(L);
+    append_literal(L, out);
+    if (lua_isinteger(L, 2)) {
+        append_integer(L, out, lua_tointeger(L, 2));
+        return 0;
+    }
     const char *s = value_text(L, &len);
     if (s != NULL)
-        append(L, s, len);
+        append(L, out, s, len);
     return 0;
 }
 
 static int put_escaped(lua_State *L)
 {
+    struct buffer *out = output_of(L);
     size_t len;
-    append_literal(L);
+    append_literal(L, out);
+    if (lua_isinteger(L, 2)) {
+        append_integer(L, out, lua_tointeger(L, 2));
+        return 0;
+    }
     const char *s = value_text(L, &len);
     for (size_t i = 0; s != NULL && i < len; i += PIECE) {
-        limit_check_memory(L, html_escape(lua_touserdata(L, lua_upvalueindex(1)), s + i,
-                                          len - i < PIECE ? len - i : PIECE));
+        limit_check_memory(L, html_escape(out, s + i, len - i < PIECE ? len - i : PIECE));
         limit_check(L);
     }
     return 0;

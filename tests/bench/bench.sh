@@ -14,6 +14,6 @@ if [ "$install" = yes ]; then
     php=$(apt-cache depends php-fpm 2>/dev/null | sed -n 's/.*Depends: \(php[0-9.]*-fpm\)$/\1/p')
     # apache2-bin: the program and its modules, without a service.
     sh "$here/../../scripts/install-packages.sh" -s nginx -s "${php:-php-fpm}" \
-        gcc libc6-dev libfcgi-dev nginx-light wrk php-fpm apache2-bin valgrind lua-socket python3
+        gcc libc6-dev libfcgi-dev nginx-light wrk php-fpm php-apcu apache2-bin valgrind lua-socket python3
 fi
 exec python3 "$here/run.py" "$@"

@@ -17,16 +17,18 @@ WORKLOADS = {
 }
 
 
-FORMS = {  # what luafcgid2 and php-fpm are asked for
+PAGES = {  # what luafcgid2 and php-fpm are asked for
     "form": "POST of a form with 20 fields, which are added up",
     "upload": "5 MB upload, answered with its size",
+    "template": "a page with a table of 50 rows, from a template",
+    "shared": "Shared.incr, and APCu's apcu_inc",
 }
 OWN = {  # what only luafcgid2 is asked for
     "hello_env": "hello, by a script that takes Env, which is then made",
     "session": "GetVar and SetVar, against hello",
 }
-PHPS = (*WORKLOADS, *FORMS)
-OURS = (*WORKLOADS, *FORMS, *OWN, "session_count")
+PHPS = (*WORKLOADS, *PAGES)
+OURS = (*WORKLOADS, *PAGES, *OWN, "session_count")
 
 
 class Row:

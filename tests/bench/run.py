@@ -25,6 +25,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # 
 import fcgi
 import rows as rowlist
 import servers
+import sharing
 import sleepers
 import streams
 from servers import Failure
@@ -36,7 +37,7 @@ BAD_PEERS = 64        # of each kind
 CALLGRIND_REQUESTS = 2000
 FIELDS = 20
 UPLOAD = 5 * 1000 * 1000
-ROWS = {**rowlist.WORKLOADS, **rowlist.FORMS, **rowlist.OWN}
+ROWS = {**rowlist.WORKLOADS, **rowlist.PAGES, **rowlist.OWN}
 Sample = collections.namedtuple("Sample", "rate cpu p99 memory")
 
 SPECIAL = {
@@ -44,6 +45,7 @@ SPECIAL = {
     "wait": "longest wait of a healthy request among bad peers",
     "waiting": f"{sleepers.SLEEPING} scripts that wait in C, {sleepers.COMPUTING} that compute for"
                f" ever; {streams.CROWD} that wait for events or time",
+    "sharing": f"Shared.get beside a table's field; {sharing.THREADS} threads that count to ten million",
     "instructions": "callgrind's count for one hello",
 }
 
@@ -95,6 +97,12 @@ BODIES = {  # of the first request of a cell
 }
 
 
+def is_table(text):
+    rows = re.findall(rb"^<tr><td>(\d+)</td><td>Row &lt;(\d+)&gt;</td><td>(\d+)</td></tr>$", text, re.M)
+    return b"<h1>Fifty &amp; more</h1>" in text and [tuple(map(int, row)) for row in rows] == [
+        (i, i, i * 3) for i in range(1, 51)]
+
+
 def verify(row, workload):
     """The first request of a cell: whether it answers what it should."""
     text = fetch(row.port, row.uri(workload), *BODIES.get(workload, tuple)())[1]
@@ -108,6 +116,8 @@ def verify(row, workload):
         "post": lambda: text == str(POST).encode(),
         "form": lambda: text == str(sum(len(f"value {i}!") for i in range(1, FIELDS + 1))).encode(),
         "upload": lambda: text == str(UPLOAD).encode(),
+        "template": lambda: is_table(text),
+        "shared": lambda: text.isdigit(),
     }
     if not right[workload]():
         raise Failure(f"wrong answer: {text[:300]!r}")
@@ -376,6 +386,10 @@ def waited(figure):
     return lambda results: results.waiting and getattr(results.waiting, figure)
 
 
+def shared(figure):
+    return lambda results: results.sharing and getattr(results.sharing, figure)
+
+
 def streamed(figure):
     return lambda results: results.streams and getattr(results.streams, figure)
 
@@ -412,6 +426,13 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
      ratio("cpu", ("form", "luafcgid2-ka"), ("form", "php-ka")), "<=", 1.0),
     ("CPU for an upload of 5 MB, keepalive, to php-fpm", "upload",
      ratio("cpu", ("upload", "luafcgid2-ka"), ("upload", "php-ka")), "<=", 1.1),
+    ("CPU for a template's table of 50 rows, keepalive, to php-fpm", "template",
+     ratio("cpu", ("template", "luafcgid2-ka"), ("template", "php-ka")), "<=", 1.0),
+    ("CPU for Shared.incr, keepalive, to php-fpm with APCu", "shared",
+     ratio("cpu", ("shared", "luafcgid2-ka"), ("shared", "php-ka")), "<=", 1.0),
+    ("Shared.get: more than a table's field: ns", "sharing", shared("get"), "<=", 300.0),
+    (f"of ten million Shared.incr by {sharing.THREADS} threads are lost", "sharing",
+     shared("lost"), "<=", 0),
     (f"CPU per request, {MANY} scripts loaded to 1", "scripts",
      ratio("cpu", ("scripts", "scripts-many"), ("scripts", "scripts-1")), "<=", 1.25),
     (f"longest wait among {BAD_PEERS} half heads, silent, idle kept: ms", "wait",
@@ -445,7 +466,7 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
 class Results:
     def __init__(self):
         self.cells = Cells()
-        self.wait = self.waiting = self.streams = self.instructions = None
+        self.wait = self.waiting = self.streams = self.sharing = self.instructions = None
 
 
 def print_cells(cells, workload, text, labels):
@@ -559,6 +580,8 @@ def run(options, park):
                               lambda: sleepers.measure(park, say))
     results.streams = special(options, results, "waiting",
                               lambda: streams.measure(park, wrk, say))
+    results.sharing = special(options, results, "sharing",
+                              lambda: sharing.measure(park, say))
     results.instructions = special(options, results, "instructions",
                                    lambda: measure_instructions(park))
     return results

@@ -6,14 +6,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
-#include "lua/limit.h"
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/unit/library_fixture.h"
 
 /* ThreadSanitizer keeps each call that an error leaves in a list that has an end. */
 #ifdef __SANITIZE_THREAD__
@@ -22,19 +19,11 @@
 #define ROUNDS "3000"
 #endif
 
-static struct limit limit;
-
 /* `own` has the library's functions, `string` the others. */
 static lua_State *open(void)
 {
-    limit = (struct limit){0};
-    lua_State *L = limit_newstate(&limit);
-    assert_non_null(L);
-    luaL_openlibs(L);
-    assert_false(
-        luaL_dostring(L, "own = {} for k, v in pairs(string) do own[k] = v end"));
-    strings_open(L);
-    return L;
+    return library_open("own = {} for k, v in pairs(string) do own[k] = v end",
+                        strings_open);
 }
 
 static void run(const char *code)
@@ -130,16 +119,10 @@ static void test_a_broken_limit_ends_a_search(void **unused)
         "gmatch(s, '.-b')()", "find(s, '%bxy')",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        lua_State *L = open();
-        lua_pushfstring(L, "local s = (%s):rep(100000) return string.%s",
-                        i == 4 ? "'x'" : "'a '", calls[i]);
-        assert_int_equal(luaL_loadstring(L, lua_tostring(L, -1)), LUA_OK);
-        limit.kind = LIMIT_TIME; /* without a hook, as while C code runs */
-        assert_int_equal(lua_pcall(L, 0, 0, 0), LUA_ERRRUN);
-        assert_non_null(strstr(lua_tostring(L, -1), limit_message(LIMIT_TIME)));
-        limit.kind = LIMIT_NONE;
-        lua_close(L);
-        free(limit.where);
+        char code[128];
+        snprintf(code, sizeof code, "local s = (%s):rep(100000) return string.%s",
+                 i == 4 ? "'x'" : "'a '", calls[i]);
+        library_assert_ends(open(), code);
     }
 }
 

@@ -9,26 +9,12 @@
 
 #include <cmocka.h>
 
-#include "lua/limit.h"
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/unit/library_fixture.h"
 
-static struct limit limit;
-
+/* `own` is the library's table.move. */
 static lua_State *open(void)
 {
-    limit = (struct limit){0};
-    lua_State *L = limit_newstate(&limit);
-    assert_non_null(L);
-    luaL_openlibs(L);
-    lua_getglobal(L, "table");
-    lua_getfield(L, -1, "move");
-    lua_setglobal(L, "own");
-    lua_pop(L, 1);
-    tables_open(L);
-    return L;
+    return library_open("own = table.move", tables_open);
 }
 
 static void test_it_moves_as_the_librarys_own(void **unused)
@@ -65,14 +51,7 @@ static void test_it_moves_as_the_librarys_own(void **unused)
 static void test_a_broken_limit_ends_it(void **unused)
 {
     (void)unused;
-    lua_State *L = open();
-    assert_int_equal(luaL_loadstring(L, "table.move({}, 1, 1 << 60, 2)"), LUA_OK);
-    limit.kind = LIMIT_TIME; /* without a hook, as while C code runs */
-    assert_int_equal(lua_pcall(L, 0, 0, 0), LUA_ERRRUN);
-    assert_non_null(strstr(lua_tostring(L, -1), limit_message(LIMIT_TIME)));
-    limit.kind = LIMIT_NONE;
-    lua_close(L);
-    free(limit.where);
+    library_assert_ends(open(), "table.move({}, 1, 1 << 60, 2)");
 }
 
 int main(void)

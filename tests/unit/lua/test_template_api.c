@@ -45,6 +45,9 @@ static void values_are_escaped_unless_they_are_to_be_raw(void **state)
                    "<b title=\"&lt;&quot;&amp;&#39;&gt;\"><\"&'></b>");
     assert_renders("<%= 1 %>,<%= 1.5 %>,<%= true %>,<%= nil %>,<%=x%>", "{x = false}",
                    "1,1.5,true,,false");
+    assert_renders("<%= 0 %>,<%= -70 %>,<%- math.maxinteger %>,<%- math.mininteger %>",
+                   "nil", "0,-70,9223372036854775807,-9223372036854775808");
+    assert_renders("<%= 2.0 %>,<%= '7' %>", "nil", "2.0,7");
     assert_renders("<%= ('a'):gsub('a', 'b') %>", "nil", "b");
     assert_renders("<%= setmetatable({}, {__tostring = function() return '<x>' end}) %>",
                    "nil", "&lt;x&gt;");

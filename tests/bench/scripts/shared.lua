@@ -1,0 +1,3 @@
+function main()
+    Send(Shared.incr("bench"))
+end

@@ -1,0 +1,2 @@
+<?php
+echo apcu_inc("bench");
