@@ -43,6 +43,42 @@ def test_example_runs(web, site, source):
         assert response.status in (200, 204, 303, 404), response
 
 
+# Lines such as: lf.hex("Az")   --> "417a"
+VALUES = [text for text in literals() if "-->" in text]
+SAME = """
+local function same(a, b)
+    if type(a) ~= "table" or type(b) ~= "table" then return a == b and math.type(a) == math.type(b) end
+    for k, v in pairs(a) do if not same(v, b[k]) then return false end end
+    return #a == #b
+end
+local function compare(line, got, wanted)
+    assert(same(got, wanted), line .. ": " .. lf.serialize(got))
+end
+"""
+
+
+@pytest.mark.parametrize("text", VALUES, ids=lambda text: text.split("(")[0])
+def test_values_are_what_the_page_says(web, text):
+    lines = [re.split(r" +--> ", line) for line in text.splitlines()]
+    assert all(len(line) == 2 for line in lines), text
+    calls = "\n".join("compare(%s, {%s}, {%s})" % ("[=[%s]=]" % call, call, value) for call, value in lines)
+    response = web.get(web.script(SAME + "function main()\n%s\nSend('same') end" % calls))
+    assert response.text == "same", response
+
+
+def functions():
+    """Of the entries, without what is the standard library's; the v1 methods have the examples of their twins."""
+    with open(MAN, encoding="ascii") as f:
+        entries = re.findall(r"^\.It Fn (\S+)", f.read(), re.M)
+    return sorted({name for name in entries if re.match(r"(lf|Shared|Session)\.|[A-Z]\w+$|(file|subscription):", name)})
+
+
+@pytest.mark.parametrize("name", functions())
+def test_every_function_has_an_example(name):
+    called = r":%s\(" % name.split(":")[1] if ":" in name else r"(?<![.\w])%s\b" % re.escape(name)
+    assert any(re.search(called, text) for text in VALUES + SCRIPTS), name
+
+
 @pytest.mark.parametrize("render", [["mandoc", "-Tutf8"], ["groff", "-mandoc", "-t", "-Tutf8"]],
                          ids=lambda command: command[0])
 def test_what_differs_from_luafcgid_is_a_table_on_the_page(render):
