@@ -206,6 +206,14 @@ check_answers() {
         --data-urlencode 'text=1 < 2 & "3"' "${base}form.lua"
     page 'upload.lua, two files' 200 '<td>7 bytes</td>' -F title=x -F 'files=@scripts/examples/style.css' \
         -F 'files=content;filename=a.txt' "${base}upload.lua"
+    page 'template.lua, a search' 200 '<th scope="row">Jam &lt;sour cherry&gt;</th>' \
+        "${base}template.lua?q=JAM"
+    page 'template.lua, nothing found' 200 'There is no “&lt;b&gt;” here' -G --data-urlencode 'q=<b>' \
+        "${base}template.lua"
+    page 'download.lua, a part' 206 'The style' -r 3-20 "${base}download.lua?file=style.css"
+    page 'download.lua, a file that is not in its list' 200 'the goods' "${base}download.lua?file=../demo.sh"
+    page 'tools.lua, a text with markup' 200 '<td>PGI+</td>' -G --data-urlencode 'text=<b>' \
+        "${base}tools.lua"
     page 'json.lua, words' 200 '"longest":"hello"' -H 'Content-Type: application/json' \
         -d '{"text": "Hello, you!"}' "${base}json.lua"
     page 'json.lua, no JSON' 400 '' -H 'Content-Type: application/json' -d '{' "${base}json.lua"
