@@ -40,7 +40,8 @@ function main()
 <caption>What becomes of it</caption>
 ]])
     for _, row in ipairs(rows(text)) do
-        Send('<tr><th scope="row"><code>', row[1], "</code></th><td>",
+        local name = row[1]:gsub("_", "_<wbr>") -- where a narrow screen may break it
+        Send('<tr><th scope="row"><code>', name, "</code></th><td>",
              page.escape(row[2]), "</td></tr>\n")
     end
     Send([[
