@@ -139,6 +139,14 @@ nginx_temp_paths() {
     done
 }
 
+# A directory without an index is listed, where this nginx can do so.
+nginx_listing() {
+    case $(nginx -V 2>&1) in
+    *--without-http_autoindex_module*) ;;
+    *) echo '        autoindex on;' ;;
+    esac
+}
+
 nginx_types() {
     if [ -r /etc/nginx/mime.types ]; then
         echo '    include /etc/nginx/mime.types;'
@@ -182,6 +190,7 @@ $(nginx_types)
         server_name localhost;
         root "$dir/site";
         index index.lua index.html;
+$(nginx_listing)
         add_header Cache-Control no-cache; # an edited file is seen at once
         location ^~ /lib/ {
             return 404;

@@ -81,6 +81,25 @@ def test_scripts_and_files_are_served_and_private_files_are_not(serve, place):
     assert [s.get(path).status for path in ("/.secret", "/data.db", "/none.lua", "/none.html")] == [404] * 4
 
 
+def test_a_directory_without_an_index_is_listed(serve, place):
+    os.mkdir(place + "/more pages")
+    os.chmod(place + "/more pages", 0o755)
+    with open(place + "/more pages/a b.lua", "w", encoding="ascii") as f:
+        f.write("function main() Send(Dir()) end")
+    s = serve(place)
+    assert 'href="a%20b.lua"' in s.get("/more%20pages/").text
+    assert s.get("/more%20pages/a%20b.lua").text == place + "/more pages"
+
+
+def test_a_port_that_is_taken_is_said(serve, place):
+    s = serve(place)
+    done = subprocess.run(["sh", SERVE, place, str(s.port)], capture_output=True, text=True, check=False,
+                          timeout=servers.PATIENCE, env=dict(os.environ, TMPDIR=s.place, LUAFCGID2=servers.BINARY))
+    assert done.returncode == 1 and "name another" in done.stderr
+    assert len(os.listdir(s.place)) == 1  # the first one's
+    assert s.get("/").text == "page "
+
+
 def test_edits_and_errors_show_at_once(serve, place):
     s = serve(place)
     assert "on &lt;purpose&gt;" in s.get("/bad.lua").text
