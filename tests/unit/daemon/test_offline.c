@@ -164,15 +164,6 @@ static void a_script_that_is_late_is_ended(void **state)
     assert_non_null(strstr(content(log_file), "time limit"));
 }
 
-static void a_wait_takes_no_time(void **state)
-{
-    (void)state;
-    write_file(script, "function main() Sleep(0.6) Send('on') end");
-    write_file(in, "");
-    assert_int_equal(run(&(struct offline){script, NO_PAIRS, false}, 300, out), 0);
-    assert_string_equal(content(out), "on");
-}
-
 static void an_output_that_fails_is_told(void **state)
 {
     (void)state;
@@ -200,7 +191,6 @@ int main(void)
         cmocka_unit_test(the_body_of_the_request_is_standard_input),
         cmocka_unit_test(the_status_is_that_of_the_response),
         cmocka_unit_test(a_script_that_is_late_is_ended),
-        cmocka_unit_test(a_wait_takes_no_time),
         cmocka_unit_test(an_output_that_fails_is_told),
         cmocka_unit_test(a_signal_ends_it),
     };
