@@ -40,8 +40,7 @@ function main()
 <caption>What becomes of it</caption>
 ]])
     for _, row in ipairs(rows(text)) do
-        local name = row[1]:gsub("_", "_<wbr>") -- where a narrow screen may break it
-        Send('<tr><th scope="row"><code>', name, "</code></th><td>",
+        Send('<tr><th scope="row">', row[1], "</th><td>",
              page.escape(row[2]), "</td></tr>\n")
     end
     Send([[
