@@ -192,6 +192,9 @@ $(nginx_types)
         index index.lua index.html;
 $(nginx_listing)
         add_header Cache-Control no-cache; # an edited file is seen at once
+        location = /favicon.ico {
+            log_not_found off; # which browsers ask for by themselves
+        }
         location ^~ /lib/ {
             return 404;
         }
