@@ -25,7 +25,8 @@ ROWS = table()
 def test_the_table_has_what_the_usual_page_needs():
     needs = [row[0] for row in ROWS]
     assert len(needs) == len(set(needs))
-    assert {"a form", "an upload", "a login", "JSON to read", "a redirect", "a cookie",
+    assert {"a form", "an upload", "a template", "a download",
+            "a login", "JSON to read", "a redirect", "a cookie",
             "a live page", "a counter for all"} <= set(needs)
 
 
