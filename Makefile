@@ -126,8 +126,9 @@ $(FUZZ):
 HASTY         = $(BUILD)/hasty/luafcgid2
 HASTY_FLAGS   = -DSHUTDOWN_TIMEOUT=3000 -DSAVE_PERIOD=1000 -DSAVE_SHARE=10 -DSAVE_TIME=1000 \
                 -DSAVING_TIMEOUT=1000 -DSPARE_TIME=100 -DSUPERFLUOUS_TIME=1000 \
-                -DALARM_QUIET=1000
-HASTY_SOURCES = main.c base/alarm.c daemon/governor.c daemon/saver.c pool/closer.c store/save.c
+                -DALARM_QUIET=1000 -DHOOKS_LATE=1000 -DHOOKS_HANDOVER=1000
+HASTY_SOURCES = main.c base/alarm.c daemon/governor.c daemon/hooks.c daemon/saver.c \
+                pool/closer.c store/save.c
 HASTY_OBJECTS = $(HASTY_SOURCES:%.c=$(BUILD)/hasty/%.o)
 
 hasty: $(HASTY)

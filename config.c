@@ -7,6 +7,8 @@
  * `generation` is atomic. */
 #include "config.h"
 
+#include "base/process.h"
+#include "config/hook.h"
 #include "config/kind.h"
 #include "config/load.h"
 #include "config/option.h"
@@ -52,6 +54,14 @@ void config_unref(struct config *c)
 
 struct config *config_load(const char *file, FILE *errors)
 {
+    return config_load_hooks(file, errors, NULL);
+}
+
+struct config *config_load_hooks(const char *file, FILE *errors,
+                                 struct config_hooks **hooks)
+{
+    if (hooks != NULL)
+        *hooks = NULL;
     struct counted *counted = calloc(1, sizeof *counted);
     if (counted == NULL) {
         fprintf(errors, "%s: out of memory\n", file != NULL ? file : "defaults");
@@ -59,7 +69,7 @@ struct config *config_load(const char *file, FILE *errors)
     }
     atomic_init(&counted->references, 1);
     struct config *c = &counted->config;
-    if (load_into(c, file, errors))
+    if (load_into(c, file, errors, hooks))
         return c;
     config_log_warnings(c); /* a name that is ignored may explain the mistake */
     config_unref(c);
@@ -100,6 +110,45 @@ struct config *config_current(void)
 unsigned config_generation(void)
 {
     return atomic_load_explicit(&generation, memory_order_acquire);
+}
+
+/* -- Hooks -- */
+
+const char *config_hook_name(enum config_hook hook)
+{
+    return hook_name(hook);
+}
+
+bool config_hooks_open(struct config_hooks *h, const struct config_library *library,
+                       const struct config *config, struct buffer *error)
+{
+    return hook_open(h, library, config, error);
+}
+
+bool config_hooks_call(struct config_hooks *h, enum config_hook hook, const char *why,
+                       int64_t timeout, struct buffer *error)
+{
+    return hook_call(h, hook, why, timeout, error);
+}
+
+int64_t config_hooks_left(struct lua_State *L)
+{
+    return engine_left(engine_of(L));
+}
+
+void config_hooks_hurry(struct config_hooks *h, int64_t time)
+{
+    hook_hurry(h, time);
+}
+
+void config_hooks_kill(const struct config_hooks *h)
+{
+    process_kill_left(h);
+}
+
+void config_hooks_free(struct config_hooks *h)
+{
+    hook_free(h);
 }
 
 /* -- Comparing -- */

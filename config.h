@@ -23,6 +23,11 @@
  * blocks; daemon/loading.h limits that, too. */
 struct config *config_load(const char *file, FILE *errors);
 
+/* The same, and in `hooks` the hooks that the file has, with the Lua state that it ran
+ * in, for the caller to free. NULL: it has none. */
+struct config *config_load_hooks(const char *file, FILE *errors,
+                                 struct config_hooks **hooks);
+
 /* Logs the warnings of the load: values that are legal but risky, and older names that a
  * newer one overrides. config_publish calls this. config_load does so only when it
  * refuses the file: at the start it runs before the log is open. */
@@ -53,6 +58,38 @@ bool config_wants_status(const struct config *c);
 
 /* The path of the page for `status` in ErrorPage, borrowed; NULL: there is none. */
 const char *config_error_page(const struct config *c, int status);
+
+/* -- Hooks: functions of the file, luafcgid2-config(5) --
+ *
+ * They belong to one thread at a time, which alone calls these functions, except where
+ * another is allowed. */
+
+const char *config_hook_name(enum config_hook hook);
+
+/* To be called once before the first hook. `config` is kept by the library: it must
+ * outlive the hooks. false: `error` has why not. */
+bool config_hooks_open(struct config_hooks *h, const struct config_library *library,
+                       const struct config *config, struct buffer *error);
+
+/* Calls the hook, if there is one, with the argument `why`. It may take `timeout`
+ * milliseconds (0: no limit), and has ScriptMemoryLimit. What it calls in C may block
+ * longer. false: it failed, and the message with a traceback was appended to `error`. */
+bool config_hooks_call(struct config_hooks *h, enum config_hook hook, const char *why,
+                       int64_t timeout, struct buffer *error);
+
+/* Milliseconds that the hook which runs in L has left; INT64_MAX: no limit. */
+int64_t config_hooks_left(struct lua_State *L);
+
+/* Whatever runs, or begins, has at most `time` more milliseconds, but for CONFIG_ON_STOP.
+ * Any thread. */
+void config_hooks_hurry(struct config_hooks *h, int64_t time);
+
+/* Kills the children that it reads from or writes to. Any thread; `h` may have been freed
+ * meanwhile. */
+void config_hooks_kill(const struct config_hooks *h);
+
+/* Closes the Lua state. May block as config_hooks_call does. NULL is allowed. */
+void config_hooks_free(struct config_hooks *h);
 
 /* Prints every option: name, older name, default, type or range, one line of help; in at
  * most 80 columns. "*" marks those that need a restart. */

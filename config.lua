@@ -127,6 +127,14 @@ StartupScript = ""
 OnStateStart = ""
 OnStateStop = ""
 
+-- Functions of this file, for what a site needs done beside its pages. They run in a thread
+-- of their own, which nothing waits for, with Log, Publish, Shared, os and io. OnStart is
+-- called at the start and after a reload, OnHeartbeat every MinFileInfoTime, OnStop at the
+-- end and before a reload: function OnHeartbeat() Publish("clock", os.date()) end
+OnStart = nil
+OnHeartbeat = nil
+OnStop = nil
+
 -- Endings of files that may be run. With {} every file may be run as Lua, also files that
 -- visitors have uploaded.
 AllowedExtensions = {".lua"}

@@ -18,6 +18,7 @@
 #include "daemon/governor.h"
 #include "daemon/heartbeat.h"
 #include "daemon/history.h"
+#include "daemon/hooks.h"
 #include "daemon/loading.h"
 #include "daemon/notify.h"
 #include "daemon/offline.h"
@@ -58,6 +59,7 @@
  * the sessions. */
 #define CLOSING_TIMEOUT 2000
 #define SWEEPER_TIMEOUT 2000
+#define HOOKS_TIMEOUT   5000 /* that it waits for OnStop */
 #ifndef SAVING_TIMEOUT
 #define SAVING_TIMEOUT 5000
 #endif
@@ -182,11 +184,11 @@ static struct options parse_options(int argc, char **argv)
 }
 
 /* Ends the process without exit, which might wait for a stream that the configuration
- * still uses. */
-static struct config *load_or_die(const char *file)
+ * still uses. `hooks` gets those of the file; NULL: they are not to run. */
+static struct config *load_or_die(const char *file, struct config_hooks **hooks)
 {
     char *errors;
-    struct config *config = loading_run(file, &errors);
+    struct config *config = loading_run(file, &errors, hooks);
     if (config == NULL) {
         fputs(errors != NULL && errors[0] != '\0' ? errors : "out of memory\n", stderr);
         fflush(stderr);
@@ -198,7 +200,7 @@ static struct config *load_or_die(const char *file)
 
 static void check(const char *file)
 {
-    struct config *config = load_or_die(file);
+    struct config *config = load_or_die(file, NULL);
     config_log_warnings(config);
     printf("%s: good: %d workers on %s, log to %s\n",
            file == NULL ? "built-in defaults" : file, config->worker_threads,
@@ -273,7 +275,7 @@ static void block_signals(sigset_t *handled)
 
 /* -- Reload -- */
 
-static void take_over(struct config *config)
+static void take_over(struct config *config, struct config_hooks *hooks)
 {
     struct config *old = config_current();
     char names[512];
@@ -283,16 +285,18 @@ static void take_over(struct config *config)
     log_open(config->log_file_path, config->log_level);
     access_open(config);
     slowlog_open(config);
-    config_publish(config);
+    config_publish(config_ref(config));
     sweeper_wake(); /* it closes the idle states of the old configuration */
     log_info("configuration reloaded");
+    hooks_start(config, hooks, "reload");
+    config_unref(config);
     config_unref(old);
 }
 
 static struct loading *begin_reload(const char *file)
 {
     notify_reloading();
-    struct loading *l = loading_begin(file);
+    struct loading *l = loading_begin(file, true);
     if (l == NULL) {
         log_error("the configuration was not reloaded: out of memory");
         notify_send("READY=1");
@@ -303,9 +307,10 @@ static struct loading *begin_reload(const char *file)
 static void end_reload(struct loading *l)
 {
     char *errors;
-    struct config *config = loading_end(l, &errors);
+    struct config_hooks *hooks;
+    struct config *config = loading_end(l, &errors, &hooks);
     if (config != NULL) {
-        take_over(config);
+        take_over(config, hooks);
     } else {
         log_lines(LOG_LEVEL_ERROR,
                   errors != NULL && errors[0] != '\0' ? errors : "out of memory");
@@ -319,7 +324,7 @@ static void end_reload(struct loading *l)
 static void drop_reload(struct loading *l)
 {
     char *errors;
-    config_unref(loading_end(l, &errors));
+    config_unref(loading_end(l, &errors, NULL));
     free(errors);
 }
 
@@ -448,7 +453,9 @@ static void set_last_alarm(void)
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    alarm((SHUTDOWN_TIMEOUT + CLOSING_TIMEOUT + SWEEPER_TIMEOUT + SAVING_TIMEOUT) / 1000 +
+    alarm((SHUTDOWN_TIMEOUT + HOOKS_TIMEOUT + CLOSING_TIMEOUT + SWEEPER_TIMEOUT +
+           SAVING_TIMEOUT) /
+              1000 +
           4); /* before TimeoutStopSec of the systemd unit is over */
 }
 
@@ -476,10 +483,11 @@ static void stop(struct service *service)
     if (!all)
         log_warning("requests still running after %d s were cut off",
                     SHUTDOWN_TIMEOUT / 1000);
+    bool unused = hooks_stop(HOOKS_TIMEOUT);
     heartbeat_stop();
     status_server_stop();
     history_stop();
-    bool unused = saver_stop(SAVING_TIMEOUT);
+    unused &= saver_stop(SAVING_TIMEOUT);
     unused &= sweeper_stop(SWEEPER_TIMEOUT);
     unused &= close_scripts(service);
     pidfile_remove();
@@ -512,7 +520,7 @@ static char *absolute(const char *file)
 
 static int run_offline(const struct options *options)
 {
-    struct config *config = load_or_die(options->file);
+    struct config *config = load_or_die(options->file, NULL);
     int status = offline_run(config, &options->offline);
     config_unref(config);
     return status;
@@ -529,7 +537,8 @@ int main(int argc, char **argv)
     char *path = options.file == NULL ? NULL : absolute(options.file);
     memory_init();
     reserve_fill();
-    struct config *config = load_or_die(options.file);
+    struct config_hooks *hooks;
+    struct config *config = load_or_die(options.file, &hooks);
     /* What the load has freed. So the log's queue takes untouched pages. */
     memory_give_back();
     sigset_t handled;
@@ -558,6 +567,7 @@ int main(int argc, char **argv)
             "loops in finalizers (__gc) cannot be ended: Lua is not built as usual");
     memory_give_back(); /* the table of connections takes untouched pages, too */
     struct service *service = start(config, listeners);
+    hooks_start(config, hooks, "start");
     config_unref(config);
     notify_send("READY=1");
     wait_for_signals(&handled, path);

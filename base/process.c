@@ -179,7 +179,7 @@ void process_abandon(pid_t pid)
         ; /* the wait is short, as the child was killed */
 }
 
-static bool is_alive(pid_t pid)
+bool process_is_alive(pid_t pid)
 {
     siginfo_t info = {.si_pid = 0};
     return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
@@ -190,7 +190,7 @@ static int count_left_locked(const void *owner)
 {
     int count = 0;
     for (const struct child *c = children; c != NULL; c = c->next)
-        count += c->owner == owner && is_alive(c->pid);
+        count += c->owner == owner && process_is_alive(c->pid);
     return count;
 }
 
@@ -206,6 +206,15 @@ bool process_leave(pid_t pid, const void *owner)
     }
     pthread_mutex_unlock(&lock);
     return gone || left;
+}
+
+void process_set_owner(pid_t pid, const void *owner)
+{
+    pthread_mutex_lock(&lock);
+    struct child *c = *find_locked(pid);
+    if (c != NULL)
+        c->owner = owner;
+    pthread_mutex_unlock(&lock);
 }
 
 void process_kill_left(const void *owner)

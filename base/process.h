@@ -20,6 +20,9 @@ bool process_is_own(pid_t pid);
 /* Waits for the child. false with errno, EINTR included. */
 bool process_wait(pid_t pid, int *status);
 
+/* Whether the child, which nothing has waited for yet, still runs. Any thread. */
+bool process_is_alive(pid_t pid);
+
 /* Kills the child with all that it started, and returns at once. If it dies slowly,
  * perhaps because its disk hangs, process_reap waits for it. Any thread. */
 void process_abandon(pid_t pid);
@@ -35,6 +38,10 @@ void process_kill_left(const void *owner);
  * process that is about to end. Waits a moment for a child that is just being started.
  * Any thread. */
 void process_kill_all(void);
+
+/* Lets process_kill_left(owner) kill a child that its caller still waits for. Any
+ * thread. */
+void process_set_owner(pid_t pid, const void *owner);
 
 /* Heartbeat: waits for children of these two kinds that have died. Never blocks. */
 void process_reap(void);

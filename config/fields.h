@@ -54,10 +54,11 @@ struct config {
     char *startup_script; /* absolute, "" for none */
     char *entrypoint;
     char *on_state_start, *on_state_stop; /* names of global functions, "" for none */
+    bool on_start, on_heartbeat, on_stop; /* whether the file has such a function */
     bool entrypoint_set;                  /* false: main, then handler */
     char **allowed_extensions; /* NULL-terminated; {} (empty) allows every file */
     bool allow_bytecode;
-    char *data_dir;            /* absolute, "" for none; it need not exist */
+    char *data_dir;    /* absolute, "" for none; it need not exist */
     char *script_root; /* absolute, its links to be resolved at use; "" for none */
 
     /* Limits. 0 switches one off. */
@@ -118,6 +119,18 @@ struct config {
     size_t app_len;
 
     char *warnings; /* of this file, lines; NULL: none. See config_log_warnings */
+};
+
+struct lua_State;
+struct buffer;
+struct config_hooks; /* config.h */
+
+enum config_hook { CONFIG_ON_START, CONFIG_ON_HEARTBEAT, CONFIG_ON_STOP };
+
+/* What hooks can call beside the standard library. Both may raise errors of Lua. */
+struct config_library {
+    void (*open)(struct lua_State *L, const struct config *config); /* once */
+    void (*end)(struct lua_State *L); /* after each hook, however it ended */
 };
 
 enum { CONFIG_LOAD_TIME = 10000 }; /* milliseconds that a file may take to load */

@@ -340,6 +340,13 @@ static bool store_secure(struct loader *l, const struct option_row *o, int index
     return true;
 }
 
+/* The function itself is looked up by its name, config/hook.c. */
+static bool store_hook(struct loader *l, const struct option_row *o, int index)
+{
+    *(bool *)loader_field(l->config, o) = lua_isfunction(l->L, index);
+    return lua_isfunction(l->L, index) || lua_isnil(l->L, index);
+}
+
 /* -- Freeing and comparing -- */
 
 static void free_text(void *field)
@@ -398,6 +405,8 @@ static const struct kind kinds[OPTION_KINDS] = {
     [OPTION_SECURE] = {store_secure, NULL, equal_int,
                        .expected = "true, false or \"auto\"",
                        .range = "true, false or \"auto\""},
+    [OPTION_HOOK] = {store_hook, NULL, equal_bool, .expected = "a function",
+                     .range = "function"},
     [OPTION_TABLE] = {app_store, free_text, NULL, .expected = "a table",
                       .range = "table"},
     [OPTION_PAGES] = {pages_store, pages_free, NULL,

@@ -1,9 +1,10 @@
-/* A load from beginning to end: the file runs in a Lua state that lives for the load
- * only, then one loop over the rows of options gives each its value through the same
+/* A load from beginning to end: the file runs in a Lua state, which lives on if there are
+ * hooks, then one loop over the rows of options gives each its value through the same
  * code, from the file or from the default's own text. Runs on the thread that loads,
  * which owns all of it; no locks. */
 #include "config/load.h"
 
+#include "config/hook.h"
 #include "config/kind.h"
 #include "config/names.h"
 #include "config/pages.h"
@@ -36,6 +37,13 @@ static void read_options(struct loader *l)
     l->config->entrypoint_set = loader_is_set(l, "Entrypoint");
 }
 
+/* The name may be an older one. */
+static bool is_hook(const char *name)
+{
+    const struct option_row *o = option_named(name);
+    return o != NULL && o->kind == OPTION_HOOK;
+}
+
 /* Logged at once, and so seen on standard error when the daemon starts: the slip was most
  * likely made by the person who starts it. `standard` is the table of globals from before
  * the file. */
@@ -46,13 +54,13 @@ static void warn_of_unknown_names(struct loader *l, int standard)
     int globals = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, globals); lua_pop(L, 1)) {
         const char *global = loader_text_at(L, lua_gettop(L) - 1);
-        if (global == NULL || lua_isfunction(L, -1))
+        if (global == NULL)
             continue;
         lua_pushvalue(L, -2);
         bool was_there = lua_rawget(L, standard) != LUA_TNIL;
         lua_pop(L, 1);
         const char *near = was_there ? NULL : names_close_to(l, global);
-        if (near != NULL)
+        if (near != NULL && lua_isfunction(L, -1) == is_hook(near))
             log_warning("%s: %s is not an option; did you mean %s?", l->file, global,
                         near);
     }
@@ -97,7 +105,19 @@ static void load_in_state(struct loader *l)
     lua_pushlightuserdata(l->L, l);
     if (lua_pcall(l->L, 1, 0, 0) != LUA_OK)
         report_complain(l, "%s", lua_tostring(l->L, -1)); /* out of memory */
-    lua_close(l->L);
+    lua_settop(l->L, 0);
+}
+
+/* Ends the engine, or hands it over to the hooks. */
+static void end(struct loader *l, struct config_hooks **hooks)
+{
+    bool out_of_memory = false;
+    if (hooks == NULL || l->mistakes > 0)
+        engine_destroy(l->engine);
+    else
+        *hooks = hook_take(l->engine, l->config, &out_of_memory);
+    if (out_of_memory)
+        report_complain(l, "out of memory");
 }
 
 /* Hands the lines over to the struct. Without memory they are lost. */
@@ -110,19 +130,20 @@ static void keep_warnings(struct loader *l)
     buffer_free(&l->warnings);
 }
 
-bool load_into(struct config *config, const char *file, FILE *errors)
+bool load_into(struct config *config, const char *file, FILE *errors,
+               struct config_hooks **hooks)
 {
     struct loader l = {.file = file != NULL ? file : "defaults",
                        .errors = errors,
                        .config = config,
                        .run = file != NULL};
     config->file = file != NULL ? strdup(file) : NULL;
-    l.L = file == NULL || config->file != NULL ? run_newstate(&l) : NULL;
-    if (l.L == NULL) {
+    if ((file != NULL && config->file == NULL) || !run_begin(&l)) {
         report_complain(&l, "out of memory");
         return false;
     }
     load_in_state(&l);
+    end(&l, hooks);
     keep_warnings(&l);
     return l.mistakes == 0;
 }

@@ -8,7 +8,9 @@
 
 /* Fills `config`, which is zeroed, from `file` (NULL: defaults only). Blocks as
  * config_load does. false: `errors` has a line for each mistake, and the struct is filled
- * in part. In both cases the caller frees what its fields point to. */
-bool load_into(struct config *config, const char *file, FILE *errors);
+ * in part. In both cases the caller frees what its fields point to. `hooks` (NULL: not
+ * wanted) gets the hooks of a file without mistakes. */
+bool load_into(struct config *config, const char *file, FILE *errors,
+               struct config_hooks **hooks);
 
 #endif

@@ -4,6 +4,7 @@
 #define LUAFCGID2_CONFIG_LOADER_H
 
 #include "base/buffer.h"
+#include "config/engine.h"
 #include "config/fields.h"
 #include "config/option.h"
 
@@ -11,11 +12,9 @@
 #include <stdio.h>
 
 struct loader {
-    lua_State *L;
-    size_t used;       /* bytes of it */
-    uint32_t deadline; /* on clock_ticks */
-    bool late;         /* it was stopped at the deadline */
-    const char *file;  /* as in messages */
+    struct engine *engine;
+    lua_State *L;     /* the engine's */
+    const char *file; /* as in messages */
     FILE *errors;
     struct config *config;
     int mistakes;

@@ -18,6 +18,7 @@ enum option_kind {
     OPTION_SECURE, /* enum config_secure */
     OPTION_TABLE,  /* the encoded table: app, app_len */
     OPTION_PAGES,  /* struct config_page *, ended by status 0 */
+    OPTION_HOOK,   /* a function, which stays in Lua: bool, whether there is one */
     OPTION_KINDS,  /* how many there are */
 };
 

@@ -1,11 +1,9 @@
 /* Running the configuration file in the Lua state of its load, with limits on the file,
- * its memory and its time. All that belongs to the load is in struct loader. Lua's hook
- * cannot stop a command or a C function; the thread that waits for the load limits those,
- * see daemon/loading.h. Runs on the thread that loads; no locks. */
+ * its memory and its time (config/engine.h). All that belongs to the load is in struct
+ * loader. The limits do not stop a command or a C function; the thread that waits for the
+ * load limits those, see daemon/loading.h. Runs on the thread that loads; no locks. */
 #include "config/run.h"
 
-#include "base/clock.h"
-#include "base/deadline.h"
 #include "base/reserve.h"
 #include "config/report.h"
 
@@ -21,58 +19,12 @@
 
 #define FILE_MAX   (4 * 1024 * 1024)  /* bytes of the file */
 #define MEMORY_MAX (64 * 1024 * 1024) /* bytes of its Lua state */
-#define LOOK_EVERY 1000               /* instructions between two looks at the clock */
 
-/* -- The state -- */
-
-static void *allocate(void *data, void *block, size_t old_size, size_t size)
+bool run_begin(struct loader *l)
 {
-    struct loader *l = data;
-    size_t old = block == NULL ? 0 : old_size; /* else it is the kind of a new object */
-    if (size > old && size - old > MEMORY_MAX - l->used)
-        return NULL;
-    if (size == 0) {
-        free(block);
-        l->used -= old;
-        return NULL;
-    }
-    void *p = realloc(block, size);
-    if (p == NULL)
-        return size <= old ? block : NULL; /* shrinking must not fail */
-    l->used += size - old;
-    return p;
-}
-
-static struct loader *loader_of(lua_State *L)
-{
-    void *data;
-    lua_getallocf(L, &data);
-    return data;
-}
-
-/* Once the time is over, every instruction raises an error, so that no pcall goes
- * on. */
-static void look_at_clock(lua_State *L, lua_Debug *ar)
-{
-    (void)ar;
-    struct loader *l = loader_of(L);
-    if (!deadline_is_over(l->deadline, clock_ticks()))
-        return;
-    l->late = true;
-    lua_sethook(L, look_at_clock, LUA_MASKCOUNT, 1);
-    luaL_where(L, 0); /* in a hook that is what runs */
-    lua_pushfstring(L, "took longer than %d seconds", CONFIG_LOAD_TIME / 1000);
-    lua_concat(L, 2);
-    lua_error(L);
-}
-
-lua_State *run_newstate(struct loader *l)
-{
-    l->deadline = deadline_after(clock_ticks(), CONFIG_LOAD_TIME);
-    lua_State *L = lua_newstate(allocate, l);
-    if (L != NULL)
-        lua_sethook(L, look_at_clock, LUA_MASKCOUNT, LOOK_EVERY);
-    return L;
+    l->engine = engine_create(MEMORY_MAX, CONFIG_LOAD_TIME);
+    l->L = l->engine != NULL ? l->engine->L : NULL;
+    return l->L != NULL;
 }
 
 /* -- The libraries -- */
@@ -133,8 +85,8 @@ void run_open_libraries(lua_State *L)
 static int await_input(const struct loader *l, int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    int32_t left = deadline_left(l->deadline, clock_ticks());
-    return left > 0 && poll(&p, 1, left) > 0 ? 0 : ETIMEDOUT;
+    int64_t left = engine_left(l->engine); /* CONFIG_LOAD_TIME at most */
+    return left > 0 && poll(&p, 1, (int)left) > 0 ? 0 : ETIMEDOUT;
 }
 
 /* Appends all there is. 0 or an errno value. */
@@ -272,7 +224,7 @@ bool run_file(struct loader *l)
     if (status != LUA_OK && l->mistakes == before)
         complain_of_status(l, status);
     lua_settop(l->L, top);
-    if (l->late && l->mistakes == before) /* it went on after it was stopped */
+    if (l->engine->late && l->mistakes == before) /* it went on after it was stopped */
         report_complain(l, "took longer than %d seconds", CONFIG_LOAD_TIME / 1000);
     return l->mistakes == before;
 }

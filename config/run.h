@@ -5,8 +5,8 @@
 #include "config/loader.h"
 
 /* Makes the Lua state of a load, with limits on its memory and on its time, which begins
- * now. The caller closes it. NULL: out of memory. */
-lua_State *run_newstate(struct loader *l);
+ * now. The caller destroys its engine. false: out of memory. */
+bool run_begin(struct loader *l);
 
 /* Opens the standard libraries, without the functions that could end the daemon or hold
  * it up. */

@@ -14,6 +14,7 @@
 #include "base/reserve.h"
 #include "base/watch.h"
 #include "config.h"
+#include "daemon/hooks.h"
 #include "daemon/notify.h"
 #include "daemon/saver.h"
 #include "daemon/slowlog.h"
@@ -158,6 +159,7 @@ static void *beat(void *arg)
         process_reap();
         if (is_due(&clients, now, SECOND)) {
             look_at_clients(config);
+            hooks_tick();
             warnings_tick(service, config);
             memory_tick(workers_requests());
             reserve_fill();

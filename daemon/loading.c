@@ -15,14 +15,16 @@
 #include <string.h>
 
 struct loading {
-    pthread_t thread;      /* main thread's, if `started` */
-    bool started;          /* main thread's */
-    char *file;            /* immutable; NULL: defaults */
-    uint32_t deadline;     /* immutable; on clock_ticks */
-    pthread_cond_t over;   /* of `done` */
-    bool done, given_up;   /* lock */
-    struct config *config; /* the thread's until `done` */
-    char *errors;          /* as `config` */
+    pthread_t thread;           /* main thread's, if `started` */
+    bool started;               /* main thread's */
+    char *file;                 /* immutable; NULL: defaults */
+    uint32_t deadline;          /* immutable; on clock_ticks */
+    pthread_cond_t over;        /* of `done` */
+    bool done, given_up;        /* lock */
+    bool wants_hooks;           /* immutable */
+    struct config *config;      /* the thread's until `done` */
+    struct config_hooks *hooks; /* as `config` */
+    char *errors;               /* as `config` */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -30,6 +32,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void destroy(struct loading *l)
 {
     pthread_cond_destroy(&l->over);
+    config_hooks_free(l->hooks);
     config_unref(l->config);
     free(l->errors);
     free(l->file);
@@ -42,7 +45,7 @@ static void load(struct loading *l)
     FILE *errors = open_memstream(&l->errors, &len);
     if (errors == NULL)
         return;
-    l->config = config_load(l->file, errors);
+    l->config = config_load_hooks(l->file, errors, l->wants_hooks ? &l->hooks : NULL);
     fclose(errors);
 }
 
@@ -70,13 +73,14 @@ static bool start_thread(struct loading *l)
     return l->started;
 }
 
-struct loading *loading_begin(const char *file)
+struct loading *loading_begin(const char *file, bool wants_hooks)
 {
     struct loading *l = calloc(1, sizeof *l);
     if (l == NULL || (file != NULL && (l->file = strdup(file)) == NULL)) {
         free(l);
         return NULL;
     }
+    l->wants_hooks = wants_hooks;
     clock_init_condition(&l->over);
     l->deadline = deadline_after(clock_ticks(), LOADING_TIME);
     if (!start_thread(l))
@@ -108,9 +112,11 @@ static char *late_message(const struct loading *l)
                : text;
 }
 
-struct config *loading_end(struct loading *l, char **errors)
+struct config *loading_end(struct loading *l, char **errors, struct config_hooks **hooks)
 {
     char *late = late_message(l);
+    if (hooks != NULL)
+        *hooks = NULL;
     pthread_t thread = l->thread; /* a thread that is given up may free `l` at once */
     pthread_mutex_lock(&lock);
     bool done = l->done;
@@ -128,16 +134,20 @@ struct config *loading_end(struct loading *l, char **errors)
     *errors = l->errors;
     l->config = NULL;
     l->errors = NULL;
+    if (hooks != NULL) {
+        *hooks = l->hooks;
+        l->hooks = NULL;
+    }
     destroy(l);
     return config;
 }
 
-struct config *loading_run(const char *file, char **errors)
+struct config *loading_run(const char *file, char **errors, struct config_hooks **hooks)
 {
-    struct loading *l = loading_begin(file);
+    struct loading *l = loading_begin(file, hooks != NULL);
     *errors = NULL;
     if (l == NULL)
         return NULL;
     loading_wait(l, LOADING_TIME);
-    return loading_end(l, errors);
+    return loading_end(l, errors, hooks);
 }

@@ -16,20 +16,21 @@ enum { LOADING_TIME = CONFIG_LOAD_TIME + 2000 };
 
 struct loading;
 
-/* Begins to load `file` (NULL: the defaults only). NULL: out of memory. If no thread can
- * be made, the load is done before this returns. */
-struct loading *loading_begin(const char *file);
+/* Begins to load `file` (NULL: the defaults only), and its hooks if they are wanted.
+ * NULL: out of memory. If no thread can be made, the load is done before this returns. */
+struct loading *loading_begin(const char *file, bool wants_hooks);
 
 /* Waits for at most `timeout` milliseconds. true: call loading_end, because the load is
  * done or its time is over. */
 bool loading_wait(struct loading *l, int64_t timeout);
 
 /* The configuration; the reference is the caller's. NULL if it is wrong: then `errors`
- * says why, in lines, and the caller frees it; without memory it is NULL. Never blocks: a
- * load that is not done has taken too long. Frees `l`. */
-struct config *loading_end(struct loading *l, char **errors);
+ * says why, in lines, and the caller frees it; without memory it is NULL. `hooks` gets
+ * those of the file, or NULL, and they are the caller's; NULL: none were asked for. Never
+ * blocks: a load that is not done has taken too long. Frees `l`. */
+struct config *loading_end(struct loading *l, char **errors, struct config_hooks **hooks);
 
 /* begin, wait and end in one. */
-struct config *loading_run(const char *file, char **errors);
+struct config *loading_run(const char *file, char **errors, struct config_hooks **hooks);
 
 #endif

@@ -49,9 +49,8 @@ static struct bytes check_channel(lua_State *L, int index)
     return name;
 }
 
-static int publish(lua_State *L, int first)
+int channel_api_publish(lua_State *L, int first, int64_t max)
 {
-    int64_t max = state_config(state_of(L))->subscription_max_size;
     struct bytes channel = check_channel(L, first), text;
     text.data = luaL_checklstring(L, first + 1, &text.len);
     size_t count;
@@ -66,6 +65,12 @@ static int publish(lua_State *L, int first)
     }
     lua_pushinteger(L, (lua_Integer)count);
     return 1;
+}
+
+static int publish(lua_State *L, int first)
+{
+    return channel_api_publish(L, first,
+                               state_config(state_of(L))->subscription_max_size);
 }
 
 /* -- Subscribe -- */

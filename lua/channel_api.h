@@ -4,6 +4,12 @@
 
 #include "lua/facility.h"
 
+#include <stdint.h>
+
+/* Publish, with arguments from `first` on, as a lua_CFunction in a state of any kind.
+ * `max` is SubscriptionMaxSize. */
+int channel_api_publish(lua_State *L, int first, int64_t max);
+
 extern const struct facility channel_api;
 
 #endif

@@ -10,6 +10,7 @@
 #include "lua/call.h"
 #include "lua/limit.h"
 #include "lua/scratch.h"
+#include "lua/shared_call.h"
 #include "lua/state.h"
 #include "lua/wait.h"
 #include "store/claim.h"
@@ -22,65 +23,7 @@
 #define LOCK_TYPE "luafcgid2.lock"
 
 #define SMALL_VALUE 256  /* bytes; a text that is read without allocating memory */
-#define SECONDS_MAX 1e9  /* longer is for ever */
 #define LOOK_KEYS   1024 /* between two looks at the limit */
-
-/* -- Arguments -- */
-
-static struct bytes check_text(lua_State *L, int index)
-{
-    struct bytes text;
-    text.data = luaL_checklstring(L, index, &text.len);
-    return text;
-}
-
-/* A value that may be nil, or missing at the end. */
-static struct shared_value opt_value(lua_State *L, int index)
-{
-    switch (lua_type(L, index)) {
-    case LUA_TNONE:
-    case LUA_TNIL:
-        return (struct shared_value){.type = SHARED_NIL};
-    case LUA_TBOOLEAN:
-        return (struct shared_value){.type = SHARED_BOOLEAN,
-                                     .boolean = lua_toboolean(L, index)};
-    case LUA_TNUMBER:
-        if (lua_isinteger(L, index))
-            return (struct shared_value){.type = SHARED_INTEGER,
-                                         .integer = lua_tointeger(L, index)};
-        return (struct shared_value){.type = SHARED_FLOAT,
-                                     .number = lua_tonumber(L, index)};
-    case LUA_TSTRING:
-        return (struct shared_value){.type = SHARED_STRING, .text = check_text(L, index)};
-    default:
-        luaL_argerror(L, index, "a boolean, a number or a string expected");
-        return (struct shared_value){.type = SHARED_NIL};
-    }
-}
-
-static struct shared_value check_number(lua_State *L, int index, lua_Integer fallback)
-{
-    if (lua_isnoneornil(L, index))
-        return (struct shared_value){.type = SHARED_INTEGER, .integer = fallback};
-    if (lua_type(L, index) != LUA_TNUMBER)
-        luaL_checknumber(L, index); /* raises, or takes a text */
-    int is_integer;
-    lua_Integer i = lua_tointegerx(L, index, &is_integer);
-    if (is_integer && (lua_isinteger(L, index) || lua_type(L, index) == LUA_TSTRING))
-        return (struct shared_value){.type = SHARED_INTEGER, .integer = i};
-    return (struct shared_value){.type = SHARED_FLOAT, .number = lua_tonumber(L, index)};
-}
-
-/* The optional number of seconds in units of which a second has `units`; 0: for ever. */
-static int64_t opt_life(lua_State *L, int index, int64_t units)
-{
-    lua_Number seconds = luaL_optnumber(L, index, 0);
-    luaL_argcheck(L, seconds >= 0, index, "a number of seconds expected");
-    if (seconds == 0 || seconds > SECONDS_MAX)
-        return 0;
-    int64_t life = (int64_t)(seconds * (lua_Number)units);
-    return life < 1 ? 1 : life;
-}
 
 static int64_t max_size(lua_State *L)
 {
@@ -88,38 +31,6 @@ static int64_t max_size(lua_State *L)
 }
 
 /* -- Values -- */
-
-/* Pushes whether it was stored. */
-static int push_result(lua_State *L, enum shared_result result)
-{
-    if (result == SHARED_TOO_LARGE)
-        return luaL_error(L, "the value is larger than SharedMaxSize");
-    if (result == SHARED_NO_MEMORY)
-        return luaL_error(L, "not enough memory");
-    lua_pushboolean(L, result == SHARED_DONE);
-    return 1;
-}
-
-static void push_value(lua_State *L, const struct shared_value *value)
-{
-    switch (value->type) {
-    case SHARED_NIL:
-        lua_pushnil(L);
-        break;
-    case SHARED_BOOLEAN:
-        lua_pushboolean(L, value->boolean);
-        break;
-    case SHARED_INTEGER:
-        lua_pushinteger(L, value->integer);
-        break;
-    case SHARED_FLOAT:
-        lua_pushnumber(L, value->number);
-        break;
-    case SHARED_STRING:
-        lua_pushlstring(L, value->text.data, value->text.len);
-        break;
-    }
-}
 
 /* It may have become longer meanwhile. */
 static int push_large(lua_State *L, struct bytes key, size_t len)
@@ -131,7 +42,7 @@ static int push_large(lua_State *L, struct bytes key, size_t len)
         value = shared_get(key, b->data, b->cap);
         len = value.type == SHARED_STRING ? value.text.len : 0;
     } while (len > b->cap);
-    push_value(L, &value);
+    shared_call_push(L, &value);
     buffer_free(b);
     return 1;
 }
@@ -139,58 +50,32 @@ static int push_large(lua_State *L, struct bytes key, size_t len)
 static int get(lua_State *L, int first)
 {
     char small[SMALL_VALUE];
-    struct bytes key = check_text(L, first);
+    struct bytes key = shared_call_text(L, first);
     struct shared_value value = shared_get(key, small, sizeof small);
     if (value.type == SHARED_STRING && value.text.len > sizeof small)
         return push_large(L, key, value.text.len);
-    push_value(L, &value);
+    shared_call_push(L, &value);
     return 1;
 }
 
 static int set(lua_State *L, int first)
 {
-    struct bytes key = check_text(L, first);
-    struct shared_value value = opt_value(L, first + 1);
-    struct shared_terms terms = {opt_life(L, first + 2, 1000), max_size(L)};
-    return push_result(L, shared_set(key, &value, terms));
+    return shared_call_set(L, first, max_size(L));
 }
 
 static int add(lua_State *L, int first)
 {
-    struct bytes key = check_text(L, first);
-    luaL_argcheck(L, !lua_isnoneornil(L, first + 1), first + 1,
-                  "a boolean, a number or a string expected");
-    struct shared_value value = opt_value(L, first + 1);
-    struct shared_terms terms = {opt_life(L, first + 2, 1000), max_size(L)};
-    return push_result(L, shared_add(key, &value, terms));
+    return shared_call_add(L, first, max_size(L));
 }
 
 static int swap(lua_State *L, int first)
 {
-    struct bytes key = check_text(L, first);
-    struct shared_value old = opt_value(L, first + 1), value = opt_value(L, first + 2);
-    struct shared_terms terms = {0, max_size(L)};
-    return push_result(L, shared_swap(key, &old, &value, terms));
+    return shared_call_swap(L, first, max_size(L));
 }
 
 static int increase(lua_State *L, int first)
 {
-    struct bytes key = check_text(L, first);
-    struct shared_value by = check_number(L, first + 1, 1);
-    struct shared_value init = check_number(L, first + 2, 0), sum;
-    struct shared_terms terms = {0, max_size(L)};
-    enum shared_result result = shared_increase(key, &by, &init, terms, &sum);
-    if (result == SHARED_NO_NUMBER)
-        return luaL_error(L, "the value of '%s' is no number", key.data);
-    push_result(L, result);
-    push_value(L, &sum);
-    return 1;
-}
-
-static int delete (lua_State *L, int first)
-{
-    lua_pushboolean(L, shared_delete(check_text(L, first)));
-    return 1;
+    return shared_call_increase(L, first, max_size(L));
 }
 
 /* -- Keys -- */
@@ -313,8 +198,9 @@ static struct lock *create(lua_State *L, struct bytes name, int64_t life)
 
 static int lock(lua_State *L, int first)
 {
-    struct bytes name = check_text(L, first);
-    int64_t life = opt_life(L, first + 1, 1000000000), until = wait_until(L, first + 2);
+    struct bytes name = shared_call_text(L, first);
+    int64_t life = shared_call_life(L, first + 1, 1000000000),
+            until = wait_until(L, first + 2);
     struct handle *h = lua_newuserdata(L, sizeof *h);
     *h = (struct handle){NULL, call_serial(L)};
     luaL_setmetatable(L, LOCK_TYPE);
@@ -334,7 +220,7 @@ static int lock_unlock(lua_State *L)
 
 static const struct facility_row rows[] = {
     {"get", NULL, get},       {"set", NULL, set},   {"add", NULL, add},
-    {"incr", NULL, increase}, {"cas", NULL, swap},  {"delete", NULL, delete},
+    {"incr", NULL, increase}, {"cas", NULL, swap},  {"delete", NULL, shared_call_delete},
     {"keys", NULL, keys},     {"lock", NULL, lock}, {0},
 };
 

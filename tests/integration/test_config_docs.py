@@ -170,20 +170,22 @@ def test_reference_with_every_comment_removed_loads_too(tmp_path):
 
 
 def test_each_line_of_the_reference_is_really_read(options, tmp_path):
-    """Each option of config.lua, set to a function, is refused by that name."""
-    for name in options:
-        (tmp_path / "config.lua").write_text("%s = print\n" % name, encoding="utf-8")
+    """Each option of config.lua, set to a function, or to a table where it is to be one, is
+    refused by that name."""
+    for name, option in options.items():
+        wrong = ("{}", "a table") if option["values"] == "function" else ("print", "a function")
+        (tmp_path / "config.lua").write_text("%s = %s\n" % (name, wrong[0]), encoding="utf-8")
         done = run("-t", "-c", "config.lua", cwd=tmp_path)
         assert done.returncode == 1, name
-        assert re.match(r"config\.lua: %s: expected .*, got a function" % name,
+        assert re.match(r"config\.lua: %s: expected .*, got %s" % (name, wrong[1]),
                         done.stderr), done.stderr
 
 
 def test_examples_of_the_manual_load(tmp_path):
     page = read(MAN)
     blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", page, re.M | re.S)
-    examples = [b.replace("\\e", "\\") for b in blocks if re.match(r"(Listen =|local )", b)]
-    assert len(examples) == 2
+    examples = [b.replace("\\e", "\\") for b in blocks if re.match(r"(Listen =|local |function )", b)]
+    assert len(examples) == 5
     for example in examples:
         example = example.replace('"/var/www"', '"/"')
         (tmp_path / "config.lua").write_text(example, encoding="utf-8")

@@ -26,6 +26,7 @@ static size_t room_of(const struct option_row *o)
     case OPTION_SECONDS:
         return sizeof(int64_t);
     case OPTION_BOOLEAN:
+    case OPTION_HOOK:
         return sizeof(bool);
     case OPTION_TEXT:
     case OPTION_PATH:

@@ -66,7 +66,7 @@ static void a_good_file_gives_a_configuration(void **state)
     (void)state;
     char *errors;
     write_file("WorkerThreads = 7");
-    struct config *c = loading_run(file, &errors);
+    struct config *c = loading_run(file, &errors, NULL);
     assert_non_null(c);
     assert_int_equal(c->worker_threads, 7);
     assert_string_equal(errors, "");
@@ -79,7 +79,7 @@ static void a_bad_file_gives_its_mistakes(void **state)
     (void)state;
     char *errors;
     write_file("WorkerThreads = 'seven' ShowErrors = 1");
-    assert_null(loading_run(file, &errors));
+    assert_null(loading_run(file, &errors, NULL));
     assert_non_null(strstr(errors, "config.lua: WorkerThreads: expected"));
     assert_non_null(strstr(errors, "config.lua: ShowErrors: expected"));
     free(errors);
@@ -89,7 +89,7 @@ static void no_file_gives_the_defaults(void **state)
 {
     (void)state;
     char *errors;
-    struct config *c = loading_run(NULL, &errors);
+    struct config *c = loading_run(NULL, &errors, NULL);
     assert_non_null(c);
     assert_null(c->file);
     free(errors);
@@ -101,13 +101,13 @@ static void a_load_is_waited_for_as_long_as_one_likes(void **state)
     (void)state;
     char *errors;
     write_waiting_file();
-    struct loading *l = loading_begin(file);
+    struct loading *l = loading_begin(file, false);
     assert_non_null(l);
     assert_false(loading_wait(l, 0));
     assert_false(loading_wait(l, 20));
     release();
     assert_true(loading_wait(l, LOADING_TIME));
-    struct config *c = loading_end(l, &errors);
+    struct config *c = loading_end(l, &errors, NULL);
     assert_non_null(c);
     free(errors);
     config_unref(c);
@@ -118,9 +118,9 @@ static void a_load_that_is_given_up_cleans_up_after_itself(void **state)
     (void)state;
     char *errors;
     write_waiting_file();
-    struct loading *l = loading_begin(file);
+    struct loading *l = loading_begin(file, false);
     assert_non_null(l);
-    assert_null(loading_end(l, &errors));
+    assert_null(loading_end(l, &errors, NULL));
     assert_non_null(
         strstr(errors, "config.lua: did not come to its end within 12 seconds"));
     free(errors);
