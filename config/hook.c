@@ -79,17 +79,17 @@ static int add_traceback(lua_State *L)
     return 1;
 }
 
-/* Copies the error on top. */
+/* Copies the error on top; with LUA_OK the time is over and there is none. */
 static void describe(const struct engine *e, int status, struct buffer *error)
 {
     char late[64];
     size_t len = 0;
-    const char *text = lua_tolstring(e->L, -1, &len);
+    const char *text = status == LUA_OK ? NULL : lua_tolstring(e->L, -1, &len);
     if (status == LUA_ERRMEM ||
         (text != NULL && strstr(text, "not enough memory") != NULL && e->max > 0)) {
         buffer_printf(error, "needs more than %zu KiB of memory (ScriptMemoryLimit)",
                       e->max / 1024);
-    } else if (status == LUA_OK || text == NULL) { /* it caught the error */
+    } else if (text == NULL) {
         engine_describe_late(e, late, sizeof late);
         buffer_puts(error, late);
     } else {
@@ -180,6 +180,10 @@ bool hook_call(struct config_hooks *h, enum config_hook hook, const char *why,
         engine_calm(h->engine);
     engine_limit(h->engine, h->memory, timeout);
     job.failed = !run(&job, call_body, error);
+    if (!job.failed && engine_left(h->engine) == 0) { /* it was in C, such as a read */
+        job.failed = true;
+        describe(h->engine, LUA_OK, error);
+    }
     engine_limit(h->engine, 0, 0);
     struct buffer ignored = {0};
     run(&job, end_body, &ignored);

@@ -41,6 +41,7 @@ struct set {
     const char *running;        /* lock; the hook; NULL: none */
     int64_t begun, limit;       /* lock; ms: since when, and for how long it may */
     int64_t stop_at;            /* lock; ms: when what else runs must end; 0: not yet */
+    bool hurried;               /* lock; `stop_at` was set */
     bool said;                  /* lock; the log says that OnHeartbeat takes long */
     /* The thread's: */
     char *error; /* the last one; or NULL */
@@ -61,6 +62,13 @@ static bool is_repeated(const struct set *s, const char *text)
            clock_milliseconds() - s->error_at < REPEAT;
 }
 
+static void tell_repeated(struct set *s)
+{
+    if (s->repeated > 0)
+        log_warning("the last error came %u more times", s->repeated);
+    s->repeated = 0;
+}
+
 /* A hook that fails at each heartbeat is told of once a minute. */
 static void report(struct set *s, struct buffer *error)
 {
@@ -70,9 +78,7 @@ static void report(struct set *s, struct buffer *error)
         s->repeated++;
         return;
     }
-    if (s->repeated > 0)
-        log_warning("the last error came %u more times", s->repeated);
-    s->repeated = 0;
+    tell_repeated(s);
     log_trace(LOG_LEVEL_ERROR, text);
     free(s->error);
     s->error = strdup(text);
@@ -214,6 +220,7 @@ static void live(struct set *s)
     call(s, CONFIG_ON_START, s->why, s->config->request_timeout_max);
     const char *stop = beat(s);
     call(s, CONFIG_ON_STOP, stop, STOP_TIME);
+    tell_repeated(s);
 }
 
 /* The state is closed while the set is in the list, as that may take its time, too; but
@@ -263,8 +270,9 @@ static void tell_to_stop(const char *why, bool hurry)
     for (struct set *s = sets; s != NULL; s = s->next) {
         if (s->stop == NULL)
             s->stop = why;
-        if (!hurry || s->hooks == NULL)
+        if (!hurry || s->hurried || s->hooks == NULL)
             continue;
+        s->hurried = true;
         config_hooks_hurry(s->hooks, LAST_TIME);
         s->stop_at = clock_milliseconds() + LAST_TIME;
     }
