@@ -183,6 +183,11 @@ static bool use_path(struct logfile *f)
     int fd = open_file(f->path);
     if (fd < 0)
         return false;
+    /* Before the file gets its number: who finds that a socket's reader has gone connects
+     * the number to the new path. */
+    pthread_mutex_lock(&f->lock);
+    snprintf(f->socket, sizeof f->socket, "%s", f->path);
+    pthread_mutex_unlock(&f->lock);
     if (f->own < 0) {
         f->own = fd;
     } else {
@@ -194,9 +199,6 @@ static bool use_path(struct logfile *f)
             return false;
     }
     f->in_file = true;
-    pthread_mutex_lock(&f->lock);
-    snprintf(f->socket, sizeof f->socket, "%s", f->path);
-    pthread_mutex_unlock(&f->lock);
     use(f, f->own);
     return true;
 }
