@@ -1,5 +1,11 @@
 """OnStateStart and OnStateStop: functions around the life of a state."""
 
+import os
+import sqlite3
+import subprocess
+
+import pytest
+
 from servers import wait_until
 
 HOOKS = {"OnStateStart": "opened", "OnStateStop": "closed", "WorkerThreads": 1}
@@ -59,3 +65,45 @@ def test_a_loop_at_the_end_is_ended(daemon):
     d.reload()
     d.wait_log("OnStateStop of .*: time limit exceeded", "error")
     wait_until(lambda: d.get(page).text == "x", "an answer")
+
+
+# -- A database, which is what they are for --
+
+DATABASE = """
+local sqlite, env, db = require "luasql.sqlite3"
+function opened()
+    env = sqlite.sqlite3()
+    db = assert(env:connect(%r))
+    assert(db:execute "CREATE TABLE IF NOT EXISTS visits (n INTEGER)")
+    db:setautocommit(false)
+end
+function main()
+    assert(db:execute "INSERT INTO visits VALUES (1)")
+    Send(Info.State)
+end
+function closed()
+    assert(db:commit())
+    Log("closed ", tostring(db:close()), " ", tostring(env:close()))
+end
+"""
+
+
+@pytest.mark.skipif(subprocess.run(["lua5.3", "-e", "require 'luasql.sqlite3'"], check=False,
+                                   stderr=subprocess.DEVNULL).returncode != 0,
+                    reason="lua-sql-sqlite3 is not installed")
+def test_a_database_is_opened_and_closed_with_each_state(daemon, scratch):
+    """What main has not committed is there only if closed has run, once for each state."""
+    path = os.path.join(scratch(), "visits.db")
+    d = daemon(**HOOKS, LuaMaxRequests=4)
+    page = d.script(DATABASE % path)
+    for closed in (0, 1):
+        assert d.log().count("closed true true") == closed
+        answers = [d.get(page) for _ in range(4)]
+        assert [a.status for a in answers] == [200] * 4 and len({a.text for a in answers}) == 1
+        wait_until(lambda n=closed: d.log().count("closed true true") == n + 1,
+                   "the state to be closed")
+    assert d.get(page).status == 200
+    d.stop()
+    assert d.log().count("closed true true") == 3
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT sum(n) FROM visits").fetchall() == [(9,)]
