@@ -24,6 +24,7 @@
 #define SCRIPT_MAX_BYTES 1024             /* what a script's path may take of it */
 #define URI_MAX_BYTES    1024             /* what a request's address may take */
 #define FIELD_MAX_BYTES  128              /* and each of its other fields */
+#define TRACE_MAX_LINES  200              /* what a message and its traceback may take */
 
 #define SYSLOG_PREFIX "syslog:"
 #ifdef __FreeBSD__
@@ -323,23 +324,52 @@ void log_lines(enum log_level level, const char *text)
     errno = saved;
 }
 
+/* Where the traceback behind a message begins; NULL: there is none. */
+static const char *find_traceback(const char *text)
+{
+    static const char head[] = "\nstack traceback:\n";
+    const char *found = NULL;
+    for (const char *at = text; (at = strstr(at, head)) != NULL; at++)
+        found = at + 1;
+    return found;
+}
+
+/* As JSON all is one line: the message with all of its own lines, and the traceback. */
+static void write_whole(enum log_level level, const char *text)
+{
+    const char *rest = find_traceback(text);
+    size_t len = rest == NULL ? strlen(text) : (size_t)(rest - 1 - text);
+    write_message(
+        &(struct message){.level = level, .text = text, .len = len, .rest = rest});
+}
+
+/* A script can make an error of a million lines. */
+static void write_lines(enum log_level level, const char *text)
+{
+    struct message m = {.level = level, .text = text};
+    m.len = take_line(&text);
+    write_message(&m);
+    m.continues = true;
+    for (int i = 0; *text != '\0'; i++) {
+        bool cut = i == TRACE_MAX_LINES;
+        m.text = cut ? "...[cut]" : text;
+        m.len = cut ? strlen(m.text) : take_line(&text);
+        if (m.len > 0)
+            write_message(&m);
+        if (cut)
+            break;
+    }
+}
+
 void log_trace(enum log_level level, const char *text)
 {
     if (text == NULL || !log_enabled(level))
         return;
     int saved = errno;
-    bool whole = atomic_load_explicit(&format, memory_order_relaxed) == LOG_FORMAT_JSON;
-    struct message m = {.level = level, .text = text};
-    m.len = take_line(&text);
-    m.rest = whole && *text != '\0' ? text : NULL;
-    write_message(&m);
-    m.continues = true;
-    while (!whole && *text != '\0') {
-        m.text = text;
-        m.len = take_line(&text);
-        if (m.len > 0)
-            write_message(&m);
-    }
+    if (atomic_load_explicit(&format, memory_order_relaxed) == LOG_FORMAT_JSON)
+        write_whole(level, text);
+    else
+        write_lines(level, text);
     errno = saved;
 }
 

@@ -97,7 +97,8 @@ void log_text(enum log_level level, const char *text, size_t len);
 void log_lines(enum log_level level, const char *text);
 
 /* The same for a message and what belongs to it, such as a traceback: the lines behind
- * the first one continue it. */
+ * the first one continue it, and are cut when there are hundreds of them. As JSON the
+ * message has all of its own lines. */
 void log_trace(enum log_level level, const char *text);
 
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -85,6 +85,7 @@ static struct rest *create(struct connections *set, size_t copied, size_t taken)
     rest->block = NULL;
     rest->block_size = 0;
     rest->counted = counted;
+    rest->known = log_copy_request(&rest->request);
     return rest;
 }
 

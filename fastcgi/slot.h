@@ -7,6 +7,7 @@
 #ifndef LUAFCGID2_FASTCGI_SLOT_H
 #define LUAFCGID2_FASTCGI_SLOT_H
 
+#include "base/log.h"
 #include "fastcgi/feed.h"
 #include "fastcgi/frames.h"
 #include "fastcgi/io.h"
@@ -129,6 +130,8 @@ struct rest {
     uint8_t *block;        /* malloc'ed; or NULL */
     size_t block_size;
     size_t counted; /* bytes of all that, in the set's pending_output */
+    bool known;     /* `request` is whose response it is, for the log */
+    struct log_request_copy request;
     uint8_t copy[];
 };
 

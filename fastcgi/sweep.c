@@ -44,6 +44,14 @@ static bool is_late(struct connections *set, struct connection *c, unsigned now)
     return limit > 0 && slot_elapsed(now, since) >= limit;
 }
 
+static void warn_of_rest(struct rest *rest)
+{
+    struct log_request request = log_request_of(&rest->request);
+    log_set_request(rest->known ? &request : NULL);
+    log_warning("the web server did not take the response (WriteTimeout)");
+    log_set_request(NULL);
+}
+
 /* The peer reads no more of a response. It is told, if it ever reads again, that this is
  * not the whole. */
 static bool give_up(struct connections *set, struct connection *c)
@@ -51,7 +59,7 @@ static bool give_up(struct connections *set, struct connection *c)
     if (c->rest == NULL || rest_try(set, c))
         return false;
     if (slots_may_log_fault(set))
-        log_warning("the web server did not take the response (WriteTimeout)");
+        warn_of_rest(c->rest);
     rest_give_up(set, c);
     if (cut_tell(c) == CUT_WAITS)
         return false;

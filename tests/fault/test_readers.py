@@ -2,6 +2,7 @@
 nothing is cut off, and nobody waits for the end of what is there already."""
 
 import os
+import re
 import time
 
 import pytest
@@ -90,6 +91,9 @@ def test_response_that_nobody_reads(daemon, room):
     assert room == 0 or time.monotonic() - began > 0.9
     wait_until(lambda: d.log().count("did not take the response (WriteTimeout)") == 2,
                "both to be given up")
+    for line in d.lines():
+        if "did not take" in line.text:
+            assert re.search(r', request: "[^"]*", id: \w{32}$', line.request), line
     for c in stuck:
         wait_until(lambda: c._take_in() or c.eof, "the end, behind what there is of it")
         assert 0 < len(c.incoming) < LARGE_SIZE / 2
