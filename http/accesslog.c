@@ -68,6 +68,30 @@ static void put_escaped(struct writer *w, unsigned char c)
         w->end = w->at; /* nothing may follow a piece of an escape */
 }
 
+#define EACH(byte) ((uint64_t)(byte)*0x0101010101010101)
+
+/* The same of eight characters at once. None below 0x80 carries over into the next one in
+ * these sums; each high bit tells of one character. */
+static bool are_plain(const char *text)
+{
+    uint64_t x;
+    memcpy(&x, text, sizeof x);
+    uint64_t good = (x + EACH(0x60)) & ((x ^ EACH('"')) + EACH(0x7f)) &
+                    ((x ^ EACH('\\')) + EACH(0x7f));
+    return ((x | (x + EACH(1)) | ~good) & EACH(0x80)) == 0;
+}
+
+/* How many characters from the beginning are plain. */
+static size_t plain_length(const char *text, size_t len)
+{
+    size_t i = 0;
+    while (i + 8 <= len && are_plain(text + i))
+        i += 8;
+    while (i < len && is_plain((unsigned char)text[i]))
+        i++;
+    return i;
+}
+
 /* Text that a client may have chosen; "-" when there is none. */
 static void put_value(struct writer *w, const char *text, size_t len)
 {
@@ -76,10 +100,9 @@ static void put_value(struct writer *w, const char *text, size_t len)
         return;
     }
     for (size_t i = 0; i < len;) {
-        size_t from = i;
-        while (i < len && is_plain((unsigned char)text[i]))
-            i++;
-        put(w, text + from, i - from);
+        size_t plain = plain_length(text + i, len - i);
+        put(w, text + i, plain);
+        i += plain;
         if (i < len)
             put_escaped(w, (unsigned char)text[i++]);
     }

@@ -63,11 +63,6 @@ def all_rows():
     def daemon(name):
         return shared(lambda park: park.daemon(name))
 
-    def watched(name):
-        return shared(lambda park: park.daemon(
-            name, 'StatusPath = "/status"\nStatusListen = "%s"\nAccessLogPath = "%s"\n' % (
-                park.path(name + ".status"), park.path(name + ".access"))))
-
     def php(name):
         return shared(lambda park: park.php(name))
 
@@ -89,8 +84,6 @@ def all_rows():
             OURS),
         Row("luafcgid2-ka", "luafcgid2, keepalive", "lua", "fastcgi", True,
             daemon("luafcgid2-ka"), OURS),
-        Row("watched-ka", "the same, with status and access log", "lua", "fastcgi", True,
-            watched("watched-ka"), ("hello",)),
         Row("php", "php-fpm", "php", "fastcgi", False, php("php"), PHPS),
         Row("php-ka", "php-fpm, keepalive", "php", "fastcgi", True, php("php-ka"),
             PHPS),

@@ -28,6 +28,7 @@ import servers
 import sharing
 import sleepers
 import streams
+import watched
 from servers import Failure
 
 MANY = 10000
@@ -46,7 +47,9 @@ SPECIAL = {
     "waiting": f"{sleepers.SLEEPING} scripts that wait in C, {sleepers.COMPUTING} that compute for"
                f" ever; {streams.CROWD} that wait for events or time",
     "sharing": f"Shared.get beside a table's field; {sharing.THREADS} threads that count to ten million",
-    "instructions": "callgrind's count for one hello",
+    "watched": "hello with status, access log and slow log, to hello without; what it costs"
+               " to count a request",
+    "instructions": "callgrind's count for one hello, and for one that is watched",
 }
 
 
@@ -345,10 +348,10 @@ def measure_wait(options, park):
 
 # -- Instructions --
 
-def count_instructions(park, requests):
+def count_instructions(park, requests, extra=""):
     """All instructions of a daemon that has one worker and no heartbeat to speak of."""
     out = park.path(f"callgrind.{requests}")
-    server = park.daemon(f"callgrind-{requests}", "MinFileInfoTime = 60000\n", 1,
+    server = park.daemon(f"callgrind-{requests}", "MinFileInfoTime = 60000\n" + extra, 1,
                          ("valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"))
     try:
         message = fcgi.request(fcgi.parameters(park.site, "/hello.lua"), True)
@@ -361,9 +364,10 @@ def count_instructions(park, requests):
         return int(re.findall(r"^(?:totals|summary): (\d+)", f.read(), re.M)[-1])
 
 
-def measure_instructions(park):
+def measure_instructions(park, extra=""):
     say("counting instructions")
-    counts = [count_instructions(park, n) for n in (CALLGRIND_REQUESTS, 2 * CALLGRIND_REQUESTS)]
+    counts = [count_instructions(park, n, extra)
+              for n in (CALLGRIND_REQUESTS, 2 * CALLGRIND_REQUESTS)]
     return (counts[1] - counts[0]) / CALLGRIND_REQUESTS
 
 
@@ -390,6 +394,10 @@ def shared(figure):
     return lambda results: results.sharing and getattr(results.sharing, figure)
 
 
+def counted(figure):
+    return lambda results: results.counting and getattr(results.counting, figure)
+
+
 def streamed(figure):
     return lambda results: results.streams and getattr(results.streams, figure)
 
@@ -408,8 +416,6 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
      ratio("rate", OURS, ("hello", "batch-ka")), "", None),
     ("requests/s, keepalive, to php-fpm", "hello",
      ratio("rate", OURS, ("hello", "php-ka")), ">=", 1.7),
-    ("CPU per request with status and access log, keepalive, to without", "hello",
-     ratio("cpu", ("hello", "watched-ka"), OURS), "<=", 1.05),
     ("CPU per request, keepalive, to php-fpm", "hello",
      ratio("cpu", OURS, ("hello", "php-ka")), "<=", 0.45),
     ("CPU per request, keepalive, to Apache mod_lua, scope thread", "hello",
@@ -458,6 +464,17 @@ BARS = [  # text, workload that has to be asked for, figure, relation, limit; or
      streamed("slept"), "<=", 1.5),
     (f"{streams.PHP_CROWD} that sleep(1) in php-fpm: until all are answered: s", "waiting",
      streamed("php"), "", None),
+    ("CPU with status, access log and slow log, keepalive, to without", "watched",
+     lambda results: results.watched and results.watched.cpu, "<=", 1.05),
+    ("the same: requests/s", "watched",
+     lambda results: results.watched and results.watched.rate, "", None),
+    ("to count a request: ns", "watched", counted("alone"), "<=", 100.0),
+    ("the same beside another worker and a reader: ns", "watched", counted("beside"), "<=",
+     100.0),
+    ("the same if workers shared their numbers: ns", "watched", counted("shared"), "", None),
+    ("instructions of hello, watched to unwatched", "instructions",
+     lambda results: results.instructions and results.watched_instructions and
+     results.watched_instructions / results.instructions, "", None),
     ("session: CPU per request over hello, keepalive: us", "session",
      session_cost, "<=", 3.0),
 ]
@@ -467,6 +484,7 @@ class Results:
     def __init__(self):
         self.cells = Cells()
         self.wait = self.waiting = self.streams = self.sharing = self.instructions = None
+        self.watched = self.counting = self.watched_instructions = None
 
 
 def print_cells(cells, workload, text, labels):
@@ -527,6 +545,9 @@ def print_tables(options, results):
             print(f"\n{name} failed: {results.cells.failed[name, name].splitlines()[0]}")
     if results.instructions is not None:
         print(f"\ninstructions for one hello: {results.instructions:,.0f}")
+    if results.watched_instructions is not None:
+        print("with status, access log and slow log: "
+              f"{results.watched_instructions:,.0f}")
     print()
     for note in rowlist.notes():
         print("* " + note)
@@ -582,8 +603,15 @@ def run(options, park):
                               lambda: streams.measure(park, wrk, say))
     results.sharing = special(options, results, "sharing",
                               lambda: sharing.measure(park, say))
+    results.watched = special(options, results, "watched", lambda: watched.measure(
+        park, options.rounds,
+        lambda row: measure(row.by_workload["hello"], row.port, row.uri("hello"), 1), say))
+    results.counting = special(options, results, "watched", lambda: watched.count(park))
     results.instructions = special(options, results, "instructions",
                                    lambda: measure_instructions(park))
+    results.watched_instructions = special(
+        options, results, "instructions",
+        lambda: measure_instructions(park, watched.options(park, "watched")))
     return results
 
 

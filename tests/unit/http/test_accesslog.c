@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -116,6 +117,36 @@ static void the_time_is_local_with_its_zone(void **state)
     entry.at--;
 }
 
+/* Wherever it stands among others that need none. */
+static void each_byte_is_escaped_alike_at_each_place(void **state)
+{
+    (void)state;
+    char text[20], alone[16], expected[64];
+    for (int byte = 1; byte < 256; byte++) {
+        if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\')
+            snprintf(alone, sizeof alone, "%c", byte);
+        else if (byte == '"' || byte == '\\')
+            snprintf(alone, sizeof alone, "\\%c", byte);
+        else if (byte == '\n' || byte == '\t' || byte == '\r')
+            snprintf(alone, sizeof alone, "\\%c",
+                     byte == '\n'   ? 'n'
+                     : byte == '\t' ? 't'
+                                    : 'r');
+        else
+            snprintf(alone, sizeof alone, "\\x%02x", byte);
+        for (int place = 0; place < 17; place++) {
+            memset(text, 'a' + place, 17);
+            text[17] = '\0';
+            text[place] = (char)byte;
+            snprintf(expected, sizeof expected, "%.*s%s%s\n", place, text, alone,
+                     text + place + 1);
+            entry.script = text;
+            assert_line("%R", expected);
+        }
+    }
+    entry.script = "/srv/a.lua";
+}
+
 static void what_a_client_chose_is_escaped(void **state)
 {
     (void)state;
@@ -180,6 +211,7 @@ int main(void)
         cmocka_unit_test(formats_have_names),
         cmocka_unit_test(the_time_is_local_with_its_zone),
         cmocka_unit_test(what_a_client_chose_is_escaped),
+        cmocka_unit_test(each_byte_is_escaped_alike_at_each_place),
         cmocka_unit_test(a_script_name_stands_in_for_an_address),
         cmocka_unit_test(a_line_is_never_longer_than_its_bound),
         cmocka_unit_test(a_wrong_directive_is_named),
