@@ -308,6 +308,20 @@ static void test_a_traceback_continues_its_message(void **state)
     log_trace(LOG_LEVEL_ERROR, NULL);
 }
 
+static void test_hundreds_of_lines_are_cut(void **state)
+{
+    (void)state;
+    static char text[20001];
+    for (size_t i = 0; i < sizeof text - 1; i += 2)
+        memcpy(text + i, "x\n", 2);
+    log_trace(LOG_LEVEL_ERROR, text);
+    size_t len = read_file(path), lines = 0;
+    for (size_t i = 0; i < len; i++)
+        lines += content[i] == '\n';
+    assert_in_range(lines, 100, 300);
+    assert_string_equal(content + len - 11, ": ...[cut]\n");
+}
+
 static void test_json_is_one_object_a_line(void **state)
 {
     (void)state;
@@ -315,7 +329,8 @@ static void test_json_is_one_object_a_line(void **state)
     log_set_worker(2);
     log_set_script("/s.lua");
     log_set_request(&about);
-    log_trace(LOG_LEVEL_WARNING, "a\"b\\c\x01\xc2\x9b\xff\nat x\nat y\n");
+    log_trace(LOG_LEVEL_WARNING,
+              "a\"b\\c\x01\xc2\x9b\xff\nmore\nstack traceback:\nat y\n");
     log_set_request(NULL);
     log_set_format(LOG_FORMAT_TEXT);
     size_t len = read_file(path);
@@ -325,8 +340,8 @@ static void test_json_is_one_object_a_line(void **state)
                         "\"level\":\"warning\",\"worker\":2,\"script\":\"/s.lua\","
                         "\"client\":\"192.0.2.7\",\"method\":\"GET\","
                         "\"uri\":\"/a.lua?b=\\\"c\\\"\\n\",\"id\":\"0123abcd\","
-                        "\"message\":\"a\\\"b\\\\c\\u0001\\u009b\\\\xff\","
-                        "\"traceback\":\"at x\\nat y\\n\"}\n");
+                        "\"message\":\"a\\\"b\\\\c\\u0001\\u009b\\\\xff\\nmore\","
+                        "\"traceback\":\"stack traceback:\\nat y\\n\"}\n");
 }
 
 static void test_long_json_is_whole(void **state)
@@ -334,7 +349,7 @@ static void test_long_json_is_whole(void **state)
     (void)state;
     static char text[30001];
     memset(text, '"', sizeof text - 1);
-    text[15000] = '\n';
+    memcpy(text + 15000, "\nstack traceback:\n", 18);
     log_set_format(LOG_FORMAT_JSON);
     log_trace(LOG_LEVEL_ERROR, text);
     log_set_format(LOG_FORMAT_TEXT);
@@ -605,6 +620,7 @@ int main(void)
         TEST(test_a_long_message_leaves_room_for_the_request),
         TEST(test_a_copy_of_a_request_serves_as_well),
         TEST(test_a_traceback_continues_its_message),
+        TEST(test_hundreds_of_lines_are_cut),
         TEST(test_json_is_one_object_a_line),
         TEST(test_long_json_is_whole),
         TEST(test_facilities_of_the_system_log_are_known),
