@@ -42,10 +42,17 @@ static bool other_save(struct session_store *s, const struct config *c)
     return writes;
 }
 
-static void other_autosave(struct session_store *s, const struct config *c)
+static bool other_autosave(struct session_store *s, const struct config *c)
 {
     assert_ptr_equal(c, &config);
     note("autosave", s);
+    return writes;
+}
+
+static uint64_t other_evictions(const struct session_store *s)
+{
+    note("evictions", s);
+    return 7;
 }
 
 static size_t other_count(const struct session_store *s)
@@ -61,18 +68,20 @@ static void each_call_goes_to_the_kind_of_store_it_is(void **state)
                                                        .tick = other_tick,
                                                        .save = other_save,
                                                        .autosave = other_autosave,
-                                                       .count = other_count};
+                                                       .count = other_count,
+                                                       .evictions = other_evictions};
     calls[0] = '\0';
     other.operations = &operations;
     store_tick(&other, &config);
     assert_false(store_save(&other, &config));
     writes = true;
     assert_true(store_save(&other, &config));
-    store_autosave(&other, &config);
+    assert_true(store_autosave(&other, &config));
     assert_int_equal(store_count(&other), 42);
+    assert_int_equal(store_evictions(&other), 7);
     store_destroy(&other);
     store_destroy(NULL);
-    assert_string_equal(calls, "tick save save autosave count destroy ");
+    assert_string_equal(calls, "tick save save autosave count evictions destroy ");
 }
 
 /* -- The store that there is -- */
