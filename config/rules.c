@@ -18,6 +18,9 @@
 
 #define BACKLOG 511
 
+/* Connections beside those of requests that wait, as the defaults have it. */
+#define CONNECTIONS_BESIDE 1048
+
 /* -- Options that must fit each other -- */
 
 /* luafcgid allowed fewer states than workers. */
@@ -66,6 +69,24 @@ static void check_workers(struct loader *l)
         report_complain(l, "WorkerThreadsMax: expected at least %s (%d), got %d",
                         loader_called(l, "WorkerThreads"), c->worker_threads,
                         c->worker_threads_max);
+}
+
+/* Who waits keeps a connection, and others need one, too. */
+static void check_waiting(struct loader *l)
+{
+    struct config *c = l->config;
+    if (!loader_is_good(l, "MaxWaiting") || !loader_is_good(l, "MaxConnections") ||
+        c->max_waiting < c->max_connections)
+        return;
+    if (!loader_is_set(l, "MaxConnections"))
+        c->max_connections = c->max_waiting + CONNECTIONS_BESIDE;
+    else if (!loader_is_set(l, "MaxWaiting"))
+        c->max_waiting = c->max_connections > 1 ? c->max_connections - 1 : 1;
+    else
+        report_warn(l,
+                    "MaxWaiting: %d requests that wait need more than %d connections; "
+                    "raise MaxConnections",
+                    c->max_waiting, c->max_connections);
 }
 
 /* The first luafcgid2 made as many states as it could, and said nothing. */
@@ -199,7 +220,7 @@ void rules_check(struct loader *l)
     static void (*const checks[])(struct loader *) = {
         check_total_states,  check_workers,    check_states,        check_backlog,
         check_headers,       check_places,     check_cookie_prefix, check_same_site,
-        check_session_times, check_access_log,
+        check_session_times, check_access_log, check_waiting,
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
         checks[i](l);

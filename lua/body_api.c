@@ -38,7 +38,8 @@ static size_t make_room(lua_State *L, struct buffer *b, size_t max)
     return want;
 }
 
-/* The bound and the buffer are on top of the stack. */
+/* The bound and the buffer are on top of the stack. Once this thread has waited itself it
+ * goes on so: it would come here again for each piece, from inside the one before. */
 static int read_on(lua_State *L, int status, lua_KContext gives_nil)
 {
     struct request *r = call_of(L)->request;
@@ -56,8 +57,7 @@ static int read_on(lua_State *L, int status, lua_KContext gives_nil)
         if (got == 0)
             break;
         b->len += got;
-        later = false;
-        status = LUA_YIELD;
+        later = status == LUA_OK;
         limit_check(L);
     }
     return finish(L, gives_nil != 0);

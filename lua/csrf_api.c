@@ -70,17 +70,28 @@ static bool is_in_form(lua_State *L, const char token[TOKEN_SIZE])
            is_token(token, lua_tostring(L, -1), lua_rawlen(L, -1));
 }
 
+static int look_into_form(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    char token[TOKEN_SIZE];
+    const struct session_id *id = session_api_id(L, false);
+    if (id != NULL)
+        make_token(id, token);
+    lua_pushboolean(L, id != NULL && is_in_form(L, token));
+    return 1;
+}
+
 static int csrf_ok(lua_State *L, int first)
 {
     (void)first;
     char token[TOKEN_SIZE];
     const struct session_id *id = session_api_id(L, false);
-    if (id == NULL) {
-        lua_pushboolean(L, 0);
-        return 1;
-    }
-    make_token(id, token);
-    lua_pushboolean(L, is_in_header(call_of(L)->request, token) || is_in_form(L, token));
+    if (id != NULL)
+        make_token(id, token);
+    if (id != NULL && !is_in_header(call_of(L)->request, token))
+        return form_await(L, 0, look_into_form);
+    lua_pushboolean(L, id != NULL);
     return 1;
 }
 

@@ -11,6 +11,7 @@
 #include "lua/call.h"
 #include "lua/fields.h"
 #include "lua/limit.h"
+#include "lua/pace.h"
 #include "lua/refusal.h"
 #include "lua/scratch.h"
 #include "lua/state.h"
@@ -83,37 +84,114 @@ static void refuse_again(lua_State *L, int table)
     lua_pop(L, 2);
 }
 
-/* Reads at most CHUNK bytes. 0: the body is over. */
-static size_t read_chunk(lua_State *L, char *chunk)
-{
-    struct request *r = call_of(L)->request;
-    limit_check(L);
-    size_t n = request_read(r, chunk, CHUNK);
-    if (n > 0)
-        return n;
-    if (request_body_too_large(r))
-        refuse(L, 413, request_too_large_text(r));
-    if (request_body_failed(r))
-        refuse(L, 400, "the body did not arrive whole");
-    return 0;
-}
-
 static void check_unread(lua_State *L, const char *what)
 {
     if (request_body_begun(call_of(L)->request))
         luaL_error(L, "%s: the body has been read already", what);
 }
 
-void form_read_body(lua_State *L, struct buffer *b, const char *what)
+/* A body that is being read. It is in a userdata, above what it fills, so that it is
+ * there when the thread goes on that waited for more. */
+struct reader {
+    void (*take)(lua_State *L, struct reader *reader, const char *data, size_t len);
+    int (*finish)(lua_State *L, struct reader *reader); /* to be called as `return` */
+    int table; /* index of the table of what was parsed; what is filled is above it */
+    lua_KContext context;
+    lua_KFunction k; /* called when all is there */
+    struct multipart body;
+    struct multipart_part part;
+    int fields;   /* so far, and files */
+    int64_t kept; /* bytes of fields that are no files */
+    bool is_file; /* the part that is being read */
+};
+
+/* Above the table of what was parsed. Of FIRST and SECOND each kind of body says what
+ * they are. Above the reader are the name of a part and its value, a buffer or the object
+ * of a file. */
+enum slot { FIRST = 1, SECOND, READER };
+
+static void check_arrival(lua_State *L, struct request *r)
+{
+    if (request_body_too_large(r))
+        refuse(L, 413, request_too_large_text(r));
+    if (request_body_failed(r))
+        refuse(L, 400, "the body did not arrive whole");
+}
+
+/* Takes in what has come. Returns whether the body is over; false: more comes later. With
+ * `blocks` it waits itself. */
+static bool take_all(lua_State *L, struct reader *reader, bool blocks)
+{
+    struct request *r = call_of(L)->request;
+    char chunk[CHUNK];
+    for (;;) {
+        bool later = false;
+        limit_check(L);
+        size_t n = blocks ? request_read(r, chunk, sizeof chunk)
+                          : request_try_read(r, chunk, sizeof chunk, &later);
+        if (n == 0)
+            return !later;
+        reader->take(L, reader, chunk, n);
+    }
+}
+
+/* Once this thread has waited itself it goes on so: it would come here again for each
+ * piece, from inside the one before. */
+static int read_on(lua_State *L, int status, lua_KContext table)
+{
+    struct reader *reader = lua_touserdata(L, (int)table + READER);
+    if (!take_all(L, reader, status == LUA_OK))
+        return pace_await_body(L, table, read_on);
+    check_arrival(L, call_of(L)->request);
+    return reader->finish(L, reader);
+}
+
+/* Pushes a reader above the two slots. */
+static struct reader *push_reader(lua_State *L, int table, lua_KContext context,
+                                  lua_KFunction k)
+{
+    lua_settop(L, table + SECOND);
+    struct reader *reader = lua_newuserdata(L, sizeof *reader);
+    *reader = (struct reader){.table = table, .context = context, .k = k};
+    return reader;
+}
+
+/* All is there, and the stack is as its user left it, or has the value on top as well. */
+static int go_on(lua_State *L, const struct reader *reader, bool with_value)
+{
+    int table = reader->table;
+    lua_KContext context = reader->context;
+    lua_KFunction k = reader->k;
+    if (with_value)
+        lua_replace(L, table);
+    lua_settop(L, with_value ? table : table - 1);
+    return k(L, LUA_YIELD, context);
+}
+
+/* -- A body as it is -- */
+
+static void append(lua_State *L, struct reader *reader, const char *data, size_t len)
+{
+    struct buffer *b = lua_touserdata(L, reader->table + FIRST);
+    limit_check_memory(L, buffer_append(b, data, len));
+}
+
+static int give_body(lua_State *L, struct reader *reader)
+{
+    scratch_result(L, lua_touserdata(L, reader->table + FIRST));
+    return go_on(L, reader, true);
+}
+
+int form_await_body(lua_State *L, const char *what, lua_KContext context, lua_KFunction k)
 {
     int table = push_parsed(L);
     refuse_again(L, table);
     check_unread(L, what);
-    char *chunk = lua_newuserdata(L, CHUNK);
-    size_t n;
-    while ((n = read_chunk(L, chunk)) > 0)
-        limit_check_memory(L, buffer_append(b, chunk, n));
-    lua_settop(L, table - 1);
+    scratch_push(L);
+    struct reader *reader = push_reader(L, table, context, k);
+    reader->take = append;
+    reader->finish = give_body;
+    return read_on(L, LUA_YIELD, table);
 }
 
 /* -- application/x-www-form-urlencoded -- */
@@ -126,29 +204,29 @@ static bool is_urlencoded(const char *type, size_t len)
     return first == sizeof wanted - 1 && strncasecmp(type, wanted, first) == 0;
 }
 
-static void read_urlencoded(lua_State *L, int table)
+static int finish_urlencoded(lua_State *L, struct reader *reader)
 {
-    struct buffer *b = scratch_push(L);
-    form_read_body(L, b, "lf.form");
+    struct buffer *b = lua_touserdata(L, reader->table + FIRST);
     fields_parse(L, b->data, b->len);
     buffer_free(b);
-    lua_rawseti(L, table, FIELDS);
+    lua_rawseti(L, reader->table, FIELDS);
+    lua_newtable(L);
+    lua_rawseti(L, reader->table, FILES);
+    return go_on(L, reader, false);
+}
+
+static int read_urlencoded(lua_State *L, int table, lua_KContext context, lua_KFunction k)
+{
+    refuse_again(L, table);
+    check_unread(L, "lf.form");
+    scratch_push(L);
+    struct reader *reader = push_reader(L, table, context, k);
+    reader->take = append;
+    reader->finish = finish_urlencoded;
+    return read_on(L, LUA_YIELD, table);
 }
 
 /* -- multipart/form-data -- */
-
-struct reader {
-    struct multipart body;
-    struct multipart_part part;
-    int fields;   /* so far, and files */
-    int64_t kept; /* bytes of fields that are no files */
-    bool is_file; /* the part that is being read */
-    char chunk[CHUNK];
-};
-
-/* Where things are on the stack while a body is read; the name of a part and its value, a
- * buffer or the object of a file, are above. */
-enum slot { FORM_SLOT = 1, FILES_SLOT, SLOTS };
 
 static void count_kept(lua_State *L, struct reader *reader, size_t len)
 {
@@ -186,7 +264,7 @@ static void take_data(lua_State *L, struct reader *reader)
 }
 
 /* Takes name and value off the stack. */
-static void end_part(lua_State *L, struct reader *reader, int base)
+static void end_part(lua_State *L, struct reader *reader)
 {
     if (reader->is_file && upload_is_none(L)) {
         lua_pop(L, 2);
@@ -198,91 +276,98 @@ static void end_part(lua_State *L, struct reader *reader, int base)
         scratch_result(L, lua_touserdata(L, -1));
         lua_remove(L, -2);
     }
-    lua_pushvalue(L, base + (reader->is_file ? FILES_SLOT : FORM_SLOT));
+    lua_pushvalue(L, reader->table + (reader->is_file ? SECOND : FIRST));
     lua_insert(L, -3);
     fields_add(L);
     lua_pop(L, 1);
 }
 
-static void handle_event(lua_State *L, struct reader *reader, enum multipart_event event,
-                         int base)
+static void handle_event(lua_State *L, struct reader *reader, enum multipart_event event)
 {
     if (event == MULTIPART_PART) {
         begin_part(L, reader);
     } else if (event == MULTIPART_DATA) {
         take_data(L, reader);
     } else if (event == MULTIPART_PART_END) {
-        end_part(L, reader, base);
+        end_part(L, reader);
     } else if (event == MULTIPART_MALFORMED) {
         lua_pushfstring(L, "the form is malformed: %s", reader->body.why);
         refuse(L, 400, lua_tostring(L, -1));
     }
 }
 
-static void read_parts(lua_State *L, struct reader *reader, int base)
+static void take_parts(lua_State *L, struct reader *reader, const char *data, size_t len)
 {
-    size_t n;
-    while ((n = read_chunk(L, reader->chunk)) > 0) {
-        const char *in = reader->chunk;
-        while (n > 0) {
-            enum multipart_event event =
-                multipart_next(&reader->body, &in, &n, &reader->part);
-            limit_check(L);
-            handle_event(L, reader, event, base);
-        }
+    while (len > 0) {
+        enum multipart_event event =
+            multipart_next(&reader->body, &data, &len, &reader->part);
+        limit_check(L);
+        handle_event(L, reader, event);
     }
-    if (!multipart_is_whole(&reader->body))
-        refuse(L, 400, "the form is malformed: it ends before its last boundary");
 }
 
-static void read_multipart(lua_State *L, int table, const char *type, size_t len)
+static int finish_multipart(lua_State *L, struct reader *reader)
+{
+    if (!multipart_is_whole(&reader->body))
+        refuse(L, 400, "the form is malformed: it ends before its last boundary");
+    lua_pushvalue(L, reader->table + FIRST);
+    lua_rawseti(L, reader->table, FIELDS);
+    lua_pushvalue(L, reader->table + SECOND);
+    lua_rawseti(L, reader->table, FILES);
+    return go_on(L, reader, false);
+}
+
+/* The tables of fields and of files are FIRST and SECOND. */
+static int read_multipart(lua_State *L, int table, const char *type, size_t len,
+                          lua_KContext context, lua_KFunction k)
 {
     refuse_again(L, table);
     check_unread(L, "lf.form");
     request_expect_upload(call_of(L)->request);
-    int base = lua_gettop(L);
     lua_newtable(L);
     lua_newtable(L);
-    struct reader *reader = lua_newuserdata(L, sizeof *reader);
-    *reader = (struct reader){0};
+    struct reader *reader = push_reader(L, table, context, k);
+    reader->take = take_parts;
+    reader->finish = finish_multipart;
     if (!multipart_begin(&reader->body, type, len))
         refuse(L, 400, "the form is malformed: its Content-Type has no boundary");
-    read_parts(L, reader, base);
-    lua_settop(L, base + FILES_SLOT);
-    lua_rawseti(L, table, FILES);
-    lua_rawseti(L, table, FIELDS);
+    return read_on(L, LUA_YIELD, table);
 }
 
 /* -- All of it -- */
 
-static void read_form(lua_State *L, int table)
+static int read_form(lua_State *L, int table, lua_KContext context, lua_KFunction k)
 {
     size_t len;
     const char *type = param(call_of(L)->request, "CONTENT_TYPE", &len);
-    if (multipart_is_type(type, len)) {
-        read_multipart(L, table, type, len);
-        return;
-    }
-    if (is_urlencoded(type, len)) {
-        read_urlencoded(L, table);
-    } else {
-        lua_newtable(L);
-        lua_rawseti(L, table, FIELDS);
-    }
+    if (multipart_is_type(type, len))
+        return read_multipart(L, table, type, len, context, k);
+    if (is_urlencoded(type, len))
+        return read_urlencoded(L, table, context, k);
+    lua_newtable(L);
+    lua_rawseti(L, table, FIELDS);
     lua_newtable(L);
     lua_rawseti(L, table, FILES);
+    lua_settop(L, table - 1);
+    return k(L, LUA_OK, context);
+}
+
+int form_await(lua_State *L, lua_KContext context, lua_KFunction k)
+{
+    int table = push_parsed(L);
+    if (lua_rawgeti(L, table, FIELDS) != LUA_TTABLE) {
+        lua_settop(L, table);
+        return read_form(L, table, context, k);
+    }
+    lua_settop(L, table - 1);
+    return k(L, LUA_OK, context);
 }
 
 static void push_part(lua_State *L, enum parsed what)
 {
     int table = push_parsed(L);
-    if (lua_rawgeti(L, table, what) != LUA_TTABLE) {
-        read_form(L, table);
-        lua_settop(L, table);
-        lua_rawgeti(L, table, what);
-    }
+    lua_rawgeti(L, table, what);
     lua_replace(L, table);
-    lua_settop(L, table);
 }
 
 void form_push_fields(lua_State *L)

@@ -1,5 +1,5 @@
 /* What the client sent, as scripts ask for it. Runs in the thread that owns the state,
- * and blocks while a body arrives. */
+ * and waits while a body arrives (lua/pace.h). */
 #include "lua/form_api.h"
 
 #include "base/ascii.h"
@@ -16,18 +16,32 @@ static int query(lua_State *L, int first)
     return 1;
 }
 
+static int form_is_there(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    form_push_fields(L);
+    return 1;
+}
+
 static int form(lua_State *L, int first)
 {
     (void)first;
-    form_push_fields(L);
+    return form_await(L, 0, form_is_there);
+}
+
+static int files_are_there(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    form_push_files(L);
     return 1;
 }
 
 static int files(lua_State *L, int first)
 {
     (void)first;
-    form_push_files(L);
-    return 1;
+    return form_await(L, 0, files_are_there);
 }
 
 /* Replaces the table on top by its first value of the name at `index`. Returns whether
@@ -44,18 +58,24 @@ static bool find(lua_State *L, int index)
     return !lua_isnil(L, -1);
 }
 
+static int find_field(lua_State *L, int status, lua_KContext first)
+{
+    (void)status;
+    form_push_fields(L);
+    if (find(L, (int)first))
+        return 1;
+    lua_pop(L, 1);
+    form_push_query(L);
+    if (!find(L, (int)first))
+        lua_settop(L, (int)first + 1);
+    return 1;
+}
+
 static int field(lua_State *L, int first)
 {
     luaL_checkstring(L, first);
     lua_settop(L, first + 1);
-    form_push_fields(L);
-    if (find(L, first))
-        return 1;
-    lua_pop(L, 1);
-    form_push_query(L);
-    if (!find(L, first))
-        lua_settop(L, first + 1);
-    return 1;
+    return form_await(L, first, find_field);
 }
 
 /* -- Headers -- */

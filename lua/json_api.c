@@ -136,27 +136,33 @@ static void decode(lua_State *L)
     refusal_raise(L, 400, "the body is no JSON: %s", why);
 }
 
-/* The value is kept, in a table around it: it may be false. */
+/* The value is kept in the memo, in a table around it: it may be false. The body is on
+ * top, the memo below. */
+static int keep_json(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    lua_createtable(L, 1, 0);
+    lua_insert(L, -2);
+    decode(L);
+    lua_rawseti(L, -2, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "json");
+    lua_rawgeti(L, -1, 1);
+    return 1;
+}
+
 static int json(lua_State *L, int first)
 {
     lua_settop(L, first - 1);
     form_push_memo(L);
-    if (lua_getfield(L, -1, "json") != LUA_TTABLE) {
-        lua_pop(L, 1);
-        lua_createtable(L, 1, 0);
-        push_function(L, DECODE); /* so that its absence is said before a body is read */
-        lua_pop(L, 1);
-        struct buffer *body = scratch_push(L);
-        form_read_body(L, body, "lf.json");
-        scratch_result(L, body);
-        decode(L);
-        lua_rawseti(L, -3, 1);
-        lua_pop(L, 1);
-        lua_pushvalue(L, -1);
-        lua_setfield(L, -3, "json");
+    if (lua_getfield(L, -1, "json") == LUA_TTABLE) {
+        lua_rawgeti(L, -1, 1);
+        return 1;
     }
-    lua_rawgeti(L, -1, 1);
-    return 1;
+    push_function(L, DECODE); /* so that its absence is said before a body is read */
+    lua_settop(L, first);
+    return form_await_body(L, "lf.json", 0, keep_json);
 }
 
 static int json_encode(lua_State *L, int first)

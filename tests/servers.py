@@ -455,6 +455,11 @@ class Daemon:
         connection.read_until("\r\n\r\n")
         return connection
 
+    def waiting(self):
+        """How many requests wait without a worker; for a daemon whose StatusPath is /status."""
+        page = self.request("/status", "GET", query="json&full", SCRIPT_NAME="/status")
+        return json.loads(page.text)["requests"]["waiting"]
+
     def script(self, source):
         """Writes a script under a new name, and returns that."""
         name = "s%d.lua" % next(self.scripts)

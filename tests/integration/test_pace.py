@@ -15,7 +15,8 @@ PIECES = 64  # 4 MiB: more than sockets take
 SIZE = PIECES * len(PIECE)
 MANY = 12  # clients, many times as many as there are workers
 LIMIT = 4 if SANITIZER else 2  # seconds
-DAEMON = {"WorkerThreads": 2, "WorkerThreadsMax": 2, "LuaMaxStates": 4, "RequestTimeout": 30}
+DAEMON = {"WorkerThreads": 2, "WorkerThreadsMax": 2, "LuaMaxStates": 4, "RequestTimeout": 30,
+          "StatusPath": "/status"}
 HELLO = "function main() return 'hello' end"
 
 # How a page of PIECES pieces may be sent.
@@ -207,6 +208,103 @@ def test_slow_bodies_hold_no_worker(slow, way):
     for i, c in enumerate(clients):
         assert c.end().response().text == "".join(
             "part %d of %d;" % (part, i) * 1000 for part in range(3))
+
+
+FILE = ("--b\r\nContent-Disposition: form-data; name=\"%s\"%s\r\n\r\n", "\r\n", "--b--\r\n")
+MULTIPART = "multipart/form-data; boundary=b"
+URLENCODED = "application/x-www-form-urlencoded"
+
+# Of each: its media type, what comes before and after the text, and the script.
+FORMS = {
+    "lf.form": (URLENCODED, "x=y&text=", "&z=", "Send(lf.form().text, lf.form().x)"),
+    "lf.form of a multipart body": (
+        MULTIPART, FILE[0] % ("text", ""), FILE[1] + FILE[0] % ("x", "") + "y" + FILE[1] + FILE[2],
+        "Send(lf.form().text, lf.form().x)"),
+    "lf.files": (
+        MULTIPART, FILE[0] % ("text", '; filename="t"'),
+        FILE[1] + FILE[0] % ("x", "") + "y" + FILE[1] + FILE[2],
+        "Send(lf.files().text:read(), lf.form().x)"),
+    "lf.field": (URLENCODED, "x=y&text=", "", "Send(lf.field('text'), lf.field('x', 'none'))"),
+    "lf.json": ("application/json", '{"x": "y", "text": "', '"}',
+                "Send(lf.json().text, lf.json().x)"),
+    "lf.csrf_ok": (URLENCODED, "x=y&text=", "", "Session.Start() assert(not lf.csrf_ok()) "
+                   "Send(lf.field('text'), lf.field('x'))"),
+    "pcall in a coroutine": (
+        URLENCODED, "x=y&text=", "",
+        "local t = coroutine.wrap(function() return select(2, pcall(lf.form)) end)() "
+        "Send(t.text, t.x)"),
+    "an iterator": (URLENCODED, "text=", "&x=y", "local t = {} for k, v in function(_, last) "
+                    "return next(lf.form(), last) end do t[k] = v end Send(t.text, t.x)"),
+}
+
+
+def begin_form(d, name, way):
+    return d.open(name, CONTENT_TYPE=FORMS[way][0]).body(FORMS[way][1])
+
+
+def end_form(c, way):
+    return c.body(FORMS[way][2]).end().response().text
+
+
+@pytest.mark.parametrize("way", sorted(FORMS))
+def test_slow_forms_hold_no_worker(slow, way):
+    d = slow()
+    name = d.script("function main() %s end" % FORMS[way][3])
+    clients = [begin_form(d, name, way) for _ in range(MANY)]
+    for part in range(3):
+        for i, c in enumerate(clients):
+            c.body("part %d of %d; " % (part, i) * 1000)
+        check_prompt(d)
+    for i, c in enumerate(clients):
+        assert end_form(c, way).rstrip("y").replace("+", " ") == "".join(
+            "part %d of %d; " % (part, i) * 1000 for part in range(3))
+
+
+def test_two_hundred_slow_uploads_delay_nobody(slow):
+    d = slow(WorkerThreads=4, WorkerThreadsMax=4, MaxWaiting=300)
+    name = d.script("function main() %s end" % FORMS["lf.files"][3])
+    clients = [begin_form(d, name, "lf.files") for _ in range(200)]
+    wait_until(lambda: d.waiting() >= 200, "all uploads to wait")
+    for c in clients:
+        c.body("half ")
+    check_prompt(d)
+    for c in clients:
+        assert end_form(c.body("whole"), "lf.files") == "half wholey"
+
+
+@pytest.mark.parametrize("way", ["lf.form", "lf.files", "lf.json"])
+def test_where_lua_cannot_yield_a_form_is_read_all_the_same(slow, way):
+    """In many pieces, of which the client sends one after the other."""
+    d = slow(WorkerThreadsMax=8)
+    name = d.script("function main() table.sort({1, 2}, function(a, b) if not done then done = "
+                    "true %s end return a < b end) end" % FORMS[way][3])
+    c = begin_form(d, name, way)
+    check_prompt(d)
+    for _ in range(300):
+        c.body("x")
+    assert end_form(c, way) == "x" * 300 + "y"
+
+
+@pytest.mark.parametrize("way", ["lf.form", "lf.files", "lf.json"])
+def test_a_form_that_stops_is_refused(slow, way):
+    d = slow(ReadTimeout=0.5)
+    name = d.script("function main() local ok, why = pcall(function() %s end) "
+                    "RespStatus(ok and 200 or 409) Send(tostring(why)) end" % FORMS[way][3])
+    c = begin_form(d, name, way)
+    check_prompt(d)
+    response = c.response()
+    assert response.status == 409 and "did not arrive whole" in response.text
+    d.wait_log(r"the request's body came too slowly \(ReadTimeout\)", "warning")
+
+
+@pytest.mark.parametrize("way", ["lf.form", "lf.files", "lf.json"])
+def test_the_sender_of_a_form_goes_away(slow, way):
+    d = slow()
+    name = d.script("function main() %s end" % FORMS[way][3])
+    for c in [begin_form(d, name, way) for _ in range(MANY)]:
+        c.close()
+    check_prompt(d)
+    wait_until(lambda: d.waiting() == 0, "the end of all")
 
 
 def test_a_body_that_stops_is_given_up(slow):

@@ -81,6 +81,34 @@ static void test_there_may_not_be_fewer_workers_at_most_than_at_least(void **sta
     }
 }
 
+static void test_requests_that_wait_fit_their_connections(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int waiting, connections;
+    } rows[] = {
+        {"", 1000, 2048},
+        {"MaxWaiting = 2047", 2047, 2048},
+        {"MaxWaiting = 2048", 2048, 3096},
+        {"MaxWaiting = 40000", 40000, 41048},
+        {"MaxConnections = 1001", 1000, 1001},
+        {"MaxConnections = 1000", 999, 1000},
+        {"MaxConnections = 1", 1, 1},
+        {"MaxWaiting = 0 MaxConnections = 1", 0, 1},
+        {"MaxWaiting = 50 MaxConnections = 20", 50, 20},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *c = load_good(rows[i].text);
+        assert_int_equal(c->max_waiting, rows[i].waiting);
+        assert_int_equal(c->max_connections, rows[i].connections);
+        config_unref(c);
+    }
+    assert_warning("MaxWaiting = 20 MaxConnections = 20",
+                   "MaxWaiting: 20 requests that wait need more than 20 connections; "
+                   "raise MaxConnections");
+}
+
 static void test_a_longer_session_time_switches_a_default_max_age_off(void **state)
 {
     (void)state;
@@ -154,6 +182,7 @@ int main(void)
         TEST(test_a_startup_script_that_is_not_there_is_a_mistake),
         TEST(test_states_must_fit_each_other),
         TEST(test_there_may_not_be_fewer_workers_at_most_than_at_least),
+        TEST(test_requests_that_wait_fit_their_connections),
         TEST(test_a_longer_session_time_switches_a_default_max_age_off),
         TEST(test_a_default_gives_way_to_what_was_set),
         TEST(test_cookie_settings_must_not_contradict_each_other),
