@@ -196,6 +196,25 @@ static struct lock *create(lua_State *L, struct bytes name, int64_t life)
     return NULL;
 }
 
+static int lock_unlock(lua_State *L)
+{
+    lua_pushboolean(L, unlock(L, luaL_checkudata(L, 1, LOCK_TYPE)));
+    return 1;
+}
+
+/* Made with the first lock, like most of what scripts may never use. */
+static void push_lock_metatable(lua_State *L)
+{
+    if (!luaL_newmetatable(L, LOCK_TYPE))
+        return;
+    lua_newtable(L);
+    lua_pushcfunction(L, lock_unlock);
+    lua_setfield(L, -2, "unlock");
+    lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+}
+
 static int lock(lua_State *L, int first)
 {
     struct bytes name = shared_call_text(L, first);
@@ -203,17 +222,12 @@ static int lock(lua_State *L, int first)
             until = wait_until(L, first + 2);
     struct handle *h = lua_newuserdata(L, sizeof *h);
     *h = (struct handle){NULL, call_serial(L)};
-    luaL_setmetatable(L, LOCK_TYPE);
+    push_lock_metatable(L);
+    lua_setmetatable(L, -2);
     h->lock = create(L, name, life);
     h->lock->until = until;
     call_at_end(L, &h->lock->ending);
     return hold_or_wait(L, h);
-}
-
-static int lock_unlock(lua_State *L)
-{
-    lua_pushboolean(L, unlock(L, luaL_checkudata(L, 1, LOCK_TYPE)));
-    return 1;
 }
 
 /* -- The table -- */
@@ -224,17 +238,4 @@ static const struct facility_row rows[] = {
     {"keys", NULL, keys},     {"lock", NULL, lock}, {0},
 };
 
-static void open(lua_State *L, const struct config *config)
-{
-    (void)config;
-    luaL_newmetatable(L, LOCK_TYPE);
-    lua_newtable(L);
-    lua_pushcfunction(L, lock_unlock);
-    lua_setfield(L, -2, "unlock");
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
-}
-
-const struct facility shared_api = {.table = "Shared", .rows = rows, .open = open};
+const struct facility shared_api = {.table = "Shared", .rows = rows};
