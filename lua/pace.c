@@ -52,7 +52,17 @@ static int on_room(lua_State *L, int status, lua_KContext context)
     }
     if (call->pace.pushes)
         return pace_flush(L, call->pace.context, call->pace.k);
-    return call->pace.k(L, LUA_YIELD, call->pace.context);
+    return call->pace.k(L, status, call->pace.context);
+}
+
+bool pace_flush_now(lua_State *L, int status)
+{
+    struct request *r = call_of(L)->request;
+    bool moved, blocks = status == LUA_OK;
+    if (!request_settle(r, blocks, &moved))
+        return false;
+    limit_check_memory(L, request_push(r));
+    return request_settle(r, blocks, &moved);
 }
 
 /* A comment of the stream may still be on its way (lua/keepalive.h): it goes first. */
@@ -63,7 +73,7 @@ int pace_flush(lua_State *L, lua_KContext context, lua_KFunction k)
     if (first)
         limit_check_memory(L, request_push(call->request));
     if (first && request_settle(call->request, false, &moved))
-        return k(L, LUA_OK, context);
+        return k(L, LUA_YIELD, context);
     begin(call, context, k);
     call->pace.pushes = !first;
     renew(call);

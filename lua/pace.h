@@ -9,10 +9,19 @@
 #define LUAFCGID2_LUA_PACE_H
 
 #include <lua.h>
+#include <stdbool.h>
 
 /* Sends the head and all that is buffered, and calls `k` when the client has taken it, or
- * is gone. Raises when memory is short. To be called as `return`. */
+ * is gone; with LUA_OK if this thread had to wait itself, else with LUA_YIELD. Raises
+ * when memory is short. To be called as `return`. */
 int pace_flush(lua_State *L, lua_KContext context, lua_KFunction k);
+
+/* The same where it does not have to wait: false if it has to, and then pace_flush is
+ * next. For loops, which would call themselves for each piece. `status` is what `k` was
+ * called with: with LUA_OK this waits itself and returns true. Loops begin with
+ * LUA_YIELD.
+ */
+bool pace_flush_now(lua_State *L, int status);
 
 /* For request_try_read, when more is to come later: calls `k` when something may have
  * come, or the time is over, as the next read then says. With LUA_OK that read must be

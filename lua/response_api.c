@@ -32,11 +32,13 @@ void response_api_append(lua_State *L, int index)
 /* Sends the arguments from `next` on. Each may have to wait for the client. */
 static int send_from(lua_State *L, int status, lua_KContext next)
 {
-    (void)status;
     int count = lua_gettop(L);
     for (int i = (int)next; i <= count; i++) {
         response_api_append(L, i);
-        if (request_is_due(request_of(L)))
+        if (!request_is_due(request_of(L)))
+            continue;
+        limit_check(L);
+        if (!pace_flush_now(L, status))
             return pace_flush(L, i + 1, send_from);
     }
     return 0;
@@ -44,7 +46,7 @@ static int send_from(lua_State *L, int status, lua_KContext next)
 
 static int send_all(lua_State *L, int first)
 {
-    return send_from(L, LUA_OK, first);
+    return send_from(L, LUA_YIELD, first);
 }
 
 /* Sends one argument and ignores others: in con:puts(s:gsub(...)) the second is a count.
@@ -54,7 +56,7 @@ static int puts_one(lua_State *L, int first)
     if (lua_isnone(L, first))
         return 0;
     lua_settop(L, first);
-    return send_from(L, LUA_OK, first);
+    return send_from(L, LUA_YIELD, first);
 }
 
 static int flushed(lua_State *L, int status, lua_KContext context)

@@ -226,7 +226,6 @@ static int send_pieces(lua_State *L, int status, lua_KContext context)
     lua_Integer first = lua_tointeger(L, file + 1), length = lua_tointeger(L, file + 2);
     bool streams = !lua_toboolean(L, file + 3);
     char piece[PIECE_BYTES];
-    (void)status;
     while (length > 0 && !request_is_gone(r)) {
         size_t n = length < PIECE_BYTES ? (size_t)length : PIECE_BYTES;
         ssize_t got = pread(fileno(stream->f), piece, n, (off_t)first);
@@ -236,7 +235,8 @@ static int send_pieces(lua_State *L, int status, lua_KContext context)
         limit_check_memory(L, request_append(r, piece, (size_t)got));
         first += got;
         length -= got;
-        if (request_is_due(r) || (streams && !request_head_sent(r))) {
+        bool due = request_is_due(r) || (streams && !request_head_sent(r));
+        if (due && !pace_flush_now(L, status)) {
             lua_pushinteger(L, first);
             lua_replace(L, file + 1);
             lua_pushinteger(L, length);
@@ -352,7 +352,7 @@ static int send_file(lua_State *L, int first)
         lua_pushinteger(L, first_byte);
         lua_pushinteger(L, length);
         lua_pushboolean(L, length <= WHOLE_BYTES);
-        return send_pieces(L, LUA_OK, index);
+        return send_pieces(L, LUA_YIELD, index);
     }
     handle_close_file(L, -1);
     return 0;

@@ -97,6 +97,27 @@ def test_slow_readers_of_events_hold_no_worker(slow):
         assert c.response().text == ("data: %s\n\n" % PIECE) * PIECES
 
 
+def test_a_send_of_very_many_values(slow):
+    """Each goes out by itself, one after the other."""
+    d = slow()
+    name = d.script("""function main(env, con)
+        local t = {}
+        for i = 1, 60000 do t[i] = 'x' end
+        con:config('buffering', false)
+        Send(table.unpack(t)) end""")
+    assert d.get(name).text == "x" * 60000
+
+
+def test_a_large_file_in_pieces(slow):
+    """A client that reads at once never makes the script wait."""
+    d = slow()
+    with open(d.site.path("large.bin"), "wb") as f:
+        f.truncate(100 << 20)
+    response = d.get(d.script("function main(env, con) con:config('buffering', false) "
+                              "SendFile('large.bin') end"))
+    assert response.ended and response.body == bytes(100 << 20)
+
+
 def test_where_lua_cannot_yield_the_worker_waits(slow):
     d = slow(WorkerThreadsMax=8)
     clients = begin(d, page(d, "a callback of sort"), 3)
