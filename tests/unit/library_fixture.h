@@ -7,13 +7,12 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct limit limit;
 
 /* A state in which the Lua code `keep` ran before `replace`: it keeps the library's own
- * functions. */
+ * functions. limit_close(&limit, NULL) ends it. */
 static inline lua_State *library_open(const char *keep, void (*replace)(lua_State *))
 {
     limit = (struct limit){0};
@@ -33,8 +32,7 @@ static inline void library_assert_ends(lua_State *L, const char *code)
     assert_int_equal(lua_pcall(L, 0, 0, 0), LUA_ERRRUN);
     assert_non_null(strstr(lua_tostring(L, -1), limit_message(LIMIT_TIME)));
     limit.kind = LIMIT_NONE;
-    lua_close(L);
-    free(limit.where);
+    limit_close(&limit, NULL);
 }
 
 #endif

@@ -31,7 +31,7 @@ static void run(const char *code)
     lua_State *L = open();
     if (luaL_dostring(L, code))
         fail_msg("%s", lua_tostring(L, -1));
-    lua_close(L);
+    limit_close(&limit, NULL);
 }
 
 #define COMPARE                                                                          \

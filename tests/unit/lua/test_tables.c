@@ -45,7 +45,7 @@ static void test_it_moves_as_the_librarys_own(void **unused)
             "         why .. right)\n"
             "end\n"))
         fail_msg("%s", lua_tostring(L, -1));
-    lua_close(L);
+    limit_close(&limit, NULL);
 }
 
 static void test_a_broken_limit_ends_it(void **unused)
