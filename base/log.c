@@ -473,10 +473,16 @@ bool log_reopen(void)
     int saved = errno;
     bool done = file == NULL || logfile_reopen(file);
     if (!done)
-        say("the log file %s cannot be reopened (%s): logging goes on where it was",
-            logfile_path(file), strerror(errno));
+        say("the log file %s cannot be reopened (%s): logging %s", logfile_path(file),
+            strerror(errno),
+            logfile_has_file(file) ? "goes on where it was" : "to standard error");
     errno = saved;
     return done;
+}
+
+bool log_is_removed(void)
+{
+    return file != NULL && logfile_is_removed(file);
 }
 
 void log_chown(unsigned uid, unsigned gid)

@@ -37,8 +37,12 @@ bool log_is_syslog(const char *path, bool *known);
 void log_set_format(enum log_format format);
 
 /* Opens the same path again, after a rotation (SIGUSR1). false: it cannot be opened, as
- * the log says, and lines go where they went before. Main thread only. */
+ * the log says, and lines go where they went before; or, if that file has been removed,
+ * to standard error. Main thread only. */
 bool log_reopen(void);
+
+/* Whether the log's file has been removed. Any thread. */
+bool log_is_removed(void);
 
 /* Starts the thread that writes the lines which a full pipe or a stalled reader does not
  * take; from then on no other thread waits for these. Main thread only, once, after a

@@ -251,7 +251,26 @@ bool logfile_open(struct logfile *f, const char *path)
 
 bool logfile_reopen(struct logfile *f)
 {
-    return f->path[0] == '\0' || use_path(f);
+    if (f->path[0] == '\0' || use_path(f))
+        return true;
+    int saved = errno;
+    if (logfile_is_removed(f))
+        use_standard_error(f);
+    errno = saved;
+    return false;
+}
+
+bool logfile_has_file(const struct logfile *f)
+{
+    return f->in_file;
+}
+
+bool logfile_is_removed(struct logfile *f)
+{
+    struct stat st;
+    int fd = atomic_load(&f->fd);
+    return fd > STDERR_FILENO && atomic_load(&f->kind) == S_IFREG &&
+           fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
 const char *logfile_path(const struct logfile *f)
@@ -289,6 +308,10 @@ static ssize_t send_line(struct logfile *f, int fd, const char *data, size_t len
 static ssize_t write_part(struct logfile *f, const char *data, size_t len, bool wait)
 {
     int fd = atomic_load(&f->fd), kind = atomic_load(&f->kind);
+    if (fd < 0) {
+        errno = ENOENT;
+        return -1;
+    }
     if (atomic_load(&f->datagrams))
         return send_line(f, fd, data, len, wait);
     if (wait || kind == S_IFREG)

@@ -42,8 +42,12 @@ struct logfile *logfile_create_batched(void);
 bool logfile_open(struct logfile *f, const char *path);
 
 /* Opens the same path again, after a rotation. false with errno: it cannot be opened, and
- * lines go where they went before. */
+ * lines go where they went before; or, if that file has been removed, to standard error.
+ */
 bool logfile_reopen(struct logfile *f);
+
+/* Whether lines go to a file of the log's own. */
+bool logfile_has_file(const struct logfile *f);
 
 /* Absolute; "" for standard error. Borrowed until the next logfile_open. */
 const char *logfile_path(const struct logfile *f);
@@ -56,6 +60,9 @@ bool logfile_chown(struct logfile *f, unsigned uid, unsigned gid);
 bool logfile_start(struct logfile *f);
 
 /* -- Lines. Any thread -- */
+
+/* Whether the file that lines go to has been removed: nobody will read them. */
+bool logfile_is_removed(struct logfile *f);
 
 /* Lines that were lost, ever. `error` becomes the last reason, an errno; EAGAIN: they
  * came faster than they were written. */

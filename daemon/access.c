@@ -58,9 +58,9 @@ void access_open(const struct config *config)
 void access_reopen(void)
 {
     if (opened() != NULL && !logfile_reopen(file))
-        log_warning("AccessLogPath: %s cannot be reopened (%s): its lines go where they"
-                    " went",
-                    logfile_path(file), strerror(errno));
+        log_warning("AccessLogPath: %s cannot be reopened (%s): its lines %s",
+                    logfile_path(file), strerror(errno),
+                    logfile_has_file(file) ? "go where they went" : "are lost");
 }
 
 void access_chown(unsigned uid, unsigned gid)
@@ -167,6 +167,11 @@ void access_note(const struct config *config, const struct access_entry *e,
 }
 
 /* -- What is lost -- */
+
+bool access_is_removed(void)
+{
+    return opened() != NULL && logfile_is_removed(opened());
+}
 
 uint64_t access_lost(int *error)
 {

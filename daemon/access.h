@@ -47,6 +47,9 @@ static inline bool access_is_wanted(const struct config *config)
 void access_note(const struct config *config, const struct access_entry *entry,
                  struct buffer *line);
 
+/* Whether its file has been removed. Any thread. */
+bool access_is_removed(void);
+
 /* Lines that were lost, ever. `error` becomes the last reason, as of logfile_lost. Any
  * thread. */
 uint64_t access_lost(int *error);

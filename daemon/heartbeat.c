@@ -14,6 +14,7 @@
 #include "base/reserve.h"
 #include "base/watch.h"
 #include "config.h"
+#include "daemon/access.h"
 #include "daemon/hooks.h"
 #include "daemon/notify.h"
 #include "daemon/saver.h"
@@ -27,6 +28,7 @@
 #include "store/store.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,11 +147,24 @@ static void mend(void)
     sweeper_mend();
 }
 
+/* A log file that somebody has removed is made anew by the main thread, as after a
+ * rotation. It is asked once, whatever comes of it. */
+static void look_at_logs(bool *removed)
+{
+    bool before = *removed;
+    *removed = log_is_removed() || access_is_removed() || slowlog_is_removed();
+    if (*removed && !before)
+        kill(getpid(), SIGUSR1);
+    else if (before && !*removed)
+        log_warning("a log file was removed, so the logs were opened again");
+}
+
 static void *beat(void *arg)
 {
     struct chore clients = {clock_ticks()}, manager = clients, orphans = clients;
     int64_t manager_period = notify_watchdog() > 0 ? notify_watchdog() : 10 * SECOND;
     int64_t length = 0;
+    bool removed = false; /* a log file was, the last time */
     while (sleep_for(length)) {
         struct config *config = config_current();
         uint32_t now = clock_ticks();
@@ -160,6 +175,7 @@ static void *beat(void *arg)
         if (is_due(&clients, now, SECOND)) {
             look_at_clients(config);
             hooks_tick();
+            look_at_logs(&removed);
             warnings_tick(service, config);
             memory_tick(workers_requests());
             reserve_fill();

@@ -49,12 +49,11 @@ void slowlog_reopen(void)
 {
     if (file == NULL || logfile_path(file)[0] == '\0')
         return;
-    if (logfile_reopen(file))
-        atomic_store(&in_a_file, true);
-    else
-        log_warning("SlowLogPath: %s cannot be reopened (%s): its entries go where they"
-                    " went",
-                    logfile_path(file), strerror(errno));
+    if (!logfile_reopen(file))
+        log_warning("SlowLogPath: %s cannot be reopened (%s): its entries go %s",
+                    logfile_path(file), strerror(errno),
+                    logfile_has_file(file) ? "where they went" : "to the log");
+    atomic_store(&in_a_file, logfile_has_file(file));
 }
 
 void slowlog_chown(unsigned uid, unsigned gid)
@@ -161,6 +160,12 @@ void slowlog_tick(void)
 unsigned slowlog_count(void)
 {
     return atomic_load(&entries);
+}
+
+bool slowlog_is_removed(void)
+{
+    struct logfile *f = atomic_load(&file);
+    return f != NULL && logfile_is_removed(f);
 }
 
 uint64_t slowlog_lost(int *error)

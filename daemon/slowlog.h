@@ -4,6 +4,7 @@
 
 #include "config.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Opens the file that the configuration names, or another one after a reload. Without
@@ -24,6 +25,9 @@ void slowlog_tick(void);
 
 /* Entries since the start. Any thread. */
 unsigned slowlog_count(void);
+
+/* Whether its file has been removed. Any thread. */
+bool slowlog_is_removed(void);
 
 /* Entries that were lost, ever, and why, as of logfile_lost. Any thread. */
 uint64_t slowlog_lost(int *error);

@@ -187,13 +187,44 @@ static const char *uri(struct writer *w, size_t *len)
     return value != NULL && *len > 0 ? value : param(w, "SCRIPT_NAME", len);
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* The byte that begins at text[*i], which moves on to the next; %20 is one. */
+static char decode(const char *text, size_t len, size_t *i)
+{
+    size_t at = *i;
+    if (text[at] == '%' && len - at > 2) {
+        int high = hex_digit(text[at + 1]), low = hex_digit(text[at + 2]);
+        if (high >= 0 && low >= 0) {
+            *i = at + 3;
+            return (char)(high << 4 | low);
+        }
+    }
+    *i = at + 1;
+    return text[at];
+}
+
+/* Apache's is decoded. */
 static void write_path(struct writer *w, const struct item *item)
 {
     (void)item;
     size_t len;
     const char *value = uri(w, &len);
     const char *query = value == NULL ? NULL : memchr(value, '?', len);
-    put_value(w, value, query == NULL ? len : (size_t)(query - value));
+    if (query != NULL)
+        len = (size_t)(query - value);
+    if (value == NULL || len == 0)
+        put_value(w, NULL, 0);
+    for (size_t i = 0; value != NULL && i < len;) {
+        char c = decode(value, len, &i);
+        put_value(w, &c, 1);
+    }
 }
 
 /* With its question mark, or nothing. */

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -173,6 +174,40 @@ def test_what_cannot_be_opened_is_said_and_the_service_goes_on(access, scratch):
     d.wait_log("log reopened")
     assert d.get(page).text == "fine"
     wait_until(lambda: read(path).endswith("/%s\n" % page), "the line")
+
+
+def test_a_directory_that_vanishes_costs_lines_which_are_counted_and_said(access, scratch):
+    directory = os.path.join(scratch(), "logs")
+    os.mkdir(directory)
+    path = directory + "/access.log"
+    d = access("%U", AccessLogPath=path, StatusPath="/status")
+    page = d.script("function main() return 'fine' end")
+    d.get(page)
+    wait_until(lambda: read(path) == "/%s\n" % page, "the line")
+    shutil.rmtree(directory)
+    d.wait_log("AccessLogPath: .*cannot be reopened .*: its lines are lost", "warning")
+    d.wait_log("a log file was removed, so the logs were opened again", "warning")
+    for _ in range(3):
+        assert d.get(page).text == "fine"
+    d.wait_log(r"\d lines of the access log were lost: No such file", "warning")
+    assert "access log lines lost: 3\n" in d.get("/status").text
+    os.mkdir(directory)
+    d.signal(signal.SIGUSR1)
+    wait_until(lambda: os.path.exists(path), "the file")
+    d.get(page)
+    wait_until(lambda: read(path).endswith("/%s\n" % page), "the line in the new file")
+
+
+def test_a_file_that_is_removed_is_made_anew(access):
+    d = access("%U")
+    page = d.script("function main() return 'fine' end")
+    d.get(page)
+    d.access_lines(1)
+    os.remove(d.access_path)
+    wait_until(lambda: os.path.exists(d.access_path), "the file")
+    d.wait_log("a log file was removed, so the logs were opened again", "warning")
+    d.get(page)
+    assert d.access_lines(1) == ["/" + page]
 
 
 def test_the_last_lines_are_there_after_a_stop(access):

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import resource
+import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -274,6 +276,36 @@ def test_log_whose_reader_stalls_does_not_stop_the_end(daemon, fifo):
 def test_full_disk_is_lines_lost_and_no_more(daemon):
     d = daemon(LogFilePath="/dev/full")
     assert d.main("for i = 1, 100 do Log('x') end return 'fine'").text == "fine"
+
+
+def test_a_file_that_is_removed_is_made_anew(daemon):
+    d = daemon()
+    os.remove(d.log_path)
+    d.wait_log("a log file was removed, so the logs were opened again", "warning", since=0)
+    d.main("Log('here')")
+    d.wait_log("here", since=0)
+
+
+def test_a_directory_that_vanishes_leaves_the_log_to_standard_error(daemon, scratch):
+    directory = scratch() + "/logs"
+    os.mkdir(directory)
+    d = daemon()
+    d.any_stderr = True
+    d.write_config(LogFilePath=directory + "/log")
+    d.signal(signal.SIGHUP)
+    wait_until(lambda: "configuration" in read(directory + "/log"), "the log to be there")
+    page = d.script("function main() Log('said ' .. Env.QUERY_STRING) return 'fine' end")
+    assert d.get(page, "1").text == "fine"
+    wait_until(lambda: "said 1" in read(directory + "/log"), "the line")
+    shutil.rmtree(directory)
+    wait_until(lambda: "cannot be reopened" in d.stderr(), "the loss to be said")
+    assert d.get(page, "2").text == "fine"
+    wait_until(lambda: "said 2" in d.stderr(), "the line on standard error")
+    os.mkdir(directory)
+    d.signal(signal.SIGUSR1)
+    wait_until(lambda: "log reopened" in read(directory + "/log"), "the log to be opened again")
+    assert d.get(page, "3").text == "fine"
+    wait_until(lambda: "said 3" in read(directory + "/log"), "the line in the new file")
 
 
 def test_a_line_torn_by_a_full_disk_is_not_glued_to_the_next(daemon):

@@ -29,7 +29,7 @@ end"""
 
 def test_there_is_a_test_of_each_command():
     counts = {question: len(manual.commands(text)) for question, text in CHAPTER.items()}
-    assert counts == {"Status": 0, SLOW: 3, QUEUED: 3, MEMORY: 1, ERRORS: 2, LOADED: 1, NEAR: 2,
+    assert counts == {"Status": 0, "Warnings": 1, SLOW: 3, QUEUED: 3, MEMORY: 1, ERRORS: 2, LOADED: 1, NEAR: 2,
                       ALIVE: 2}
 
 
@@ -352,6 +352,15 @@ def test_it_is_alive_and_not_late(operator):
     lines = o.run(ALIVE, 1)
     assert keys(lines) == keys(manual.commands(CHAPTER[ALIVE])[1][1])
     assert all(float(line.split()[-1]) < 60 for line in lines)
+
+
+def test_what_the_log_warns_of_is_in_the_status(operator):
+    o = operator(WorkerThreads=1, WorkerThreadsMax=1, LuaTotalStates=1)
+    for page in [o.daemon.script(QUICK) for _ in range(3)]:
+        o.daemon.get(page)
+    lines = o.run("Warnings")
+    assert o.value(lines, "states evictions") == "2" and o.value(lines, "channels lost") == "0"
+    o.daemon.wait_log("Lua states were closed to make room", "warning")
 
 
 # -- Under load --

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import threading
 
@@ -106,6 +107,28 @@ def test_it_has_a_file_that_follows_rotation_and_reload(daemon, scratch):
     d.reload(SlowLogPath="")
     d.get(page)
     d.wait_log("slow: has run for")
+
+
+def test_a_full_disk_costs_lines_which_are_counted_and_said(daemon):
+    d = daemon(SlowLogTime=0.1, SlowLogPath="/dev/full", StatusPath="/status")
+    page = d.script("function main() %s return 'fine' end" % (SPIN % "0.4"))
+    assert d.get(page).text == "fine"
+    d.wait_log(r"\d lines of the slow log were lost: No space left", "warning")
+    lost = re.search(r"slow log lines lost: +(\d+)", d.get("/status").text).group(1)
+    assert int(lost) >= 5 and "slow: " not in d.log()
+
+
+def test_a_directory_that_vanishes_leaves_the_entries_to_the_log(daemon, scratch):
+    directory = os.path.join(scratch(), "logs")
+    os.mkdir(directory)
+    d = daemon(SlowLogTime=0.1, SlowLogPath=directory + "/slow.log")
+    page = d.script("function main() %s return 'fine' end" % (SPIN % "0.4"))
+    assert d.get(page).text == "fine"
+    wait_until(lambda: read(directory + "/slow.log").endswith("\n\n"), "the entry")
+    shutil.rmtree(directory)
+    d.wait_log("SlowLogPath: .*cannot be reopened .*: its entries go to the log", "warning")
+    assert d.get(page).text == "fine"
+    d.wait_log("slow: has run for", "warning")
 
 
 def test_what_cannot_be_opened_goes_to_the_log(daemon, scratch):

@@ -132,6 +132,16 @@ def prometheus(scratch):
         one.stop()
 
 
+def test_each_alert_is_tested_to_fire_and_not_to():
+    with open(RULES + "/luafcgid2.rules.yml", encoding="ascii") as f:
+        alerts = set(re.findall(r"- alert: (\w+)", f.read()))
+    with open(RULES + "/luafcgid2.test.yml", encoding="ascii") as f:
+        tests = re.findall(r"alertname: (\w+),?\s+exp_alerts:( \[\])?", f.read())
+    assert len(alerts) > 10
+    assert {name for name, none in tests if none} == alerts
+    assert {name for name, none in tests if not none} == alerts
+
+
 @needs_prometheus
 def test_a_prometheus_scrapes_what_a_client_counted(watched, site, prometheus):
     """And each of the manual's expressions gives something."""

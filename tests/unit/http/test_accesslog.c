@@ -16,7 +16,7 @@ static const char *const params[][2] = {
     {"REMOTE_ADDR", "192.0.2.7"},
     {"REMOTE_USER", "jo"},
     {"REQUEST_METHOD", "GET"},
-    {"REQUEST_URI", "/a.lua/x?b=\"c\\"},
+    {"REQUEST_URI", "/a.lua/x%7E%2?b=\"c\\"},
     {"SCRIPT_NAME", "/a.lua"},
     {"QUERY_STRING", "b=\"c\\"},
     {"SERVER_PROTOCOL", "HTTP/1.1"},
@@ -82,7 +82,7 @@ static void each_directive_has_its_value(void **state)
     (void)state;
     assert_line("%h %a %A %l %u", "192.0.2.7 192.0.2.7 192.0.2.1 - jo\n");
     assert_line("%m %U %q %H %v %p",
-                "GET /a.lua/x ?b=\\\"c\\\\ HTTP/1.1 example.org 80\n");
+                "GET /a.lua/x~%2 ?b=\\\"c\\\\ HTTP/1.1 example.org 80\n");
     assert_line("%s %>s %b %B", "404 404 17 17\n");
     assert_line("%D %T %{s}T %{ms}T %{us}T", "2345678 2 2 2345 2345678\n");
     assert_line("%P %{pid}P %{tid}P %R %f", "4711 4711 3 /srv/a.lua /srv/a.lua\n");
@@ -100,7 +100,8 @@ static void formats_have_names(void **state)
     setenv("TZ", "UTC0", 1);
     tzset();
 #define LINE                                                                             \
-    "192.0.2.7 - jo [31/Jan/2026:12:00:00 +0000] \"GET /a.lua/x?b=\\\"c\\\\ HTTP/1.1\" " \
+    "192.0.2.7 - jo [31/Jan/2026:12:00:00 +0000] \"GET /a.lua/x%7E%2?b=\\\"c\\\\ "       \
+    "HTTP/1.1\" "                                                                        \
     "404 17"
     assert_line("common", LINE "\n");
     assert_line("combined", LINE " \"-\" \"a\\x01 \\xc3\\xa9\\nz\"\n");
@@ -151,7 +152,7 @@ static void what_a_client_chose_is_escaped(void **state)
 {
     (void)state;
     assert_line("\"%r\" \"%{User-Agent}i\"",
-                "\"GET /a.lua/x?b=\\\"c\\\\ HTTP/1.1\" \"a\\x01 \\xc3\\xa9\\nz\"\n");
+                "\"GET /a.lua/x%7E%2?b=\\\"c\\\\ HTTP/1.1\" \"a\\x01 \\xc3\\xa9\\nz\"\n");
 }
 
 static void a_script_name_stands_in_for_an_address(void **state)
