@@ -33,8 +33,8 @@ WorkerThreads = 4
 
 -- How many workers there may be while scripts wait (for a database, a program, a slow
 -- visitor), 1 to 1024; at least WorkerThreads. A worker that waits delays nobody: when a
--- request has waited for 20 ms because all are busy, and fewer than WorkerThreads compute,
--- another one starts. Those that had nothing to do for 10 s leave.
+-- request has waited for 20 ms because all are busy, and fewer than WorkerThreads are
+-- computing, another one starts. Those that had nothing to do for 10 s leave.
 WorkerThreadsMax = 64
 
 -- How many new connections the system queues while all workers are busy, -1 to 65535;
@@ -121,16 +121,18 @@ StartupScript = ""
 -- comment.
 -- Entrypoint = "main"
 
--- Names of global functions of the script, or of the StartupScript: one is called when the
--- script has been loaded into a state, the other before the state is closed. They are the
--- place to open and to close a database. "" is none; nor does a script need to have them.
+-- Names of global functions of the script, or of the StartupScript: one is called when
+-- the script has been loaded into a state, the other before the state is closed. They are
+-- the place to open and to close a database. "" is none; nor does a script need to have
+-- them.
 OnStateStart = ""
 OnStateStop = ""
 
--- Functions of this file, for what a site needs done beside its pages. They run in a thread
--- of their own, which nothing waits for, with Log, Publish, Shared, os and io. OnStart is
--- called at the start and after a reload, OnHeartbeat every MinFileInfoTime, OnStop at the
--- end and before a reload: function OnHeartbeat() Publish("clock", os.date()) end
+-- Functions of this file, for what a site needs done beside its pages. They run in a
+-- thread of their own, which nothing waits for, with Log, Publish, Shared, os and io.
+-- OnStart is called at the start and after a reload, OnHeartbeat every MinFileInfoTime,
+-- OnStop at the end and before a reload:
+-- function OnHeartbeat() Publish("clock", os.date()) end
 OnStart = nil
 OnHeartbeat = nil
 OnStop = nil
@@ -195,8 +197,8 @@ MaxFormFields = 1000
 SharedMaxSize = 33554432
 
 -- How much may wait for a script that has subscribed to a channel and is slow to ask for
--- the next message, 0 to 1099511627776 bytes; 0 means no limit. When it is more the oldest
--- messages are dropped.
+-- the next message, 0 to 1099511627776 bytes; 0 means no limit. When it is more the
+-- oldest messages are dropped.
 SubscriptionMaxSize = 1048576
 
 -- How long an idle connection is kept open for the web server's next request, 0 to 86400

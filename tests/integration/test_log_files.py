@@ -141,7 +141,7 @@ def test_the_systems_log_may_be_restarted_and_left_by_a_reload(daemon, scratch):
         pytest.skip("no namespace of its own")
     syslog = Syslog(directory)
     options = {"Listen": os.path.join(directory, "s"), "LogFilePath": "syslog:local3",
-               "AccessLogPath": "syslog:local4", "AccessLogFormat": "%U", "MinFileInfoTime": 50}
+               "MinFileInfoTime": 50}
     config = os.path.join(directory, "config.lua")
 
     def write(**more):
