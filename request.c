@@ -21,6 +21,7 @@
 #define REQUEST_ID_LEN 32
 #define TEXT_OF(x)     #x
 #define NUMBER(x)      TEXT_OF(x)
+#define EACH(byte)     ((uint64_t)(byte)*0x0101010101010101)
 
 struct request {
     struct config *config; /* borrowed for this request */
@@ -31,21 +32,47 @@ struct request {
     struct log_request about;    /* this one */
     uint64_t number;             /* of the request, among those that this struct was */
     char id[REQUEST_ID_LEN + 1]; /* made here; "": not yet */
-    unsigned char seed[SIPHASH_SECRET_SIZE]; /* of such names */
+    unsigned char seed[SIPHASH_SECRET_SIZE]; /* of such names, */
+    uint64_t series;                         /* and another one */
 };
 
 /* -- Its name in the logs -- */
 
-/* The number tells the requests of one struct apart, the seed those of different ones and
- * of different processes. */
+/* Highest byte first. Written out it is one instruction, where the machine has one. */
+static void store(char to[8], uint64_t x)
+{
+    to[0] = (char)(x >> 56);
+    to[1] = (char)(x >> 48);
+    to[2] = (char)(x >> 40);
+    to[3] = (char)(x >> 32);
+    to[4] = (char)(x >> 24);
+    to[5] = (char)(x >> 16);
+    to[6] = (char)(x >> 8);
+    to[7] = (char)x;
+}
+
+/* The eight digits of a number: spreads them to a byte each, and makes all of them text
+ * at once. */
+static void put_hex(char to[8], uint32_t n)
+{
+    uint64_t x = n;
+    x = (x | x << 16) & 0x0000ffff0000ffff;
+    x = (x | x << 8) & 0x00ff00ff00ff00ff;
+    x = (x | x << 4) & 0x0f0f0f0f0f0f0f0f;
+    uint64_t letters = (x + EACH(6)) >> 4 & EACH(1);
+    store(to, x + EACH('0') + letters * ('a' - '0' - 10));
+}
+
+/* The number tells the requests of one struct apart, the seeds those of different ones
+ * and of different processes. The first half of the name gives away nothing of the
+ * others; the second is a number that no other request of this struct has. */
 static void make_id(struct request *r, char *id)
 {
-    static const char hex[] = "0123456789abcdef";
-    for (int half = 0; half < 2; half++) {
-        uint64_t data[2] = {r->number, (uint64_t)half};
-        uint64_t hash = siphash(r->seed, data, sizeof data);
-        for (int i = 15; i >= 0; i--, hash >>= 4)
-            id[half * 16 + i] = hex[hash & 15];
+    uint64_t halves[2] = {siphash(r->seed, &r->number, sizeof r->number),
+                          (r->series + r->number) * 0x9e3779b97f4a7c15};
+    for (int i = 0; i < 2; i++) {
+        put_hex(id + 16 * i, (uint32_t)(halves[i] >> 32));
+        put_hex(id + 16 * i + 8, (uint32_t)halves[i]);
     }
 }
 
@@ -87,7 +114,10 @@ const struct log_request *request_for_log(const struct request *r)
 struct request *request_create(void)
 {
     struct request *r = calloc(1, sizeof *r);
-    if (r != NULL && !random_bytes(r->seed, sizeof r->seed))
+    if (r == NULL)
+        return NULL;
+    if (!random_bytes(r->seed, sizeof r->seed) ||
+        !random_bytes(&r->series, sizeof r->series))
         memcpy(r->seed, &r, sizeof r); /* names that are not so well apart */
     return r;
 }

@@ -85,40 +85,55 @@ void access_flush(int64_t timeout)
 
 /* -- Lines -- */
 
-/* Often absent, and known without a search. */
-static bool is_absent(const struct request *r, const char *name, size_t len)
+static const enum param_name known[ACCESSLOG_OTHERS] = {
+    [ACCESSLOG_METHOD] = PARAM_REQUEST_METHOD,
+    [ACCESSLOG_URI] = PARAM_REQUEST_URI,
+    [ACCESSLOG_SCRIPT_NAME] = PARAM_SCRIPT_NAME,
+    [ACCESSLOG_CLIENT] = PARAM_REMOTE_ADDR,
+    [ACCESSLOG_USER] = PARAM_REMOTE_USER,
+    [ACCESSLOG_AGENT] = PARAM_HTTP_USER_AGENT,
+};
+
+static bool has_name(const struct param *p, const struct accesslog_name *name)
 {
-    if (len == sizeof "REMOTE_USER" - 1 && memcmp(name, "REMOTE_USER", len) == 0)
-        return request_param(r, PARAM_REMOTE_USER)[0] == '\0';
-    if (len == sizeof "HTTP_USER_AGENT" - 1 && memcmp(name, "HTTP_USER_AGENT", len) == 0)
-        return request_param(r, PARAM_HTTP_USER_AGENT)[0] == '\0';
-    return false;
+    return p->name_len == name->len && memcmp(p->name, name->text, name->len) == 0;
 }
 
-static bool has_name(const struct param *p, const char *name, size_t len)
+/* The place in the list of the value that is known, or that has the name; `count`: it is
+ * not there, as a Referer is often not. */
+static size_t search(const struct param *list, size_t count, const char *value,
+                     const struct accesslog_name *name)
 {
-    return p->name_len == len && memcmp(p->name, name, len) == 0;
+    const struct param *p = list, *end = list + count;
+    size_t len = name->len;
+    if (value != NULL)
+        while (p < end && p->value != value)
+            p++;
+    else
+        while (p < end && (p->name_len != len || !has_name(p, name)))
+            p++;
+    return (size_t)(p - list);
 }
 
 /* A web server sends its parameters in the same order each time, so each thread looks
- * first where it found one of such a name the last time. */
-static const char *param(const void *of, const char *name, size_t name_len, size_t *len)
+ * first where it found the one of that number the last time. */
+static const char *param(const void *of, const struct accesslog_name *name, size_t *len)
 {
-    static _Thread_local unsigned char places[256];
-    size_t count;
-    const struct param *list = request_params(of, &count);
-    unsigned char last = (unsigned char)name[name_len - 1];
-    unsigned char other = (unsigned char)name[name_len - (name_len > 2 ? 3 : 1)];
-    unsigned char *place = &places[(last + 3U * other + 7 * name_len) % sizeof places];
-    size_t at = *place;
-    if (at >= count || !has_name(&list[at], name, name_len)) {
-        if (is_absent(of, name, name_len))
+    static _Thread_local unsigned char places[ACCESSLOG_NUMBERS];
+    const char *value = NULL; /* as it is known */
+    if (name->number < ACCESSLOG_OTHERS) {
+        value = request_param(of, known[name->number]);
+        if (value[0] == '\0')
             return NULL;
-        for (at = 0; at < count && !has_name(&list[at], name, name_len); at++)
-            ;
+    }
+    size_t count, at = places[name->number];
+    const struct param *list = request_params(of, &count);
+    if (at >= count ||
+        (value != NULL ? list[at].value != value : !has_name(&list[at], name))) {
+        at = search(list, count, value, name);
         if (at == count)
             return NULL;
-        *place = at <= UCHAR_MAX ? (unsigned char)at : 0;
+        places[name->number] = at <= UCHAR_MAX ? (unsigned char)at : 0;
     }
     *len = list[at].value_len;
     return list[at].value;
@@ -127,6 +142,12 @@ static const char *param(const void *of, const char *name, size_t name_len, size
 static const char *field(const void *of, const char *name, size_t *len)
 {
     return request_header(of, name, len);
+}
+
+/* Made here if nobody has asked for it yet, which changes nothing but that. */
+static const char *id(const void *of)
+{
+    return request_id((struct request *)of);
 }
 
 /* The second in which the request came, or the one after. */
@@ -151,9 +172,9 @@ void access_note(const struct config *config, const struct access_entry *e,
         .of = e->request,
         .param = param,
         .field = field,
+        .id = id,
         .status = request_status(e->request),
         .script = e->script == NULL ? "" : e->script,
-        .id = request_id(e->request),
         .bytes = request_body_sent(e->request),
         .microseconds = nanoseconds / 1000,
         .queued = e->queued,

@@ -7,17 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The line that is written; there is always room for one more short text. */
+enum { BEHIND = 16 }; /* bytes behind a text that may be copied with it */
+
+struct item;
+
+/* The line that is written. */
 struct writer {
     const struct accesslog_entry *entry;
     char *at, *end;
 };
 
+typedef void (*writing)(struct writer *w, const struct item *item);
+
 struct item {
-    const struct directive *directive; /* NULL: `text` as it is */
-    const char *text;                  /* the directive's argument */
-    size_t len;
-    int choice; /* of an argument that is one of several */
+    writing write;              /* NULL: the name's text as it is */
+    struct accesslog_name name; /* the directive's argument, or parameter */
+    int choice;                 /* of an argument that is one of several */
 };
 
 struct accesslog {
@@ -28,12 +33,30 @@ struct accesslog {
 
 struct directive {
     char letter;
+    writing write;
+    const char *param;   /* whose value it is */
     bool needs_name;     /* as %{Referer}i */
     const char *choices; /* or one of these, as %{ms}T: words, each ended by a NUL */
-    void (*write)(struct writer *w, const struct item *item);
+};
+
+#define PROTOCOL ACCESSLOG_OTHERS
+
+static const struct accesslog_name names[] = {
+#define NAME(name, number) [number] = {#name, sizeof #name - 1, number}
+    NAME(REQUEST_METHOD, ACCESSLOG_METHOD),   NAME(REQUEST_URI, ACCESSLOG_URI),
+    NAME(SCRIPT_NAME, ACCESSLOG_SCRIPT_NAME), NAME(REMOTE_ADDR, ACCESSLOG_CLIENT),
+    NAME(REMOTE_USER, ACCESSLOG_USER),        NAME(HTTP_USER_AGENT, ACCESSLOG_AGENT),
+    NAME(SERVER_PROTOCOL, PROTOCOL),
+#undef NAME
 };
 
 /* -- Texts -- */
+
+static inline void put_char(struct writer *w, char c)
+{
+    if (w->at < w->end)
+        *w->at++ = c;
+}
 
 static void put(struct writer *w, const char *text, size_t len)
 {
@@ -42,6 +65,18 @@ static void put(struct writer *w, const char *text, size_t len)
         len = room;
     memcpy(w->at, text, len);
     w->at += len;
+}
+
+/* A text of the format. Most are short, and a call costs more than copying what may
+ * follow, too: there is room for that behind texts and line. */
+static inline void put_constant(struct writer *w, const char *text, size_t len)
+{
+    if (len > BEHIND || len > (size_t)(w->end - w->at)) {
+        put(w, text, len);
+    } else {
+        memcpy(w->at, text, BEHIND);
+        w->at += len;
+    }
 }
 
 static bool is_plain(unsigned char c)
@@ -72,23 +107,35 @@ static void put_escaped(struct writer *w, unsigned char c)
 
 /* The same of eight characters at once. None below 0x80 carries over into the next one in
  * these sums; each high bit tells of one character. */
-static bool are_plain(const char *text)
+static inline bool are_plain(uint64_t x)
 {
-    uint64_t x;
-    memcpy(&x, text, sizeof x);
     uint64_t good = (x + EACH(0x60)) & ((x ^ EACH('"')) + EACH(0x7f)) &
                     ((x ^ EACH('\\')) + EACH(0x7f));
     return ((x | (x + EACH(1)) | ~good) & EACH(0x80)) == 0;
 }
 
-/* How many characters from the beginning are plain. */
-static size_t plain_length(const char *text, size_t len)
+/* Copies the next eight characters if they are plain. */
+static inline bool copy_eight(char *to, const char *from)
+{
+    uint64_t x;
+    memcpy(&x, from, sizeof x);
+    if (!are_plain(x))
+        return false;
+    memcpy(to, &x, sizeof x);
+    return true;
+}
+
+/* Copies the plain characters at the beginning. Returns how many these are. */
+static size_t copy_plain(char *to, const char *from, size_t len)
 {
     size_t i = 0;
-    while (i + 8 <= len && are_plain(text + i))
+    while (i + 8 <= len && copy_eight(to + i, from + i))
         i += 8;
-    while (i < len && is_plain((unsigned char)text[i]))
-        i++;
+    /* The last ones together with some that are copied already. */
+    if (len > 8 && i + 8 > len && copy_eight(to + len - 8, from + len - 8))
+        return len;
+    for (; i < len && is_plain((unsigned char)from[i]); i++)
+        to[i] = from[i];
     return i;
 }
 
@@ -96,15 +143,16 @@ static size_t plain_length(const char *text, size_t len)
 static void put_value(struct writer *w, const char *text, size_t len)
 {
     if (text == NULL || len == 0) {
-        put(w, "-", 1);
+        put_char(w, '-');
         return;
     }
-    for (size_t i = 0; i < len;) {
-        size_t plain = plain_length(text + i, len - i);
-        put(w, text + i, plain);
-        i += plain;
-        if (i < len)
-            put_escaped(w, (unsigned char)text[i++]);
+    for (const char *end = text + len; text < end && w->at < w->end;) {
+        size_t left = (size_t)(end - text), room = (size_t)(w->end - w->at);
+        size_t plain = copy_plain(w->at, text, left < room ? left : room);
+        w->at += plain;
+        text += plain;
+        if (text < end)
+            put_escaped(w, (unsigned char)*text++);
     }
 }
 
@@ -117,13 +165,13 @@ static void put_number(struct writer *w, uint64_t n)
     put(w, at, (size_t)(digits + sizeof digits - at));
 }
 
-static const char *param(struct writer *w, const char *name, size_t *len)
+static const char *param(struct writer *w, const struct accesslog_name *name, size_t *len)
 {
     *len = 0;
-    return w->entry->param(w->entry->of, name, strlen(name), len);
+    return w->entry->param(w->entry->of, name, len);
 }
 
-static void put_param(struct writer *w, const char *name)
+static void put_param(struct writer *w, const struct accesslog_name *name)
 {
     size_t len;
     const char *value = param(w, name, &len);
@@ -135,56 +183,20 @@ static void put_param(struct writer *w, const char *name)
 static void write_nothing(struct writer *w, const struct item *item)
 {
     (void)item;
-    put(w, "-", 1);
+    put_char(w, '-');
 }
 
-static void write_client(struct writer *w, const struct item *item)
+static void write_param(struct writer *w, const struct item *item)
 {
-    (void)item;
-    put_param(w, "REMOTE_ADDR");
-}
-
-static void write_user(struct writer *w, const struct item *item)
-{
-    (void)item;
-    put_param(w, "REMOTE_USER");
-}
-
-static void write_method(struct writer *w, const struct item *item)
-{
-    (void)item;
-    put_param(w, "REQUEST_METHOD");
-}
-
-static void write_protocol(struct writer *w, const struct item *item)
-{
-    (void)item;
-    put_param(w, "SERVER_PROTOCOL");
-}
-
-static void write_host(struct writer *w, const struct item *item)
-{
-    (void)item;
-    put_param(w, "SERVER_NAME");
-}
-
-static void write_port(struct writer *w, const struct item *item)
-{
-    (void)item;
-    put_param(w, "SERVER_PORT");
-}
-
-static void write_local_address(struct writer *w, const struct item *item)
-{
-    (void)item;
-    put_param(w, "SERVER_ADDR");
+    put_param(w, &item->name);
 }
 
 /* The address as it was asked for; the script's where the web server does not say. */
 static const char *uri(struct writer *w, size_t *len)
 {
-    const char *value = param(w, "REQUEST_URI", len);
-    return value != NULL && *len > 0 ? value : param(w, "SCRIPT_NAME", len);
+    const char *value = param(w, &names[ACCESSLOG_URI], len);
+    return value != NULL && *len > 0 ? value
+                                     : param(w, &names[ACCESSLOG_SCRIPT_NAME], len);
 }
 
 static int hex_digit(char c)
@@ -230,30 +242,32 @@ static void write_path(struct writer *w, const struct item *item)
 /* With its question mark, or nothing. */
 static void write_query(struct writer *w, const struct item *item)
 {
-    (void)item;
     size_t len;
-    const char *value = param(w, "QUERY_STRING", &len);
+    const char *value = param(w, &item->name, &len);
     if (value == NULL || len == 0)
         return;
-    put(w, "?", 1);
+    put_char(w, '?');
     put_value(w, value, len);
 }
 
 static void write_request(struct writer *w, const struct item *item)
 {
+    (void)item;
     size_t len;
-    write_method(w, item);
-    put(w, " ", 1);
+    put_param(w, &names[ACCESSLOG_METHOD]);
+    put_char(w, ' ');
     const char *value = uri(w, &len);
     put_value(w, value, len);
-    put(w, " ", 1);
-    write_protocol(w, item);
+    put_char(w, ' ');
+    put_param(w, &names[PROTOCOL]);
 }
 
+/* Three digits. */
 static void write_status(struct writer *w, const struct item *item)
 {
     (void)item;
-    put_value(w, w->entry->status, strcspn(w->entry->status, " "));
+    for (const char *c = w->entry->status; *c > ' '; c++)
+        put_char(w, *c);
 }
 
 static void write_bytes(struct writer *w, const struct item *item)
@@ -265,7 +279,7 @@ static void write_bytes(struct writer *w, const struct item *item)
 static void write_bytes_or_dash(struct writer *w, const struct item *item)
 {
     if (w->entry->bytes == 0)
-        put(w, "-", 1);
+        put_char(w, '-');
     else
         write_bytes(w, item);
 }
@@ -332,30 +346,14 @@ static void write_script(struct writer *w, const struct item *item)
 static void write_id(struct writer *w, const struct item *item)
 {
     (void)item;
-    put_value(w, w->entry->id, strlen(w->entry->id));
-}
-
-/* "User-Agent" is the parameter HTTP_USER_AGENT (RFC 3875 section 4.1.18); two have
- * parameters of their own. The item has that name already. */
-static void write_header(struct writer *w, const struct item *item)
-{
-    size_t len = 0;
-    const char *value = w->entry->param(w->entry->of, item->text, item->len, &len);
-    put_value(w, value, len);
-}
-
-static void write_param(struct writer *w, const struct item *item)
-{
-    if (item->len == 10 && memcmp(item->text, "REQUEST_ID", 10) == 0)
-        write_id(w, item);
-    else
-        write_header(w, item);
+    const char *id = w->entry->id(w->entry->of);
+    put_value(w, id, strlen(id));
 }
 
 static void write_field(struct writer *w, const struct item *item)
 {
     size_t len = 0;
-    const char *value = w->entry->field(w->entry->of, item->text, &len);
+    const char *value = w->entry->field(w->entry->of, item->name.text, &len);
     put_value(w, value, len);
 }
 
@@ -363,33 +361,33 @@ static void write_field(struct writer *w, const struct item *item)
 #define PROCESS_CHOICES "pid\0tid\0"
 
 static const struct directive directives[] = {
-    {'h', false, NULL, write_client},
-    {'a', false, NULL, write_client},
-    {'A', false, NULL, write_local_address},
-    {'l', false, NULL, write_nothing},
-    {'u', false, NULL, write_user},
-    {'t', false, NULL, write_time},
-    {'r', false, NULL, write_request},
-    {'m', false, NULL, write_method},
-    {'U', false, NULL, write_path},
-    {'q', false, NULL, write_query},
-    {'H', false, NULL, write_protocol},
-    {'v', false, NULL, write_host},
-    {'p', false, NULL, write_port},
-    {'s', false, NULL, write_status},
-    {'b', false, NULL, write_bytes_or_dash},
-    {'B', false, NULL, write_bytes},
-    {'D', false, NULL, write_microseconds},
-    {'T', false, TIME_CHOICES, write_duration},
-    {'i', true, NULL, write_header},
-    {'o', true, NULL, write_field},
-    {'e', true, NULL, write_param},
-    {'P', false, PROCESS_CHOICES, write_process},
-    {'R', false, NULL, write_script},
-    {'f', false, NULL, write_script},
-    {'L', false, NULL, write_id},
-    {'M', false, NULL, write_peak},
-    {'Q', false, NULL, write_queued},
+    {.letter = 'h', .write = write_param, .param = "REMOTE_ADDR"},
+    {.letter = 'a', .write = write_param, .param = "REMOTE_ADDR"},
+    {.letter = 'A', .write = write_param, .param = "SERVER_ADDR"},
+    {.letter = 'l', .write = write_nothing}, /* %>l; the usual one is text */
+    {.letter = 'u', .write = write_param, .param = "REMOTE_USER"},
+    {.letter = 't', .write = write_time},
+    {.letter = 'r', .write = write_request},
+    {.letter = 'm', .write = write_param, .param = "REQUEST_METHOD"},
+    {.letter = 'U', .write = write_path},
+    {.letter = 'q', .write = write_query, .param = "QUERY_STRING"},
+    {.letter = 'H', .write = write_param, .param = "SERVER_PROTOCOL"},
+    {.letter = 'v', .write = write_param, .param = "SERVER_NAME"},
+    {.letter = 'p', .write = write_param, .param = "SERVER_PORT"},
+    {.letter = 's', .write = write_status},
+    {.letter = 'b', .write = write_bytes_or_dash},
+    {.letter = 'B', .write = write_bytes},
+    {.letter = 'D', .write = write_microseconds},
+    {.letter = 'T', .write = write_duration, .choices = TIME_CHOICES},
+    {.letter = 'i', .write = write_param, .needs_name = true},
+    {.letter = 'o', .write = write_field, .needs_name = true},
+    {.letter = 'e', .write = write_param, .needs_name = true},
+    {.letter = 'P', .write = write_process, .choices = PROCESS_CHOICES},
+    {.letter = 'R', .write = write_script},
+    {.letter = 'f', .write = write_script},
+    {.letter = 'L', .write = write_id},
+    {.letter = 'M', .write = write_peak},
+    {.letter = 'Q', .write = write_queued},
 };
 
 /* -- Compiling -- */
@@ -423,20 +421,40 @@ static char *param_of_header(char *text)
     return memcpy(text - 5, "HTTP_", 5);
 }
 
-static bool takes_argument(const struct directive *d, char *name, struct item *item)
+/* `number` counts those that have none of their own. */
+static struct accesslog_name name_of(const char *text, int *number)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i].text, text) == 0)
+            return names[i];
+    if (*number < ACCESSLOG_NUMBERS - 1)
+        ++*number;
+    return (struct accesslog_name){text, strlen(text), *number};
+}
+
+static bool takes_argument(const struct directive *d, char *name, struct item *item,
+                           int *number)
 {
     item->choice = name == NULL ? 0 : choice_of(d->choices, name);
     if (d->needs_name ? name == NULL || name[0] == '\0'
                       : name != NULL && item->choice == 0)
         return false;
-    item->text = name == NULL ? "" : d->letter == 'i' ? param_of_header(name) : name;
-    item->len = strlen(item->text);
+    /* "User-Agent" is the parameter HTTP_USER_AGENT (RFC 3875 section 4.1.18); two have
+     * parameters of their own. */
+    const char *text = d->param != NULL   ? d->param
+                       : name == NULL     ? ""
+                       : d->letter == 'i' ? param_of_header(name)
+                                          : name;
+    item->name = name_of(text, number);
+    item->write =
+        d->letter == 'e' && strcmp(text, "REQUEST_ID") == 0 ? write_id : d->write;
     return true;
 }
 
 /* Reads the directive at `at`, which is behind its percent sign; `*out` is memory for its
  * argument. Returns where it ends; NULL: there is no such directive. */
-static const char *read_directive(const char *at, char **out, struct item *item)
+static const char *read_directive(const char *at, char **out, struct item *item,
+                                  int *number)
 {
     char *name = NULL;
     if (*at == '<' || *at == '>')
@@ -452,21 +470,27 @@ static const char *read_directive(const char *at, char **out, struct item *item)
         at += len + 2;
     }
     const struct directive *d = find(*at);
-    if (d == NULL || !takes_argument(d, name, item))
+    if (d == NULL || !takes_argument(d, name, item, number))
         return NULL;
-    item->directive = d;
     return at + 1;
 }
 
-/* The text up to the next directive; "%%" is a percent sign. */
+/* "%%" is a percent sign, and %l a dash for every request. */
+static bool is_text(const char *at)
+{
+    return *at != '\0' && (*at != '%' || at[1] == '%' || at[1] == 'l');
+}
+
+/* The text up to the next directive. */
 static const char *read_text(const char *at, char **out, struct item *item)
 {
-    item->text = *out;
-    while (*at != '\0' && (*at != '%' || at[1] == '%')) {
+    item->name.text = *out;
+    for (; is_text(at); at++) {
+        bool dash = *at == '%' && at[1] == 'l';
         at += *at == '%';
-        *(*out)++ = *at++;
+        *(*out)++ = dash ? '-' : *at;
     }
-    item->len = (size_t)(*out - item->text);
+    item->name.len = (size_t)(*out - item->name.text);
     return at;
 }
 
@@ -500,17 +524,17 @@ struct accesslog *accesslog_compile(const char *format, char *wrong, size_t size
     format = format_named(format);
     size_t len = strlen(format);
     struct accesslog *f = calloc(1, sizeof *f + (len + 1) * sizeof f->items[0]);
-    if (f == NULL || (f->text = malloc(6 * len + 1)) == NULL) {
+    if (f == NULL || (f->text = calloc(1, 6 * len + 1 + BEHIND)) == NULL) {
         snprintf(wrong, size, "out of memory");
         free(f);
         return NULL;
     }
     char *out = f->text;
+    int number = PROTOCOL;
     for (const char *at = format; *at != '\0';) {
         struct item *item = &f->items[f->count++];
-        bool is_text = *at != '%' || at[1] == '%';
-        const char *next =
-            is_text ? read_text(at, &out, item) : read_directive(at + 1, &out, item);
+        const char *next = is_text(at) ? read_text(at, &out, item)
+                                       : read_directive(at + 1, &out, item, &number);
         if (next == NULL) {
             name_wrong(at, wrong, size);
             accesslog_free(f);
@@ -535,14 +559,14 @@ bool accesslog_write(const struct accesslog *f, const struct accesslog_entry *en
                      struct buffer *out)
 {
     out->len = 0;
-    if (!buffer_reserve(out, ACCESSLOG_LINE_MAX))
+    if (!buffer_reserve(out, ACCESSLOG_LINE_MAX + BEHIND))
         return false;
     struct writer w = {entry, out->data, out->data + ACCESSLOG_LINE_MAX - 1};
     for (const struct item *i = f->items; i < f->items + f->count; i++)
-        if (i->directive == NULL)
-            put(&w, i->text, i->len);
+        if (i->write == NULL)
+            put_constant(&w, i->name.text, i->name.len);
         else
-            i->directive->write(&w, i);
+            i->write(&w, i);
     *w.at++ = '\n';
     out->len = (size_t)(w.at - out->data);
     return true;

@@ -16,21 +16,41 @@ enum { ACCESSLOG_LINE_MAX = 8192 /* bytes of a line, its newline included */ };
 
 struct accesslog; /* a format, compiled */
 
-/* Directives, or "common", "combined" or "timed". NULL: `wrong` says which directive is none, or that there is no memory. */
+/* Directives, or "common", "combined" or "timed". NULL: `wrong` says which directive is
+ * none, or that there is no memory. */
 struct accesslog *accesslog_compile(const char *format, char *wrong, size_t size);
 void accesslog_free(struct accesslog *format); /* NULL is allowed */
 
+/* Parameters that most formats have: who looks them up may know where they are. */
+enum accesslog_param {
+    ACCESSLOG_METHOD,
+    ACCESSLOG_URI,
+    ACCESSLOG_SCRIPT_NAME,
+    ACCESSLOG_CLIENT,
+    ACCESSLOG_USER,
+    ACCESSLOG_AGENT,
+    ACCESSLOG_OTHERS, /* the first number of the others, which differ in a format; */
+    ACCESSLOG_NUMBERS = 64, /* this one is none any more, and only very long ones share */
+};
+
+/* The name of a CGI parameter, terminated, and its number, of those above. */
+struct accesslog_name {
+    const char *text;
+    size_t len;
+    int number;
+};
+
 /* What a line can tell of a request. All is borrowed for the call. */
 struct accesslog_entry {
-    const void *of; /* for the two functions: */
+    const void *of; /* for the functions, which are called for what the format has: */
 
     /* A CGI parameter, NULL when absent, and a field of the response, not terminated. */
-    const char *(*param)(const void *of, const char *name, size_t name_len, size_t *len);
+    const char *(*param)(const void *of, const struct accesslog_name *name, size_t *len);
     const char *(*field)(const void *of, const char *name, size_t *len);
+    const char *(*id)(const void *of); /* what the request is called */
 
-    const char *status; /* "200 OK" */
-    const char *script; /* the file, "" when there is none */
-    const char *id;
+    const char *status;   /* "200 OK" */
+    const char *script;   /* the file, "" when there is none */
     uint64_t bytes;       /* of the body that was sent */
     int64_t microseconds; /* from the whole head to the end of the response */
     uint32_t queued;      /* ms that it waited for a worker before that */

@@ -29,11 +29,13 @@ static const char *const params[][2] = {
 };
 static bool only_script_name; /* the web server sends no more */
 
-static const char *param(const void *of, const char *name, size_t name_len, size_t *len)
+static const char *param(const void *of, const struct accesslog_name *wanted, size_t *len)
 {
     (void)of;
+    const char *name = wanted->text;
+    assert_in_range(wanted->number, 0, ACCESSLOG_NUMBERS - 1);
     for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
-        if (strlen(params[i][0]) != name_len || strcmp(params[i][0], name) != 0 ||
+        if (strlen(params[i][0]) != wanted->len || strcmp(params[i][0], name) != 0 ||
             (only_script_name && strcmp(name, "SCRIPT_NAME") != 0))
             continue;
         *len = strlen(params[i][1]);
@@ -49,12 +51,21 @@ static const char *field(const void *of, const char *name, size_t *len)
     return strcmp(name, "ETag") == 0 ? "\"v1\"+" : NULL;
 }
 
+static int ids; /* that were asked for */
+
+static const char *id(const void *of)
+{
+    (void)of;
+    ids++;
+    return "0123abcd";
+}
+
 static struct accesslog_entry entry = {
     .param = param,
     .field = field,
+    .id = id,
     .status = "404 Not Found",
     .script = "/srv/a.lua",
-    .id = "0123abcd",
     .bytes = 17,
     .microseconds = 2345678,
     .queued = 21,
@@ -90,7 +101,7 @@ static void each_directive_has_its_value(void **state)
     assert_line("%{Content-Type}i %{x-none}i", "text/plain -\n");
     assert_line("%{ETag}o %{None}o", "\\\"v1\\\" -\n");
     assert_line("%{X_OWN}e %{NONE}e", "own -\n");
-    assert_line("100%% [%%h]", "100% [%h]\n");
+    assert_line("100%% [%%h] %l%l%>l %%l l", "100% [%h] --- %l l\n");
     assert_line("", "\n");
 }
 
@@ -155,6 +166,29 @@ static void what_a_client_chose_is_escaped(void **state)
                 "\"GET /a.lua/x%7E%2?b=\\\"c\\\\ HTTP/1.1\" \"a\\x01 \\xc3\\xa9\\nz\"\n");
 }
 
+static void a_request_gets_an_id_only_for_a_format_that_has_one(void **state)
+{
+    (void)state;
+    ids = 0;
+    assert_line("%l %h", "- 192.0.2.7\n");
+    assert_int_equal(ids, 0);
+    assert_line("%L", "0123abcd\n");
+    assert_int_equal(ids, 1);
+}
+
+/* There are fewer numbers than such names. */
+static void a_format_has_any_number_of_names(void **state)
+{
+    (void)state;
+    char format[1024] = "", expected[1024] = "";
+    for (int i = 0; i < 100; i++) {
+        strcat(format, i % 2 == 0 ? "%{X_OWN}e " : "%v");
+        strcat(expected, i % 2 == 0 ? "own " : "example.org");
+    }
+    strcat(expected, "\n");
+    assert_line(format, expected);
+}
+
 static void a_script_name_stands_in_for_an_address(void **state)
 {
     (void)state;
@@ -213,6 +247,8 @@ int main(void)
         cmocka_unit_test(the_time_is_local_with_its_zone),
         cmocka_unit_test(what_a_client_chose_is_escaped),
         cmocka_unit_test(each_byte_is_escaped_alike_at_each_place),
+        cmocka_unit_test(a_request_gets_an_id_only_for_a_format_that_has_one),
+        cmocka_unit_test(a_format_has_any_number_of_names),
         cmocka_unit_test(a_script_name_stands_in_for_an_address),
         cmocka_unit_test(a_line_is_never_longer_than_its_bound),
         cmocka_unit_test(a_wrong_directive_is_named),
