@@ -29,12 +29,13 @@ struct activity {
     struct activity *next; /* immutable */
     atomic_bool taken;     /* by a worker */
     pthread_mutex_t lock;
-    bool present;              /* lock: its worker has not ended */
-    bool busy, stuck;          /* lock */
-    int64_t begun;             /* lock; of clock_nanoseconds */
-    struct activity_note note; /* lock; but for `state` */
-    int64_t measured, used;    /* the worker's: ns of requests since the last look at its
-                                  processor's time; what that was, in ns */
+    bool present;                    /* lock: its worker has not ended */
+    bool busy, stuck;                /* lock */
+    int64_t begun;                   /* lock; of clock_nanoseconds */
+    const struct counters *counters; /* lock; while `present` */
+    struct activity_note note;       /* lock; but for `state` */
+    int64_t measured, used; /* the worker's: ns of requests since the last look at its
+                               processor's time; what that was, in ns */
 };
 
 static struct activity *_Atomic all;
@@ -75,7 +76,7 @@ static int64_t processor_time(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-struct activity *activity_create(int id)
+struct activity *activity_create(int id, const struct counters *counters)
 {
     struct activity *a = take_free();
     if (a == NULL && (a = make()) == NULL)
@@ -88,6 +89,7 @@ struct activity *activity_create(int id)
     a->used = processor_time();
     pthread_mutex_lock(&a->lock);
     a->busy = a->stuck = false;
+    a->counters = counters;
     a->note = (struct activity_note){.id = id, .thread = thread, .started = time(NULL)};
     a->present = true;
     pthread_mutex_unlock(&a->lock);
@@ -100,6 +102,7 @@ void activity_destroy(struct activity *a)
         return;
     pthread_mutex_lock(&a->lock);
     a->present = false;
+    a->counters = NULL;
     pthread_mutex_unlock(&a->lock);
     atomic_store(&a->taken, false);
 }
@@ -191,6 +194,15 @@ static bool computes(int thread)
 #endif
 }
 
+/* As its worker counts them at this moment. */
+static unsigned long counted_locked(const struct activity *a, enum counter which)
+{
+    return a->counters == NULL
+               ? 0
+               : atomic_load_explicit((atomic_ulong *)&a->counters->of[which],
+                                      memory_order_relaxed);
+}
+
 /* false: it has no worker. */
 static bool read_note(struct activity *a, struct activity_note *note)
 {
@@ -198,6 +210,8 @@ static bool read_note(struct activity *a, struct activity_note *note)
     bool present = a->present, busy = a->busy, stuck = a->stuck;
     int64_t begun = a->begun;
     *note = a->note;
+    note->received = counted_locked(a, COUNTER_RECEIVED);
+    note->sent = counted_locked(a, COUNTER_SENT);
     pthread_mutex_unlock(&a->lock);
     note->state = ACTIVITY_IDLE;
     if (!present || !busy)

@@ -6,6 +6,8 @@
 #ifndef LUAFCGID2_DAEMON_ACTIVITY_H
 #define LUAFCGID2_DAEMON_ACTIVITY_H
 
+#include "daemon/counters.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,19 +39,21 @@ struct activity_note {
     int thread; /* the system's number of it; where there is none, `id` */
     enum activity_state state;
     time_t started;
-    unsigned long requests; /* that it has answered */
-    int64_t duration;       /* ns: how long it took, or takes */
-    int64_t content_length; /* 0: unknown */
-    double processor;       /* part of a processor that the last requests used, 0 to 1 */
-    size_t memory;          /* bytes of the state after the last request; 0: unknown */
+    unsigned long requests;       /* that it has answered */
+    unsigned long received, sent; /* bytes of bodies and of responses, so far */
+    int64_t duration;             /* ns: how long it took, or takes */
+    int64_t content_length;       /* 0: unknown */
+    double processor; /* part of a processor that the last requests used, 0 to 1 */
+    size_t memory;    /* bytes of the state after the last request; 0: unknown */
     char method[ACTIVITY_METHOD], uri[ACTIVITY_TEXT], user[ACTIVITY_TEXT];
     char script[ACTIVITY_TEXT];
 };
 
 struct activity;
 
-/* The calling worker's. NULL: out of memory. */
-struct activity *activity_create(int id);
+/* The calling worker's, which counts its bytes in `counters`; these must last as long.
+ * NULL: out of memory. */
+struct activity *activity_create(int id, const struct counters *counters);
 void activity_destroy(struct activity *a); /* NULL is allowed */
 
 /* By the worker: it works on a request from now on. */

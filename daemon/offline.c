@@ -347,7 +347,7 @@ static void serve(struct exchanges *kept, struct terminal *t)
 {
     struct exchange_worker w = {.id = 1};
     w.counters = counters_create();
-    w.activity = activity_create(w.id);
+    w.activity = activity_create(w.id, w.counters);
     if (w.counters != NULL && w.activity != NULL)
         serve_by(&w, kept, t);
     activity_destroy(w.activity);

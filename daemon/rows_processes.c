@@ -131,6 +131,16 @@ static const struct figures_row process_rows[] = {
     {.key = "last request cpu", .kind = FIGURES_GAUGE},
     {.key = "last request memory", .kind = FIGURES_GAUGE},
     {.key = "doing", .kind = FIGURES_TEXT},
+    {.key = "received bytes",
+     .kind = FIGURES_COUNTER,
+     .metric = "worker_received_bytes",
+     .unit = "bytes",
+     .help = "Bytes of request bodies that came to the worker."},
+    {.key = "sent bytes",
+     .kind = FIGURES_COUNTER,
+     .metric = "worker_sent_bytes",
+     .unit = "bytes",
+     .help = "Bytes of answers that the worker has sent, their heads included."},
 };
 
 static const char *doing(const struct activity_note *n)
@@ -167,6 +177,8 @@ static void read_process(struct figures *f, const struct activity_note *n, time_
     figures_real(f, (double)(int)(n->processor * 10000) / 100);
     figures_integer(f, (int64_t)n->memory);
     figures_text(f, doing(n));
+    figures_integer(f, (int64_t)n->received);
+    figures_integer(f, (int64_t)n->sent);
 }
 
 static void read_processes(struct figures *f)

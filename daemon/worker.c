@@ -80,7 +80,7 @@ static bool begin(struct worker *w, int id)
     w->own.reader = connection_reader_create(shared->connections);
     return w->own.reader != NULL && exchanges_open(&w->kept, shared) &&
            (w->own.counters = counters_create()) != NULL &&
-           (w->own.activity = activity_create(id)) != NULL &&
+           (w->own.activity = activity_create(id, w->own.counters)) != NULL &&
            watch_create(WATCH_WORKER, id);
 }
 

@@ -275,6 +275,29 @@ def test_a_worker_tells_its_request(watched, site):
     assert idle[0]["request uri"].endswith("?q=1") and idle[0]["last request memory"] > 1000
 
 
+def test_each_worker_tells_its_bytes(watched, site):
+    daemon = watched(WorkerThreads=3)
+    page = daemon.script("function main() Send(('x'):rep(#Receive())) end")
+    def ask(n):
+        response = daemon.request("/" + page, "POST", body=b"y" * n)
+        assert response.text == "x" * n
+    sizes = [1000 * n for n in range(1, 31)]
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        list(pool.map(ask, sizes))
+    wait_until(lambda: figures(daemon)["active processes"] == 0, "the workers to be free")
+    seen = figures(daemon)
+    received, sent = (sum(p[key] for p in seen["processes"])
+                      for key in ("received bytes", "sent bytes"))
+    assert received == seen["requests"]["received bytes"] == sum(sizes)
+    assert sent == seen["requests"]["sent bytes"] > sum(sizes)
+    counted = metrics(daemon)
+    for key, total in ("received", received), ("sent", sent):
+        assert sum(v for k, v in counted.items()
+                   if k.startswith("luafcgid2_worker_%s_bytes_total{" % key)) == total
+    assert sum(int(line.split()[-1]) for line in tell(daemon, "full").splitlines()
+               if line.startswith("sent bytes:")) == sent
+
+
 def test_states_are_told_by_script(watched, site):
     daemon = watched(WorkerThreads=2, LuaMaxStates=2, LuaTotalStates=2)
     pages = [daemon.script("local t = ('x'):rep(1000000) function main() Send(#t) end")

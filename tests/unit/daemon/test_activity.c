@@ -2,6 +2,7 @@
 #include "daemon/activity.h"
 
 #include "base/clock.h"
+#include "daemon/counters.h"
 #include "daemon/recent.h"
 
 #include <pthread.h>
@@ -49,7 +50,7 @@ static struct activity_note note_of(int id)
 static void a_request_is_told_while_it_lasts_and_after(void **state)
 {
     (void)state;
-    struct activity *a = activity_create(7);
+    struct activity *a = activity_create(7, NULL);
     assert_non_null(a);
     assert_int_equal(note_of(7).state, ACTIVITY_IDLE);
     assert_true(note_of(7).thread > 0);
@@ -76,7 +77,7 @@ static void a_request_is_told_while_it_lasts_and_after(void **state)
 static void a_request_that_rests_is_not_over(void **state)
 {
     (void)state;
-    struct activity *a = activity_create(8);
+    struct activity *a = activity_create(8, NULL);
     struct activity_request r = request_of("/y");
     activity_begin(a, &r);
     activity_end(a, 0, 0);
@@ -88,7 +89,7 @@ static void a_request_that_rests_is_not_over(void **state)
 static void one_that_is_stuck_is_until_it_ends(void **state)
 {
     (void)state;
-    struct activity *a = activity_create(9);
+    struct activity *a = activity_create(9, NULL);
     activity_mark_stuck(9); /* it has no request */
     assert_int_equal(note_of(9).state, ACTIVITY_IDLE);
     struct activity_request r = request_of("/z");
@@ -106,7 +107,7 @@ static void long_texts_are_cut(void **state)
     char text[1000];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
-    struct activity *a = activity_create(10);
+    struct activity *a = activity_create(10, NULL);
     struct activity_request r = request_of(text);
     r.method = text;
     activity_begin(a, &r);
@@ -119,13 +120,32 @@ static void the_memory_of_a_worker_that_ended_is_used_again(void **state)
 {
     (void)state;
     int before = count_notes();
-    struct activity *a = activity_create(11);
+    struct activity *a = activity_create(11, NULL);
     assert_int_equal(count_notes(), before + 1);
     activity_destroy(a);
     activity_destroy(NULL);
     assert_int_equal(count_notes(), before);
-    assert_ptr_equal(activity_create(12), a);
+    assert_ptr_equal(activity_create(12, NULL), a);
     assert_string_equal(note_of(12).uri, "");
+    activity_destroy(a);
+}
+
+static void its_bytes_are_those_that_it_counts(void **state)
+{
+    (void)state;
+    struct counters *counters = counters_create();
+    struct activity *a = activity_create(13, counters);
+    assert_non_null(a);
+    assert_int_equal(note_of(13).received + note_of(13).sent, 0);
+    counters_add(counters, COUNTER_RECEIVED, 5);
+    counters_add(counters, COUNTER_SENT, 70);
+    counters_add(counters, COUNTER_SENT, 7);
+    assert_int_equal(note_of(13).received, 5);
+    assert_int_equal(note_of(13).sent, 77);
+    activity_destroy(a);
+    counters_destroy(counters);
+    assert_ptr_equal(activity_create(14, NULL), a);
+    assert_int_equal(note_of(14).received + note_of(14).sent, 0);
     activity_destroy(a);
 }
 
@@ -136,7 +156,7 @@ static void *serve(void *arg)
 {
     int id = *(int *)arg;
     char text[64];
-    struct activity *a = activity_create(id);
+    struct activity *a = activity_create(id, NULL);
     for (int i = 0; i < ROUNDS; i++) {
         memset(text, 'a' + (i + id) % 26, sizeof text - 1);
         text[sizeof text - 1] = '\0';
@@ -199,6 +219,7 @@ int main(void)
         cmocka_unit_test(one_that_is_stuck_is_until_it_ends),
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(the_memory_of_a_worker_that_ended_is_used_again),
+        cmocka_unit_test(its_bytes_are_those_that_it_counts),
         cmocka_unit_test(readers_see_whole_notes),
         cmocka_unit_test(the_last_errors_come_newest_first),
     };

@@ -25,7 +25,7 @@ static void begin_hand(struct hand *h, int id)
     assert_non_null(h->own.reader);
     assert_true(exchanges_open(&h->kept, &service));
     assert_non_null(h->own.counters = counters_create());
-    assert_non_null(h->own.activity = activity_create(id));
+    assert_non_null(h->own.activity = activity_create(id, h->own.counters));
     assert_true(watch_create(WATCH_WORKER, id));
 }
 
