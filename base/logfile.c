@@ -34,6 +34,7 @@ enum {
     SLOW_TIME = 100,               /* ms that a write may take */
     BATCH_TIME = 100,              /* ms for which lines of a batch gather, */
     BATCH_BYTES = QUEUE_BYTES / 4, /* or so many bytes */
+    ANEW_TIME = 10000,             /* ms in which a file that was removed is made anew */
 };
 
 struct logfile {
@@ -528,6 +529,31 @@ static void await_batch_locked(struct logfile *f)
         ;
 }
 
+/* Nobody would read what is written to a file that has been removed: lines wait until the
+ * main thread has opened another. false: it does not, or the process ends. */
+static bool await_file(struct logfile *f)
+{
+    int64_t until = clock_milliseconds() + ANEW_TIME;
+    while (logfile_is_removed(f)) {
+        pthread_mutex_lock(&f->lock);
+        bool flushing = f->flushing;
+        pthread_mutex_unlock(&f->lock);
+        if (flushing || clock_milliseconds() > until)
+            return false;
+        poll(NULL, 0, BATCH_TIME);
+    }
+    return true;
+}
+
+/* How many lines of the batch could not be written, and why the last of them. */
+static size_t write_or_count(struct logfile *f, size_t len, int *error)
+{
+    bool there = await_file(f);
+    size_t failed = there ? write_or_lose(f, f->batch, len) : count_lines(f->batch, len);
+    *error = there ? errno : ENOENT;
+    return failed;
+}
+
 static void *run_batched(void *arg)
 {
     struct logfile *f = arg;
@@ -539,8 +565,8 @@ static void *run_batched(void *arg)
         f->writing = true;
         size_t len = take_batch_locked(f);
         pthread_mutex_unlock(&f->lock);
-        size_t failed = write_or_lose(f, f->batch, len);
-        int error = errno;
+        int error;
+        size_t failed = write_or_count(f, len, &error);
         pthread_mutex_lock(&f->lock);
         f->ever_lost += failed;
         if (failed > 0)

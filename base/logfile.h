@@ -29,7 +29,8 @@ struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count));
 /* A log whose lines nobody waits for: each goes through the queue, and the log's thread
  * writes what has gathered in a tenth of a second with one call. Its lines are lost until
  * logfile_open has opened a file, and never go to standard error; nor does it tell of
- * those that are lost. NULL: out of memory. */
+ * those that are lost. If the file is removed they wait for logfile_reopen, for ten
+ * seconds. NULL: out of memory. */
 struct logfile *logfile_create_batched(void);
 
 /* -- The file. Main thread only; other threads may write meanwhile -- */

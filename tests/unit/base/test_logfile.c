@@ -242,6 +242,26 @@ static void a_socket_gets_each_line_as_a_message(void **state)
     unlink(other);
 }
 
+static void a_batch_is_not_written_to_a_file_that_was_removed(void **state)
+{
+    (void)state;
+    int error = 0;
+    struct logfile *b = logfile_create_batched();
+    assert_true(b != NULL && logfile_start(b));
+    assert_true(logfile_open(b, path));
+    unlink(path);
+    logfile_write(b, "one\n", 4);
+    assert_true(logfile_reopen(b));
+    assert_true(logfile_flush(b, 10000));
+    assert_string_equal(text_of(path), "one\n");
+    assert_int_equal(logfile_lost(b, &error), 0);
+    unlink(path);
+    logfile_write(b, "two\n", 4);
+    assert_true(logfile_flush(b, 10000)); /* the process ends */
+    assert_int_equal(logfile_lost(b, &error), 1);
+    assert_int_equal(error, ENOENT);
+}
+
 static void a_batch_is_written_by_the_thread_and_what_is_lost_is_counted(void **state)
 {
     (void)state;
@@ -281,6 +301,7 @@ int main(void)
         TEST(two_logs_do_not_disturb_each_other),
         TEST(only_a_regular_file_is_given_away),
         TEST(a_new_file_is_private),
+        TEST(a_batch_is_not_written_to_a_file_that_was_removed),
         TEST(a_batch_is_written_by_the_thread_and_what_is_lost_is_counted),
         TEST(a_socket_gets_each_line_as_a_message),
         TEST(nobody_waits_for_a_reader_that_stalls),
