@@ -87,7 +87,8 @@ static void they_follow_each_other(void **state)
 static void those_that_were_never_started_are_not_stopped(void **state)
 {
     (void)state;
-    begin("function OnStart() while true do end end", "start");
+    begin("function OnStart() Log('endless') while true do end end", "start");
+    await_log("endless"); /* else it might be stopped before it begins */
     begin("function OnStart() Log('never') end function OnStop() Log('nor this') end",
           "reload");
     assert_true(hooks_stop(PATIENCE));
