@@ -328,9 +328,7 @@ static int refuse(lua_State *L, const char *path, int error)
 static int send_file(lua_State *L, int first)
 {
     struct request *r = call_of(L)->request;
-    size_t len;
-    const char *name = luaL_checklstring(L, first, &len);
-    luaL_argcheck(L, len > 0 && strlen(name) == len, first, "a path expected");
+    const char *name = state_check_path(L, first);
     lua_settop(L, first + 1);
     struct options o = read_options(L, first + 1);
     const char *path = state_push_path(L, name);

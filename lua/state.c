@@ -224,6 +224,14 @@ static bool add_source(struct script *s, struct source_ref *ref)
     return true;
 }
 
+const char *state_check_path(lua_State *L, int index)
+{
+    size_t len;
+    const char *path = luaL_checklstring(L, index, &len);
+    luaL_argcheck(L, len > 0 && strlen(path) == len, index, "a path expected");
+    return path;
+}
+
 const char *state_push_path(lua_State *L, const char *name)
 {
     return name[0] == '/' ? lua_pushstring(L, name)

@@ -99,6 +99,10 @@ struct buffer *state_output(
 struct env *state_env(struct script *s);
 const char *state_dir(const struct script *s); /* of its file, without a final slash */
 
+/* The argument `index` of a function, a path. An empty one, and one with a NUL, where the
+ * system would see its end, raise an error. */
+const char *state_check_path(struct lua_State *L, int index);
+
 /* Pushes the path of `name` and returns it. `name` is relative to the script's directory
  * unless it begins with a slash. */
 const char *state_push_path(struct lua_State *L, const char *name);

@@ -234,7 +234,7 @@ static void check_data(lua_State *L, int index)
  * it sees what that one sees. */
 static int include(lua_State *L)
 {
-    const char *name = luaL_checkstring(L, 1);
+    const char *name = state_check_path(L, 1);
     lua_settop(L, 2);
     check_data(L, 2);
     if (name[0] == '/')
@@ -259,7 +259,7 @@ static int rendered(lua_State *L, int status, lua_KContext context)
 
 static int render(lua_State *L, int first)
 {
-    luaL_checkstring(L, first);
+    state_check_path(L, first);
     lua_settop(L, first + 1);
     check_data(L, first + 1);
     scratch_push(L);
@@ -273,7 +273,7 @@ static int render(lua_State *L, int first)
 
 static int watch(lua_State *L, int first)
 {
-    const char *path = luaL_checkstring(L, first);
+    const char *path = state_check_path(L, first);
     struct buffer *text = scratch_push(L);
     int error = state_read_file(L, path, text);
     buffer_free(text);

@@ -58,7 +58,7 @@ static bool may_go_on(void *limit)
 static int save(lua_State *L)
 {
     struct spool_file *f = file_of(L, 1);
-    const char *path = state_push_path(L, luaL_checkstring(L, 2));
+    const char *path = state_push_path(L, state_check_path(L, 2));
     if (f->kept) {
         lua_pushnil(L);
         lua_pushfstring(L, "%s: the file was saved before, as %s", path, f->path.data);

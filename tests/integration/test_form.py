@@ -238,6 +238,14 @@ def test_save_is_relative_to_the_script_and_says_why_not(uploader, site):
     assert servers.read(site.path("kept")) == "abc"
 
 
+@pytest.mark.parametrize("path", ["kept\\0.txt", ""])
+def test_save_takes_no_path_that_the_system_would_cut(uploader, site, path):
+    page = uploader.script("function main() return select(2, pcall(lf.files().f.save, "
+                           "lf.files().f, '%s')) end" % path)
+    assert "a path expected" in send(uploader, page, multipart(part("f", "abc", "f"))).text
+    assert not os.path.exists(site.path("kept"))
+
+
 def test_a_file_is_of_its_request(daemon, store):
     uploader = daemon(UploadDir=store, WorkerThreads=1, LuaMaxStates=1)
     page = uploader.script("function main() local old = kept kept = lf.files().f "

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from servers import wait_until
 
 DAEMON = {"WorkerThreads": 2, "MinFileInfoTime": 100, "ShowErrors": True}
@@ -54,6 +56,15 @@ def test_templates_may_wait(web, site):
     site.write("part.html", "b<% Sleep(0.01) %>c")
     page = web.script("function main() Send(lf.render('t.html'), lf.render('t.html')) end")
     assert web.get(page).text == "abcdabcd"
+
+
+@pytest.mark.parametrize("call", ["lf.render(%s)", "lf.watch(%s)", "lf.render('i.html', {p = %s})"])
+def test_a_path_is_not_cut_at_a_nul(web, site, call):
+    site.write("secret", "secret")
+    site.write("i.html", "<% include(p) %>")
+    page = web.script("function main() return tostring(select(2, pcall(function() return %s end))) "
+                      "end" % call % "'secret\\0.html'")
+    assert "a path expected" in web.get(page).text
 
 
 def test_a_path_is_that_of_the_script(web, site):
