@@ -4,6 +4,7 @@
 #include "config/hook.h"
 
 #include "config/child.h"
+#include "config/spare.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -128,6 +129,7 @@ static int open_body(lua_State *L)
 {
     const struct job *job = lua_touserdata(L, 1);
     child_replace(L);
+    spare_replace(L);
     if (lua_getglobal(L, LUA_OSLIBNAME) == LUA_TTABLE) {
         lua_pushcfunction(L, os_setlocale);
         lua_setfield(L, -2, "setlocale");

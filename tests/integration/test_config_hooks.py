@@ -3,6 +3,7 @@ waits for."""
 
 import os
 import re
+import resource
 import subprocess
 import time
 
@@ -249,3 +250,40 @@ def test_the_examples_of_the_manual_work(daemon, scratch):
     d.stop()
     assert read(os.path.join(place, "notes")).endswith(" start\n")
     assert said(d, "OnStop") == ["stopped after 1 visits"]
+
+
+def test_files_that_a_hook_keeps_leave_descriptors_for_visitors(daemon, site):
+    site.write("hello.lua", HELLO)
+    d = daemon(config="""
+local kept = {}
+local function all(open)
+    for _ = 1, 400 do
+        local f, why = open()
+        if not f then return why end
+        kept[#kept + 1] = f
+    end
+end
+function OnHeartbeat()
+    if not io.open("%s") then return end
+    Log("open: ", all(function() return io.open("/dev/null") end))
+    Log("popen: ", all(function() return io.popen("true") end))
+    Log("tmpfile: ", all(io.tmpfile))
+    Log("lines: ", select(2, pcall(io.lines, "/dev/null")))
+    Log("input: ", select(2, pcall(io.input, "/dev/null")))
+    Log("again: ", tostring(io.input() ~= nil))
+    OnHeartbeat = nil
+end
+function OnStop()
+    kept = nil
+    Log("forgotten: ", tostring(io.open("/dev/null") ~= nil))
+end
+""" % site.path("now"))
+    resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (200, 200))
+    site.write("now", "")
+    d.wait_log("again: true")
+    assert d.get("hello.lua").text == "hello"
+    d.stop()
+    text = "\n".join(said(d, "OnHeartbeat"))
+    for name in ("open", "popen", "tmpfile", "lines", "input"):
+        assert re.search("^%s: .*Too many open files" % name, text, re.M), text
+    assert said(d, "OnStop") == ["forgotten: true"]
