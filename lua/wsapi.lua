@@ -83,21 +83,28 @@ end
 
 -- -- What it answers --
 
-local function text(value)
+local written = { string = true, number = true, boolean = true }
+
+-- What has no text would tell the visitor an address in memory.
+local function text(name, value)
+    local meta = getmetatable(value)
+    if not written[type(value)] and not (type(meta) == "table" and meta.__tostring) then
+        error(("WSAPI: the header '%s' is a %s, not a string"):format(name, type(value)), 0)
+    end
     return type(value) == "number" and value or tostring(value)
 end
 
 local function set_header(name, value)
     if type(value) ~= "table" then
-        Header(name, text(value))
+        Header(name, text(name, value))
     elseif one_a_line[name:lower()] then
         for _, line in ipairs(value) do
-            Header(name, text(line))
+            Header(name, text(name, line))
         end
     elseif #value > 0 then
         local list = {}
         for i, item in ipairs(value) do
-            list[i] = tostring(item)
+            list[i] = tostring(text(name, item))
         end
         Header(name, table.concat(list, ", "))
     end

@@ -391,3 +391,18 @@ def test_orbits_pages(web):
             {greeting = "hi"}) .. web:page("list.op", {title = "T"}) end, "/")
         main = handler(app)""")
     assert web.get("pages.lua").text == "<b>hi</b><h1>T</h1>"
+
+
+@pytest.mark.parametrize("value", ["print", "{{}}", "{'a', print}"])
+@pytest.mark.parametrize("name", ["A", "Set-Cookie"])
+def test_a_header_without_a_text_is_an_error(web, name, value):
+    page = web.script("main = require 'luafcgid2.wsapi'(function() return 200, {['%s'] = %s} end)"
+                      % (name, value))
+    assert web.get(page).status == 500
+    web.expect_error("the header '%s' is a " % name)
+
+
+def test_a_header_may_be_any_value_that_has_a_text(web):
+    page = web.script("main = require 'luafcgid2.wsapi'(function() return 200, {A = {1, true, "
+                      "setmetatable({}, {__tostring = function() return 'x' end})}} end)")
+    assert web.get(page).header("A") == "1, true, x"
