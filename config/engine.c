@@ -3,8 +3,8 @@
  * of C is not stopped; os.execute and io.popen of hooks look at the clock themselves
  * (config/child.h).
  *
- * Runs on the thread that owns the engine. Two fields are atomic, as another thread may
- * ask for haste; no locks. */
+ * Runs on the thread that owns the engine. Another may ask for haste, so two fields have
+ * a lock, which is held for a moment only. */
 #include "config/engine.h"
 
 #include "base/clock.h"
@@ -40,9 +40,12 @@ struct engine *engine_of(lua_State *L)
     return data;
 }
 
-void engine_describe_late(const struct engine *e, char *text, size_t size)
+void engine_describe_late(struct engine *e, char *text, size_t size)
 {
-    if (atomic_load(&e->hurry) < atomic_load(&e->until))
+    pthread_mutex_lock(&e->lock);
+    bool hurried = e->hurry < e->until;
+    pthread_mutex_unlock(&e->lock);
+    if (hurried)
         snprintf(text, size, "was ended, as the daemon stops");
     else
         snprintf(text, size, "took longer than %g seconds", (double)e->time / 1000);
@@ -79,30 +82,37 @@ static int64_t moment_after(int64_t time)
     return time > 0 ? clock_milliseconds() + time : INT64_MAX;
 }
 
+static void set(struct engine *e, int64_t *moment, int64_t to)
+{
+    pthread_mutex_lock(&e->lock);
+    *moment = to;
+    pthread_mutex_unlock(&e->lock);
+}
+
 void engine_limit(struct engine *e, size_t max, int64_t time)
 {
     e->max = max;
     e->time = time;
     e->late = false;
-    atomic_store(&e->until, moment_after(time));
+    set(e, &e->until, moment_after(time));
     lua_sethook(e->L, look_at_clock, LUA_MASKCOUNT, LOOK_EVERY);
 }
 
 void engine_hurry(struct engine *e, int64_t time)
 {
-    atomic_store(&e->hurry, moment_after(time));
+    set(e, &e->hurry, moment_after(time));
 }
 
 void engine_calm(struct engine *e)
 {
-    atomic_store(&e->hurry, INT64_MAX);
+    set(e, &e->hurry, INT64_MAX);
 }
 
-int64_t engine_left(const struct engine *e)
+int64_t engine_left(struct engine *e)
 {
-    int64_t until = atomic_load(&e->until), hurry = atomic_load(&e->hurry);
-    if (hurry < until)
-        until = hurry;
+    pthread_mutex_lock(&e->lock);
+    int64_t until = e->hurry < e->until ? e->hurry : e->until;
+    pthread_mutex_unlock(&e->lock);
     if (until == INT64_MAX)
         return INT64_MAX;
     int64_t left = until - clock_milliseconds();
@@ -114,14 +124,14 @@ struct engine *engine_create(size_t max, int64_t time)
     struct engine *e = calloc(1, sizeof *e);
     if (e == NULL)
         return NULL;
-    atomic_init(&e->until, INT64_MAX);
-    atomic_init(&e->hurry, INT64_MAX);
+    e->until = e->hurry = INT64_MAX;
     e->max = max;
     e->L = lua_newstate(allocate, e);
     if (e->L == NULL) {
         free(e);
         return NULL;
     }
+    pthread_mutex_init(&e->lock, NULL);
     engine_limit(e, max, time);
     return e;
 }
@@ -132,5 +142,6 @@ void engine_destroy(struct engine *e)
         return;
     e->closing = true;
     lua_close(e->L);
+    pthread_mutex_destroy(&e->lock);
     free(e);
 }

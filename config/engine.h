@@ -7,20 +7,21 @@
 #define LUAFCGID2_CONFIG_ENGINE_H
 
 #include <lua.h>
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct engine {
     lua_State *L;
-    size_t used, max;   /* bytes */
-    int64_t time;       /* ms that the owner gave it last; 0: no limit */
-    atomic_llong until; /* ms of base/clock.h: the end of that time */
-    atomic_llong hurry; /* the same, from another thread: whichever is earlier counts */
-    bool late;          /* it was stopped at the end of its time */
-    bool closing;       /* lua_close is running */
-    const void *owner;  /* of children, for process_kill_left */
+    size_t used, max;     /* bytes */
+    int64_t time;         /* ms that the owner gave it last; 0: no limit */
+    pthread_mutex_t lock; /* guards the next two, in ms of base/clock.h */
+    int64_t until;        /* the end of that time */
+    int64_t hurry;        /* the same, from another thread: whichever is earlier counts */
+    bool late;            /* it was stopped at the end of its time */
+    bool closing;         /* lua_close is running */
+    const void *owner;    /* of children, for process_kill_left */
 };
 
 /* Makes one that may have `max` bytes (0: no limit) and now has `time` milliseconds (0:
@@ -38,10 +39,10 @@ void engine_hurry(struct engine *e, int64_t time);
 void engine_calm(struct engine *e);
 
 /* Milliseconds left, 0: none. INT64_MAX: no limit. Any thread. */
-int64_t engine_left(const struct engine *e);
+int64_t engine_left(struct engine *e);
 
 /* "took longer than 10 seconds", or why else its time is over. */
-void engine_describe_late(const struct engine *e, char *text, size_t size);
+void engine_describe_late(struct engine *e, char *text, size_t size);
 
 /* Notes that its time is over, and raises an error that says so, and where `level` is, as
  * luaL_error does. Does not return, but is written as `return`. */

@@ -81,7 +81,7 @@ static int add_traceback(lua_State *L)
 }
 
 /* Copies the error on top; with LUA_OK the time is over and there is none. */
-static void describe(const struct engine *e, int status, struct buffer *error)
+static void describe(struct engine *e, int status, struct buffer *error)
 {
     char late[64];
     size_t len = 0;
