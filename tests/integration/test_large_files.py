@@ -31,10 +31,10 @@ def test_log_goes_on_beyond_2_gib(daemon, scratch):
     make_sparse(log, LIMIT - 20, b"an earlier line\n")
     d = daemon(LogFilePath=log)
     d.main("Log('beyond the limit')")
-    wait_until(lambda: os.path.getsize(log) > LIMIT and b"beyond the limit\n" in tail(log, 300),
+    wait_until(lambda: os.path.getsize(log) > LIMIT and b"beyond the limit\n" in tail(log, 2000),
                "the line in the log")
     d.main("Log('and one more')")
-    wait_until(lambda: b"and one more\n" in tail(log, 100), "one more")
+    wait_until(lambda: b"and one more\n" in tail(log, 2000), "one more")
 
 
 def test_script_reads_and_writes_beyond_2_gib(web):
