@@ -322,7 +322,7 @@ static bool answer(lua_State *L, const struct stat *st, const struct options *o,
 static int refuse(lua_State *L, const char *path, int error)
 {
     return refusal_raise(L, error == EACCES ? 403 : 404, "SendFile: %s: %s", path,
-                         strerror(error));
+                         error == EISDIR ? "it is no regular file" : strerror(error));
 }
 
 static int send_file(lua_State *L, int first)

@@ -198,7 +198,7 @@ $(nginx_listing)
         location ^~ /lib/ {
             return 404;
         }
-        location ~ /\\.(?!well-known/)|\\.(db|sqlite3?)(-wal|-shm|-journal)?\$ {
+        location ~* /\\.(?!well-known/)|\\.(db|sqlite3?)(-wal|-shm|-journal)?\$ {
             return 404;
         }
         location ~ \\.lua(/|\$) {

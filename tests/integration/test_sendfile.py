@@ -115,6 +115,7 @@ def test_what_is_no_file_is_a_404(web, site):
     os.mkfifo(os.path.join(site.root, "fifo"))
     for name in "nothing", "d", "fifo", "/dev/null":
         assert send(web, '"%s"' % name).status == 404
+    web.wait_log("404: SendFile: .*/fifo: it is no regular file")
     assert send(web, '"%s"' % "nothing", "local SendFile = function(f) "
                 'Send(tostring(pcall(_G.SendFile, f))) end').text == "false"
 

@@ -66,7 +66,7 @@ def place(scratch):
     directory = scratch()
     os.chmod(directory, 0o755)
     for name, text in (("index.lua", "function main() Send('page ', Env.PATH_INFO) end"),
-                       ("style.css", "a {}"), (".secret", "x"), ("data.db", "x"),
+                       ("style.css", "a {}"), (".secret", "x"), ("data.db", "x"), ("A.DB", "x"),
                        ("bad.lua", "function main() error('on <purpose>') end")):
         with open(os.path.join(directory, name), "w", encoding="ascii") as f:
             f.write(text)
@@ -78,7 +78,8 @@ def test_scripts_and_files_are_served_and_private_files_are_not(serve, place):
     assert s.get("/").text == "page " and s.get("/index.lua/a/b").text == "page /a/b"
     css = s.get("/style.css")
     assert css.text == "a {}" and css.getheader("Content-Type").startswith("text/css")
-    assert [s.get(path).status for path in ("/.secret", "/data.db", "/none.lua", "/none.html")] == [404] * 4
+    assert [s.get(path).status for path in ("/.secret", "/data.db", "/A.DB", "/none.lua",
+                                            "/none.html")] == [404] * 5
 
 
 def test_a_directory_without_an_index_is_listed(serve, place):

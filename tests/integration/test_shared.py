@@ -55,9 +55,10 @@ def test_a_counter_loses_nothing(web):
 
 
 def test_a_value_is_there_for_its_time(web):
-    assert web.main("Shared.set('short', 1, 0.2) Shared.add('long', 2, 1000)").status == 200
+    assert web.main("Shared.set('short', 1, 0.2) Shared.add('long', 2, 1000) "
+                    "Shared.set('ever', 3, 0)").status == 200
     wait_until(lambda: web.value("Shared.get('short')") == "nil", "the end of a value")
-    assert web.value("Shared.get('long')") == "2"
+    assert web.value("Shared.get('long')") == "2" and web.value("Shared.get('ever')") == "3"
 
 
 def test_values_survive_an_edit_an_error_and_a_reload(daemon, site):
