@@ -9,6 +9,8 @@ from test_interop import server  # noqa: F401  pylint: disable=unused-import
 SECRETS = ["lib/module.txt", ".htpasswd", "sub/.git/config", "visits.db", "visits.DB",
            "visits.db-wal", "a.sqlite", "a.sqlite3", "a.sqlite3-journal"]
 SCRIPTS = [".hidden.lua", "sub/.git/hook.lua", "lib/tool.lua"]
+SPELLINGS = ["//lib/tool.lua", "/%6cib/tool.lua", "/%2e/lib/tool.lua", "/x/%2e%2e/lib/tool.lua", "/%2ehidden.lua",
+             "/sub/%2egit/hook.lua", "//lib/module.txt", "/lib%2fmodule.txt", "/visits%2edb", "/visits.d%62"]
 VISIBLE = ["plain.txt", "library.txt", ".well-known/acme.txt"]
 
 
@@ -26,6 +28,16 @@ def test_hidden_script_is_not_run(server, name):  # noqa: F811
     put(server, name)  # to run it would be a 500
     answer = server.request("/" + name)
     assert answer.status in (403, 404) and b"secret" not in answer.body, answer
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
+def test_no_other_spelling_leads_to_it(server, path):  # noqa: F811
+    if server.name == "cgi-fcgi":
+        pytest.skip("it asks for what it is told to")
+    for name in SECRETS + SCRIPTS:
+        put(server, name)
+    answer = server.request(path)
+    assert 400 <= answer.status < 500 and b"secret" not in answer.body, answer
 
 
 @pytest.mark.parametrize("name", VISIBLE)
