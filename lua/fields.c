@@ -83,14 +83,19 @@ void fields_add(lua_State *L)
 
 /* The client chooses the names, and can choose many that have the same hash in Lua: then
  * adding one costs a walk along all the others. So their number is bounded. */
-void fields_count(lua_State *L, int *fields)
+bool fields_count(lua_State *L, int *fields)
 {
     int max = state_config(state_of(L))->max_form_fields;
-    if (max > 0 && ++*fields > max)
-        refusal_raise(L, 400, "a form of more than %d fields (MaxFormFields)", max);
+    return max <= 0 || ++*fields <= max;
 }
 
-void fields_parse(lua_State *L, const char *s, size_t len)
+const char *fields_push_too_many(lua_State *L)
+{
+    return lua_pushfstring(L, "a form of more than %d fields (MaxFormFields)",
+                           state_config(state_of(L))->max_form_fields);
+}
+
+bool fields_try_parse(lua_State *L, const char *s, size_t len)
 {
     int fields = 0;
     lua_newtable(L);
@@ -99,7 +104,10 @@ void fields_parse(lua_State *L, const char *s, size_t len)
         size_t part = end == NULL ? len : (size_t)(end - s);
         limit_check(L);
         if (part > 0) {
-            fields_count(L, &fields);
+            if (!fields_count(L, &fields)) {
+                lua_pop(L, 1);
+                return false;
+            }
             fields_push_pair(L, s, part);
             fields_add(L);
         }
@@ -107,4 +115,11 @@ void fields_parse(lua_State *L, const char *s, size_t len)
         s += step;
         len -= step;
     }
+    return true;
+}
+
+void fields_parse(lua_State *L, const char *s, size_t len)
+{
+    if (!fields_try_parse(L, s, len))
+        refusal_raise(L, 400, "%s", fields_push_too_many(L));
 }

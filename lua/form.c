@@ -207,7 +207,8 @@ static bool is_urlencoded(const char *type, size_t len)
 static int finish_urlencoded(lua_State *L, struct reader *reader)
 {
     struct buffer *b = lua_touserdata(L, reader->table + FIRST);
-    fields_parse(L, b->data, b->len);
+    if (!fields_try_parse(L, b->data, b->len))
+        refuse(L, 400, fields_push_too_many(L));
     buffer_free(b);
     lua_rawseti(L, reader->table, FIELDS);
     lua_newtable(L);
@@ -241,7 +242,8 @@ static void count_kept(lua_State *L, struct reader *reader, size_t len)
 static void begin_part(lua_State *L, struct reader *reader)
 {
     const struct multipart_part *part = &reader->part;
-    fields_count(L, &reader->fields);
+    if (!fields_count(L, &reader->fields))
+        refuse(L, 400, fields_push_too_many(L));
     count_kept(L, reader, part->name_len);
     lua_pushlstring(L, part->name, part->name_len);
     reader->is_file = part->file != NULL;

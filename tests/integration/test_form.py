@@ -325,6 +325,15 @@ def test_a_form_of_too_many_fields_is_a_400(web, content_type, body):
     web.wait_log("MaxFormFields")
 
 
+@pytest.mark.parametrize("content_type, body", [
+    (MULTIPART, multipart(*[part("a", "1")] * 1001)), (URLENCODED, b"&".join([b"a=1"] * 1001))])
+def test_a_form_of_too_many_fields_stays_one(web, content_type, body):
+    page = web.script("function main() local ok, e = pcall(lf.form) "
+                      "local again, f = pcall(lf.files) assert(not ok and e == f, f) Send(e) lf.field('a') end")
+    assert send(web, page, body, content_type).status == 400
+    web.wait_log("400: a form of more than 1000 fields")
+
+
 def test_a_body_that_was_received_is_no_form_any_more(web):
     page = web.script("function main() Receive(1) lf.form() end")
     assert web.post(page, b"a=1").status == 500
