@@ -33,6 +33,14 @@ local function news()
     return text
 end
 
+-- Forgets all that is shared here, so that everybody counts from 1 again.
+local function start_anew()
+    for _, key in ipairs(Shared.keys("examples:")) do
+        Shared.delete(key)
+    end
+    Redirect("counter.lua", 303)
+end
+
 local function whole_page()
     Send(page.top("Counter"))
     Send('<p class="big">All states together have counted to ',
@@ -44,7 +52,8 @@ local function whole_page()
         ["Thread"] = Info.Thread,
         ["A text for ten seconds"] = news(),
     }))
-    Send('<p><a href="counter.lua">Count again</a></p>\n')
+    Send('<p><a href="counter.lua">Count again</a></p>\n',
+         '<form method="post"><p><button class="quiet">Begin at 1 again</button></p></form>\n')
 
     Send([[
 <h2>Four at once</h2>
@@ -75,6 +84,8 @@ connections, caches.</p>
 <li><code>Shared.incr</code> counts, <code>Shared.add</code> and
 <code>Shared.cas</code> tell who was first.</li>
 <li><code>Shared.set</code> with a time keeps what is slow to make.</li>
+<li><code>Shared.keys</code> lists what is there, and <code>Shared.delete</code> takes
+it away.</li>
 <li><code>Shared.lock</code> lets one request at a time do something; others
 wait.</li>
 </ul>
@@ -87,7 +98,9 @@ end
 function main()
     count = count + 1
     Header("Cache-Control", "no-store")
-    if lf.query().cell then
+    if Env.REQUEST_METHOD == "POST" then
+        start_anew()
+    elseif lf.query().cell then
         cell()
     else
         whole_page()

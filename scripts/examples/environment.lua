@@ -23,6 +23,16 @@ it; the next request does not see the change.</p>
 ]])
     Send(page.table("Env: the request", all(Env)))
 
+    Send([[
+<p>The headers of the request are there as <code>HTTP_*</code>. <code>lf.header</code>
+finds them by the names that they have in HTTP, in any case.</p>
+]])
+    Send(page.table("lf.header: some headers", {
+        ["Host"] = lf.header("Host"),
+        ["User-Agent"] = lf.header("User-Agent"),
+        ["accept-language"] = lf.header("accept-language"),
+    }))
+
     Send("<h2>Cookies</h2>\n")
     Send(page.table("Cookies: what the browser sent back", all(Cookies)))
 

@@ -62,6 +62,18 @@ def test_tools_show_what_becomes_of_a_text(web, text, name, shown):
     assert ">%s</th><td>%s</td>" % (name, shown) in page
 
 
+def test_the_counter_begins_again_when_asked_to(web):
+    assert "All states together have counted to " in get(web, "counter.lua").text
+    response = web.post("counter.lua", b"", site=EXAMPLES)
+    assert response.status == 303 and response.header("Location") == "counter.lua"
+    assert "All states together have counted to 1," in get(web, "counter.lua").text
+
+
+def test_a_header_is_shown_by_its_name(web):
+    text = get(web, "environment.lua", HTTP_ACCEPT_LANGUAGE="de, <en>").text
+    assert re.search(r">accept-language</th>\s*<td>de, &lt;en&gt;</td>", text), text
+
+
 def test_a_shown_source_is_whole(web):
     for name in ("template.lua", "download.lua", "tools.lua"):
         text = get(web, "source.lua", "file=" + name).text

@@ -30,6 +30,20 @@ def test_the_table_has_what_the_usual_page_needs():
             "a live page", "a counter for all"} <= set(needs)
 
 
+def functions():
+    """Those of the manual that a page needs."""
+    manual = servers.read(os.path.join(servers.ROOT, "etc/man/luafcgid2-lua.3"))
+    names = re.findall(r"^\.It Fn (\S+)", manual, re.M)
+    older = {"lf.parse_pair"}  # lf.parse is enough
+    return sorted({name for name in names if re.match(r"(lf|Shared)\.|SetCookie|Redirect|SendFile", name)} - older)
+
+
+@pytest.mark.parametrize("name", functions())
+def test_the_sample_site_shows_a_function(name):
+    pages = [servers.read(os.path.join(EXAMPLES, page)) for page in os.listdir(EXAMPLES) if page.endswith(".lua")]
+    assert any(re.search(r"\b%s\b" % re.escape(name), text) for text in pages), name
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_row_names_what_there_is(web, row):
     need, functions, peer, page = row  # none is missing
