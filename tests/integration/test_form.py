@@ -1,8 +1,11 @@
 """What a request brings: lf.query, lf.form, lf.field, lf.files, lf.header, lf.json."""
 
+import ctypes
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -292,6 +295,33 @@ def test_a_directory_that_cannot_be_written_is_the_servers_fault(uploader, store
     page = uploader.script("function main() lf.files() end")
     assert send(uploader, page, multipart(part("f", "x", "f"))).status == 500
     uploader.expect_error(r"an upload cannot be stored in .*: No such file or directory \(UploadDir\)")
+
+
+def mount_small(directory):
+    """Gives this process alone a file system of 64 KiB there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_namespace, private = 0x20000, 0x44000  # CLONE_NEWNS; MS_REC | MS_PRIVATE
+    if (libc.unshare(new_namespace) != 0 or libc.mount(None, b"/", None, private, None) != 0 or
+            libc.mount(b"none", directory.encode(), b"tmpfs", 0, b"size=65536") != 0):
+        raise OSError(ctypes.get_errno(), "mount")
+
+
+def may_mount(directory):
+    return os.geteuid() == 0 and sys.platform == "linux" and subprocess.run(
+        ["unshare", "-m", "mount", "-t", "tmpfs", "none", directory],
+        stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_a_full_disk_is_the_servers_fault_and_is_free_again(daemon, store):
+    if not may_mount(store):
+        pytest.skip("needs root and a mount namespace of its own")
+    d = daemon(UploadDir=store, preexec_fn=lambda: mount_small(store))
+    page = d.script("function main() return lf.files().f.size end")
+    for _ in range(2):
+        assert send(d, page, multipart(part("f", b"x" * 300000, "f"))).status == 500
+        d.expect_error(r"an upload cannot be stored in .*: No space left on device \(UploadDir\)")
+        assert send(d, page, multipart(part("f", b"x" * 50000, "f"))).text == "50000"
+    assert d.main("local p = io.popen('ls -A %s') return p:read('a')" % store).text == ""
 
 
 @pytest.mark.parametrize("body", [
