@@ -468,6 +468,7 @@ def test_rest_of_debug_works(solo):
 def test_process_is_unchanged_by_many_at_once(daemon):
     d = daemon(WorkerThreads=4, LuaMaxStates=8)
     d.any_errors = d.any_stderr = True
+    assert d.main("return 'served'").text == "served"  # so libfcgi has its signal handlers
     before = process_state(d)
     pages = [d.script("function main() %s end" % code) for code in (
         "os.execute('umask 0; cd /')", "os.exit(1)", "math.randomseed(1)", "error()",

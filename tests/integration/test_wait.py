@@ -97,6 +97,8 @@ def test_a_fraction_of_a_second_is_not_cut_short(web):
 # -- Wait --
 
 PIPE = "local f = assert(io.popen(%s))\n"
+# A shell that has begun, and so needs its directory no more.
+SLEEPER = "local f = io.popen('echo x; exec sleep 1000') f:read() "
 
 
 def test_wait_returns_r_when_a_descriptor_can_be_read(web, style):
@@ -127,7 +129,7 @@ def test_wait_for_either_says_which(web, style):
 
 
 def test_wait_returns_nil_and_timeout_when_the_time_is_over(web, style):
-    code = (PIPE % "'sleep 2'" + "local a, b = %s\n%s" %
+    code = (SLEEPER + "local a, b = %s\n%s" %
             (style.call("Wait", "f, 'r', 0.2"), style.send("tostring(a) .. b")))
     assert web.run(style.script(code)).text == "niltimeout"
 
@@ -200,9 +202,6 @@ def test_timelimit_gives_at_most_requesttimeoutmax(daemon, style):
 
 
 # -- The client goes, the daemon stops --
-
-# A shell that has begun, and so needs its directory no more.
-SLEEPER = "local f = io.popen('echo x; exec sleep 1000') f:read() "
 
 WAITS = {
     "sleep": "Sleep(1000)",
