@@ -5,6 +5,8 @@ from email.utils import formatdate
 
 import pytest
 
+from servers import wait_until
+
 DAEMON = {"WorkerThreads": 2, "SendFileHeader": ""}
 TEXT = bytes(range(256)) * 4
 MTIME = 784111777
@@ -154,7 +156,7 @@ def test_no_file_stays_open(web, text):
     before = len(web.descriptors())
     for _ in range(50):
         assert web.get(page).body == TEXT
-    assert len(web.descriptors()) <= before + 1
+    wait_until(lambda: len(web.descriptors()) <= before + 1, "the files to be closed")
 
 
 def test_nginx_sends_what_is_handed_on(daemon, site, nginx, scratch):
