@@ -12,32 +12,8 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/page_fixture.h"
+#include "tests/unit/form_fixture.h"
 
-/* The answer to a request with that type, body and query. */
-static const char *answer_to(const char *code, const char *type, const char *body)
-{
-    static char text[8192];
-    char parameter[200];
-    struct script *s = page(code);
-    struct script_error error = {0};
-    snprintf(parameter, sizeof parameter, "CONTENT_TYPE=%s", type);
-    begin_request((const char *const[]){"REQUEST_METHOD=POST", parameter,
-                                        "QUERY_STRING=a=query&q=1", "HTTP_X_Y=z", ""});
-    peer.body = body;
-    const char *got = answer(s, &error);
-    if (got == NULL)
-        snprintf(text, sizeof text, "%d: %s", error.status, error.message);
-    else
-        snprintf(text, sizeof text, "%s", got);
-    state_error_clear(&error);
-    script_close(s);
-    return text;
-}
-
-#define URLENCODED  "application/x-www-form-urlencoded"
-#define MULTIPART   "multipart/form-data; boundary=b"
-#define DISPOSITION "Content-Disposition: form-data; "
 #define BODY                                                                             \
     "--b\r\n" DISPOSITION "name=a\r\n\r\nform\r\n--b\r\n" DISPOSITION                    \
     "name=f; filename=x.txt\r\n\r\ndata\r\n--b--\r\n"
