@@ -139,6 +139,26 @@ pid_t process_start(const char *command, int in, int out)
     return pid;
 }
 
+pid_t process_start_piped(const char *command, bool reading, FILE **stream)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -1;
+    int ours = fds[reading ? 0 : 1], theirs = fds[reading ? 1 : 0];
+    *stream = fdopen(ours, reading ? "r" : "w");
+    pid_t pid = *stream == NULL ? -1
+                                : process_start(command, reading ? -1 : theirs,
+                                                reading ? theirs : -1);
+    int error = errno;
+    close(theirs);
+    if (pid < 0 && *stream != NULL)
+        fclose(*stream);
+    else if (pid < 0)
+        close(ours);
+    errno = error;
+    return pid;
+}
+
 /* It leaves the list before its number is free for another process. */
 bool process_wait(pid_t pid, int *status)
 {

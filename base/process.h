@@ -7,12 +7,17 @@
 #define LUAFCGID2_BASE_PROCESS_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 /* Starts `/bin/sh -c command` as the leader of a process group of its own. `in` and `out`
  * become its descriptors 0 and 1; -1 means the daemon's. -1 with errno: it cannot be
  * started. Any thread. */
 pid_t process_start(const char *command, int in, int out);
+
+/* The same with a pipe to its standard input or, if `reading`, from its standard output.
+ * The caller closes the stream. -1 with errno: it has left nothing open. Any thread. */
+pid_t process_start_piped(const char *command, bool reading, FILE **stream);
 
 /* Whether the child was started here and nothing has waited for it yet. Any thread. */
 bool process_is_own(pid_t pid);

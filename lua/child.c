@@ -119,26 +119,9 @@ static int file_gc(lua_State *L)
     return guard_original(L);
 }
 
-/* Returns false with errno when it fails; then it leaves nothing open. */
 static bool start_pipe(struct pipe_stream *p, const char *command, bool reading)
 {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return false;
-    int ours = fds[reading ? 0 : 1], theirs = fds[reading ? 1 : 0];
-    p->stream.f = fdopen(ours, reading ? "r" : "w");
-    p->pid = p->stream.f == NULL
-                 ? -1
-                 : process_start(command, reading ? -1 : theirs, reading ? theirs : -1);
-    int error = errno;
-    close(theirs);
-    if (p->pid < 0) {
-        if (p->stream.f != NULL)
-            fclose(p->stream.f);
-        else
-            close(ours);
-    }
-    errno = error;
+    p->pid = process_start_piped(command, reading, &p->stream.f);
     return p->pid >= 0;
 }
 
