@@ -286,7 +286,7 @@ LogFormat = "text"
 -- well, which writes it into its own error log.
 LogToWebServer = false
 
--- A file that gets a line for each request; "" for none.
+-- A file that gets a line for each request; "" for none. It cannot be "syslog:...".
 AccessLogPath = ""
 
 -- What such a line says: directives of Apache's access log, which luafcgid2(8) lists, or
@@ -297,7 +297,7 @@ AccessLogFormat = "timed"
 -- where it is just then. 0 switches this off; 0 to 86400. Waiting does not count.
 SlowLogTime = 0
 
--- The file for that; "" is the log.
+-- The file for that; "" is the log. It cannot be "syslog:...".
 SlowLogPath = ""
 
 ----------------------------------------------------------------------------------------

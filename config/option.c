@@ -29,12 +29,13 @@ static const struct option_choice same_sites[] = {{"Lax", CONFIG_SAME_SITE_LAX},
                                                   {"", CONFIG_SAME_SITE_OMIT},
                                                   {NULL, 0}};
 
-#define SIZE_LIMIT  (INT64_C(1) << 40) /* 1 TiB */
-#define DAY         INT64_C(86400)
-#define YEARS       (INT64_C(3650) * DAY)
-#define KEY_LEN_MIN 22 /* the least that gives KEY_BITS with 62 characters */
-#define KEY_LEN_MAX 128
-#define KEY_BITS    128
+#define SIZE_LIMIT     (INT64_C(1) << 40) /* 1 TiB */
+#define DAY            INT64_C(86400)
+#define YEARS          (INT64_C(3650) * DAY)
+#define KEY_LEN_MIN    22 /* the least that gives KEY_BITS with 62 characters */
+#define KEY_LEN_MAX    128
+#define KEY_BITS       128
+#define LOG_FILE_WANTS "a path (only LogFilePath may be \"syslog:...\")"
 #define LISTEN_WANTS                                                                     \
     "a unix socket path, \"host:port\", \"[v6]:port\", \":port\", \"*:port\" or "        \
     "\"fd:N\""
@@ -278,6 +279,7 @@ const struct option_row option_rows[] = {
      .fallback = "false",
      .help = "the web server's log gets the messages of errors, too"},
     {.name = "AccessLogPath", .kind = OPTION_PATH, AT(access_log_path), .fallback = "\"\"",
+     .is_path = text_log_file, .check = text_log_file, .expected = LOG_FILE_WANTS,
      .help = "a line for each request; \"\" for none"},
     {.name = "AccessLogFormat", .kind = OPTION_TEXT, AT(access_log_format),
      .fallback = "\"timed\"",
@@ -286,6 +288,7 @@ const struct option_row option_rows[] = {
      .fallback = "0",
      .help = "a script that runs longer is logged with a traceback; 0 none"},
     {.name = "SlowLogPath", .kind = OPTION_PATH, AT(slow_log_path), .fallback = "\"\"",
+     .is_path = text_log_file, .check = text_log_file, .expected = LOG_FILE_WANTS,
      .help = "where to; \"\" is the log"},
 
     {.section = "Status", .name = "StatusPath", .kind = OPTION_TEXT, AT(status_path),

@@ -53,11 +53,14 @@ static void test_relative_paths_count_from_the_start_directory(void **state)
     assert_non_null(getcwd(here, sizeof here));
     config_unref(load_good("")); /* the first load notes the directory */
     assert_int_equal(chdir("/"), 0);
-    struct config *c = load_good("SessionFile = 'sessions' LogFilePath = ''");
+    struct config *c =
+        load_good("SessionFile = 'sessions' LogFilePath = '' SlowLogPath = 'slow'");
     assert_int_equal(chdir(here), 0);
     snprintf(expected, sizeof expected, "%s/sessions", here);
     assert_string_equal(c->session_file, expected);
     assert_string_equal(c->log_file_path, "");
+    snprintf(expected, sizeof expected, "%s/slow", here);
+    assert_string_equal(c->slow_log_path, expected);
     config_unref(c);
 }
 
@@ -146,6 +149,14 @@ static void test_mistakes_are_named(void **state)
                                   "system, got \"no such user\""},
         {"ListenGroup = 'no such group'", "ListenGroup: expected the name or number of a "
                                           "group of this system, got \"no such group\""},
+        {"AccessLogPath = 'syslog:daemon'",
+         "AccessLogPath: expected a path (only LogFilePath may be \"syslog:...\"), got "
+         "\"syslog:daemon\""},
+        {"SlowLogPath = 'syslog:'",
+         "SlowLogPath: expected a path (only LogFilePath may be \"syslog:...\"), got "
+         "\"syslog:\""},
+        {"SlowLogPath = 5", "SlowLogPath: expected a path (only LogFilePath may be "
+                            "\"syslog:...\"), got 5"},
         {"Config = 5", "Config: expected a table, got 5"},
         {"StartupScript = ('x'):rep(100) .. 5 StartupScript = {}",
          "StartupScript: expected a string, got a table"},
