@@ -9,21 +9,23 @@
 #     LUAFCGID2_SOAK=200000     requests of the soak test (20000)
 #     LUAFCGID2_PATIENT=1       tests waits of 30 s in full, not with shorter times
 #     TEST_SECONDS=600          how long pytest may take
+#     CI=true                   a test that is left out here is a failure
 #
 # Most tests wait more than they compute, so TEST_PROCESSES processes share them (4; where
 # there is no pytest-xdist, 1). Those marked `alone` measure something: they run afterwards,
 # one by one. So do all where an argument names a file.
 #
-# Installs what is missing with apt-get: up to 343 MB, most of which is Chromium, for the
+# Installs what is missing with apt-get: up to 350 MB, most of which is Chromium, for the
 # tests of sessions. The exit status is 0 only if tests of both kinds ran and none failed.
 set -eu
 cd "$(dirname "$0")/.."
 
-sh scripts/install-packages.sh -s nginx -s redis-server -s prometheus build-essential \
+sh scripts/install-packages.sh -s nginx -s redis-server -s prometheus -s php8.2-fpm \
+    -s php8.4-fpm build-essential \
     pkg-config libfcgi-dev liblua5.3-dev libcmocka-dev python3-pytest python3-pytest-xdist \
     nginx-light lua5.3 curl \
-    chromium chromium-driver mandoc sqlite3 lua-sql-sqlite3 lua-filesystem lua-cjson \
-    lua-dkjson lua-socket lua-redis lua-orbit prometheus redis-server
+    chromium chromium-driver mandoc groff-base sqlite3 lua-sql-sqlite3 lua-filesystem \
+    lua-cjson lua-dkjson lua-socket lua-redis lua-orbit prometheus redis-server php-fpm
 
 mode=${SANITIZE:+SANITIZE=$SANITIZE}
 LUAFCGID2=$PWD/${SANITIZE:+.build/$SANITIZE/}luafcgid2
@@ -77,14 +79,20 @@ cat "$output"/together "$output"/alone >"$output"/pytest 2>/dev/null || :
 
 unit_passed=$(total unit '^\[  PASSED  \] \([0-9]*\) test.*')
 unit_failed=$(total unit '^\[  FAILED  \] \([0-9]*\) test.*')
+unit_skipped=$(total unit '^\[  SKIPPED \] \([0-9]*\) test.*')
 passed=$(total pytest '.*[^0-9]*\b\([0-9][0-9]*\) passed.*')
 failed=$(total pytest '^\([0-9][0-9]*\) failed.*')
 
 echo
-echo "unit tests: $unit_passed passed, $unit_failed failed"
+echo "unit tests: $unit_passed passed, $unit_failed failed, $unit_skipped skipped"
 echo "pytest: $passed passed, $failed failed"
 if [ "$unit_passed" -eq 0 ] || [ "$passed" -eq 0 ]; then
     echo "One kind of tests did not run at all." >&2
+    failures=1
+fi
+# A sanitizer makes some of them meaningless; nothing else does.
+if [ "${CI-}" = true ] && [ -z "${SANITIZE-}" ] && [ "$unit_skipped" -gt 0 ]; then
+    echo "CI must be able to run every unit test." >&2
     failures=1
 fi
 exit "$failures"
