@@ -49,14 +49,21 @@ def sanitizer():
             "address" if b"__asan_init" in code else None)
 
 
+def emulated():
+    """Whether the binary is a script that has an emulator run the program."""
+    with open(BINARY, "rb") as f:
+        return f.read(2) == b"#!"
+
+
 SANITIZER = sanitizer() if os.path.exists(BINARY) else None
+EMULATED = os.path.exists(BINARY) and emulated()
 # Lua that holds its worker until the body has come: where Lua cannot yield, no wait gives
 # the worker back.
 BLOCK = "string.gsub('x', 'x', function() Receive() end)"
 # Lua in which its worker is stuck: no limit reaches it.
 STUCK = ("table.insert(setmetatable({}, {__len = function() return math.maxinteger - 2 end}), "
          "1, 1)")
-PATIENCE = 40 if SANITIZER else 15  # seconds for anything that should happen soon
+PATIENCE = 40 if SANITIZER or EMULATED else 15  # seconds for anything that should happen soon
 
 
 def wait_until(condition, what, timeout=PATIENCE):

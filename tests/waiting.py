@@ -3,7 +3,7 @@
 import time
 
 
-def wait_until(condition, what, timeout=20):
+def wait_until(condition, what, timeout=60):
     """Calls `condition` until it gives something true, and returns that. After `timeout`
     seconds the assertion fails that there would be `what`."""
     deadline = time.monotonic() + timeout

@@ -49,8 +49,9 @@ make_tree "arm-$(echo "$*" | tr ' ' -)" $packages -- "$@"
 
 work=$(mktemp -d "$tree/srv/arm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+lane=
+trap 'kill $lane 2>/dev/null; exit 130' INT
+trap 'kill $lane 2>/dev/null; exit 143' TERM HUP
 inside=${work#"$tree"}
 copy_source "$work/source"
 
@@ -65,14 +66,14 @@ core="test_scripts test_response test_lf test_modules test_webservers test_heart
 more="test_errors test_signals test_socket"
 
 build() {
-    cp -a "$work/source" "$work/$1"
+    cp -a "$work/source" "$work/$1" || return
     targets=all
     for test in $units; do
         targets="$targets .build/release/unit/$test"
     done
     # shellcheck disable=SC2086 # a list of targets
     in_tree make -C "$inside/$1" -s -j2 WERROR=1 CC="$triplet-gcc" CFLAGS="-O2 -g $flags" \
-        $targets
+        $targets || return
     printf '#!/bin/sh\nexec %s %s "$@"\n' "$qemu" "$inside/$1/luafcgid2" >"$work/$1/emulated"
     chmod 755 "$work/$1/emulated"
 }
@@ -90,30 +91,52 @@ integration() {
         python3 -m pytest -q -p no:cacheprovider --tb=short $files
 }
 
-failed=
-for name; do
+# check ARCHITECTURE: builds and tests it, and adds what failed to $work/failed.
+check() {
+    name=$1
     architecture "$name"
     say "== $name: $qemu"
-    build "$name"
+    build "$name" || {
+        echo "$name:build" >>"$work/failed"
+        return
+    }
     file "$work/$name/luafcgid2" | sed 's/.*: //; s/, BuildID.*//'
     if [ "$name" = armel ]; then
         for test in $units; do
             # shellcheck disable=SC2086 # a command and its options
-            in_tree $qemu "$inside/$name/.build/release/unit/$test" >"$work/out" 2>&1 || {
-                cat "$work/out"
-                failed="$failed $name:$test"
+            in_tree $qemu "$inside/$name/.build/release/unit/$test" >"$work/$name.unit" 2>&1 || {
+                cat "$work/$name.unit"
+                echo "$name:$test" >>"$work/failed"
             }
         done
         # shellcheck disable=SC2086 # a list of tests
-        integration "$name" $core $more || failed="$failed $name"
+        set -- $core $more
     else
         # shellcheck disable=SC2086 # a list of tests
-        integration "$name" $core || failed="$failed $name"
+        set -- $core
     fi
-done
+    integration "$name" "$@" || echo "$name" >>"$work/failed"
+    echo "$name" >>"$work/done"
+}
 
-if [ -n "$failed" ]; then
-    say "failed:$failed" >&2
+# The first, of which there is most, beside the others: each takes one processor.
+first=$1 all=$*
+shift
+(check "$first") >"$work/first" 2>&1 &
+lane=$!
+for name; do
+    check "$name"
+done
+wait
+cat "$work/first"
+
+if [ -e "$work/failed" ]; then
+    say "failed: $(tr '\n' ' ' <"$work/failed")" >&2
     exit 1
 fi
-say "all passed on: $*"
+# shellcheck disable=SC2086 # a list of architectures
+if [ "$(sort "$work/done" | tr '\n' ' ')" != "$(printf '%s\n' $all | sort | tr '\n' ' ')" ]; then
+    say "not all of them have been tested" >&2
+    exit 1
+fi
+say "all passed on: $all"

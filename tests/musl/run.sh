@@ -95,7 +95,7 @@ keep musl "$(cksum <"$top/tests/musl/run.sh")" build_libraries
 
 binary=.build/musl/luafcgid2
 rm -f "$top/$binary" # the libraries may be newer
-make -C "$top" -s BUILD=.build/musl BINARY="$binary" CC=musl-gcc WERROR=1 LDFLAGS=-static \
+make -C "$top" -s -j2 BUILD=.build/musl BINARY="$binary" CC=musl-gcc WERROR=1 LDFLAGS=-static \
     LUA_CFLAGS="-I$tree/include" LUA_LIBS="$tree/lib/liblua5.3.a -lm" \
     FCGI_LIBS="$tree/lib/libfcgi.a" CRYPT_LIBS=
 

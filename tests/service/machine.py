@@ -25,7 +25,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def make(tree, targets):
-    return tree.run("cd %s && make %s" % (SOURCE, targets), timeout=300)
+    return tree.run("cd %s && make %s" % (SOURCE, targets), timeout=600)
 
 
 class Result:
@@ -64,7 +64,7 @@ class Tree:
         network = ["nsenter", "-t", str(self.network), "-n"] if self.network else []
         return network + ["chroot", self.root]
 
-    def run(self, command, check=True, timeout=120):
+    def run(self, command, check=True, timeout=300):
         """A shell command. Its status must be 0, unless `check` is off."""
         done = subprocess.run(
             self.prefix() + ["/usr/bin/env", "-i", "PATH=" + PATH, "HOME=/root", "LANG=C.UTF-8",
@@ -125,7 +125,7 @@ class Machine(Tree):
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console,
                 start_new_session=True)
         try:
-            wait_until(self.is_up, "the machine to boot", 60)
+            wait_until(self.is_up, "the machine to boot", 180)
         except AssertionError as problem:
             state = self.run("systemctl is-system-running; systemctl list-jobs --no-pager; "
                              "systemctl --failed --no-pager", check=False) if self.leader else ""

@@ -47,7 +47,7 @@ def follow_the_guide(machine):
         types(machine, command)
         steps.append("%6.1f s  %s" % (time.monotonic() - start, command.strip()))
     # nginx's reload returns before its new workers have taken over.
-    wait_until(lambda: is_there(machine), "the page", 10)
+    wait_until(lambda: is_there(machine), "the page")
     assert machine.run("systemctl is-enabled luafcgid2 nginx").out == "enabled\nenabled\n"
     return steps
 

@@ -33,7 +33,7 @@ def wait_for_web_server(machine):
                "nginx to listen")
 
 
-def wait_for_service(machine, timeout=20):
+def wait_for_service(machine, timeout=60):
     wait_until(lambda: machine.property("ActiveState") == "active" and machine.pid() > 0,
                "the service to run", timeout)
 
@@ -47,7 +47,7 @@ def in_log(machine, pattern, since=0):
                       "%r in the log" % pattern)
 
 
-def connect(machine, path=SOCKET, timeout=20):
+def connect(machine, path=SOCKET, timeout=45):
     """A FastCGI connection from outside: through the machine's own view of its files."""
     directory = os.open(machine.path(os.path.dirname(path)), os.O_PATH)
     try:
@@ -195,7 +195,7 @@ def test_the_watchdog_is_fed_and_bites(service):
                int(fed) + 5_000_000, "it to live longer than its watchdog's time")
     assert service.pid() == pid
     service.signal("STOP")
-    wait_until(lambda: service.pid() not in (0, pid), "a new process", 20)
+    wait_until(lambda: service.pid() not in (0, pid), "a new process")
     wait_for_service(service)
     assert serves(service)
 

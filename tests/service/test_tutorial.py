@@ -35,7 +35,7 @@ class Reader:
         elif step.text == "luafcgid2-serve":
             self.types("setsid luafcgid2-serve </dev/null >/tmp/serve.log 2>&1 &")
             wait_until(lambda: "Ctrl-C stops it" in self.machine.read("/tmp/serve.log"),
-                       "the site to be served", 30)
+                       "the site to be served")
         elif "certbot" in step.text:
             # There is no such name in the world, and so no certificate for it.
             if "apt-get" in step.text:
@@ -46,7 +46,7 @@ class Reader:
                 step.check(printed)
         if "reload-or-restart nginx" in step.text:
             # It returns before nginx's new workers have taken over.
-            wait_until(lambda: "visitor" in self.machine.get("/")[1], "the site on port 80", 10)
+            wait_until(lambda: "visitor" in self.machine.get("/")[1], "the site on port 80")
 
 
 def log_in(reader):
