@@ -54,10 +54,11 @@ void config_unref(struct config *c)
 
 struct config *config_load(const char *file, FILE *errors)
 {
-    return config_load_hooks(file, errors, NULL);
+    return config_load_hooks(file, errors, NULL, NULL);
 }
 
 struct config *config_load_hooks(const char *file, FILE *errors,
+                                 const struct config_library *library,
                                  struct config_hooks **hooks)
 {
     if (hooks != NULL)
@@ -69,7 +70,7 @@ struct config *config_load_hooks(const char *file, FILE *errors,
     }
     atomic_init(&counted->references, 1);
     struct config *c = &counted->config;
-    if (load_into(c, file, errors, hooks))
+    if (load_into(c, file, errors, library, hooks))
         return c;
     config_log_warnings(c); /* a name that is ignored may explain the mistake */
     config_unref(c);
@@ -119,10 +120,10 @@ const char *config_hook_name(enum config_hook hook)
     return hook_name(hook);
 }
 
-bool config_hooks_open(struct config_hooks *h, const struct config_library *library,
-                       const struct config *config, struct buffer *error)
+bool config_hooks_open(struct config_hooks *h, const struct config *config,
+                       struct buffer *error)
 {
-    return hook_open(h, library, config, error);
+    return hook_open(h, config, error);
 }
 
 bool config_hooks_call(struct config_hooks *h, enum config_hook hook, const char *why,
@@ -134,6 +135,12 @@ bool config_hooks_call(struct config_hooks *h, enum config_hook hook, const char
 int64_t config_hooks_left(struct lua_State *L)
 {
     return engine_left(engine_of(L));
+}
+
+void config_hooks_check(struct lua_State *L)
+{
+    if (config_hooks_left(L) == 0)
+        engine_raise_late(L, 1);
 }
 
 void config_hooks_hurry(struct config_hooks *h, int64_t time)

@@ -24,8 +24,10 @@
 struct config *config_load(const char *file, FILE *errors);
 
 /* The same, and in `hooks` the hooks that the file has, with the Lua state that it ran
- * in, for the caller to free. NULL: it has none. */
+ * in, for the caller to free. NULL: it has none. `library` is for the file and its hooks;
+ * it must outlive them. `hooks` itself may be NULL: then nobody wants them. */
 struct config *config_load_hooks(const char *file, FILE *errors,
+                                 const struct config_library *library,
                                  struct config_hooks **hooks);
 
 /* Logs the warnings of the load: values that are legal but risky, and older names that a
@@ -68,8 +70,8 @@ const char *config_hook_name(enum config_hook hook);
 
 /* To be called once before the first hook. `config` is kept by the library: it must
  * outlive the hooks. false: `error` has why not. */
-bool config_hooks_open(struct config_hooks *h, const struct config_library *library,
-                       const struct config *config, struct buffer *error);
+bool config_hooks_open(struct config_hooks *h, const struct config *config,
+                       struct buffer *error);
 
 /* Calls the hook, if there is one, with the argument `why`. It may take `timeout`
  * milliseconds (0: no limit), and has ScriptMemoryLimit. What it calls in C may block
@@ -79,6 +81,10 @@ bool config_hooks_call(struct config_hooks *h, enum config_hook hook, const char
 
 /* Milliseconds that the hook which runs in L has left; INT64_MAX: no limit. */
 int64_t config_hooks_left(struct lua_State *L);
+
+/* Raises an error when what runs in L, a hook or the file itself, has none left. To be
+ * called in loops in C, as limits reach nothing else there. */
+void config_hooks_check(struct lua_State *L);
 
 /* Whatever runs, or begins, has at most `time` more milliseconds, but for CONFIG_ON_STOP.
  * Any thread. */

@@ -224,8 +224,8 @@ MaxPendingOutput = 64 * 1024 * 1024
 
 -- How long a worker may hang after RequestTimeout, 0 to 86400 seconds, before the daemon
 -- starts another in its place <watchdog>. A worker can hang in a C library, which the
--- daemon cannot interrupt, or in a pattern that takes very long on a visitor's text. When
--- a script is closed, its finalizers (__gc) may take one second more than this.
+-- daemon cannot interrupt. When a script is closed, its finalizers (__gc) may take one
+-- second more than this.
 Watchdog = 60
 
 ---------------------------------------------------------------------------------------

@@ -127,8 +127,12 @@ struct config_hooks; /* config.h */
 
 enum config_hook { CONFIG_ON_START, CONFIG_ON_HEARTBEAT, CONFIG_ON_STOP };
 
-/* What hooks can call beside the standard library. Both may raise errors of Lua. */
+/* What hooks can call beside the standard library. All may raise errors of Lua. */
 struct config_library {
+    /* Before the file runs. What it puts in place of functions of the standard library
+     * does the same, and calls config_hooks_check. */
+    void (*prepare)(struct lua_State *L);
+
     void (*open)(struct lua_State *L, const struct config *config); /* once */
     void (*end)(struct lua_State *L); /* after each hook, however it ended */
 };

@@ -15,8 +15,9 @@
 
 struct config_hooks {
     struct engine *engine;
-    const struct config_library *library; /* NULL: not opened yet */
-    size_t memory;                        /* bytes that it may have; 0: no limit */
+    const struct config_library *library;
+    bool opened;   /* the library's functions are there */
+    size_t memory; /* bytes that it may have; 0: no limit */
 };
 
 /* What a protected call is to do. */
@@ -39,7 +40,7 @@ static bool has_hooks(const struct config *c)
 }
 
 struct config_hooks *hook_take(struct engine *engine, const struct config *config,
-                               bool *out_of_memory)
+                               const struct config_library *library, bool *out_of_memory)
 {
     struct config_hooks *h = has_hooks(config) ? calloc(1, sizeof *h) : NULL;
     *out_of_memory = has_hooks(config) && h == NULL;
@@ -49,6 +50,7 @@ struct config_hooks *hook_take(struct engine *engine, const struct config *confi
     }
     h->engine = engine;
     engine->owner = h;
+    h->library = library;
     h->memory = (size_t)config->script_memory_limit;
     return h;
 }
@@ -135,15 +137,14 @@ static int open_body(lua_State *L)
         lua_setfield(L, -2, "setlocale");
     }
     lua_settop(L, 0);
+    job->hooks->opened = true;
     job->hooks->library->open(L, job->config);
     return 0;
 }
 
-bool hook_open(struct config_hooks *h, const struct config_library *library,
-               const struct config *config, struct buffer *error)
+bool hook_open(struct config_hooks *h, const struct config *config, struct buffer *error)
 {
     struct job job = {.hooks = h, .config = config};
-    h->library = library;
     engine_limit(h->engine, 0, 0); /* what the file has used is not the hooks' fault */
     return run(&job, open_body, error);
 }
@@ -169,7 +170,7 @@ static int end_body(lua_State *L)
     const struct job *job = lua_touserdata(L, 1);
     if (job->failed) /* its memory may be full of what it made */
         lua_gc(L, LUA_GCCOLLECT, 0);
-    if (job->hooks->library != NULL)
+    if (job->hooks->opened)
         job->hooks->library->end(L);
     return 0;
 }

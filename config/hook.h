@@ -11,14 +11,14 @@
 const char *hook_name(enum config_hook hook);
 
 /* Takes over the engine of a load if the file has hooks; else it destroys it, and returns
- * NULL. Without memory there are none, which `out_of_memory` says. */
+ * NULL. Without memory there are none, which `out_of_memory` says. Hooks that are called
+ * need a library. */
 struct config_hooks *hook_take(struct engine *engine, const struct config *config,
-                               bool *out_of_memory);
+                               const struct config_library *library, bool *out_of_memory);
 
 /* As config_hooks_free, config_hooks_open, config_hooks_call and config_hooks_hurry. */
 void hook_free(struct config_hooks *h);
-bool hook_open(struct config_hooks *h, const struct config_library *library,
-               const struct config *config, struct buffer *error);
+bool hook_open(struct config_hooks *h, const struct config *config, struct buffer *error);
 bool hook_call(struct config_hooks *h, enum config_hook hook, const char *why,
                int64_t timeout, struct buffer *error);
 void hook_hurry(struct config_hooks *h, int64_t time);

@@ -84,6 +84,8 @@ static int load_protected(lua_State *L)
 {
     struct loader *l = lua_touserdata(L, 1);
     run_open_libraries(L);
+    if (l->library != NULL)
+        l->library->prepare(L);
     pages_prepare(L);
     push_standard_names(L);
     int standard = lua_gettop(L);
@@ -115,7 +117,7 @@ static void end(struct loader *l, struct config_hooks **hooks)
     if (hooks == NULL || l->mistakes > 0)
         engine_destroy(l->engine);
     else
-        *hooks = hook_take(l->engine, l->config, &out_of_memory);
+        *hooks = hook_take(l->engine, l->config, l->library, &out_of_memory);
     if (out_of_memory)
         report_complain(l, "out of memory");
 }
@@ -131,11 +133,12 @@ static void keep_warnings(struct loader *l)
 }
 
 bool load_into(struct config *config, const char *file, FILE *errors,
-               struct config_hooks **hooks)
+               const struct config_library *library, struct config_hooks **hooks)
 {
     struct loader l = {.file = file != NULL ? file : "defaults",
                        .errors = errors,
                        .config = config,
+                       .library = library,
                        .run = file != NULL};
     config->file = file != NULL ? strdup(file) : NULL;
     if ((file != NULL && config->file == NULL) || !run_begin(&l)) {

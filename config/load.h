@@ -8,9 +8,9 @@
 
 /* Fills `config`, which is zeroed, from `file` (NULL: defaults only). Blocks as
  * config_load does. false: `errors` has a line for each mistake, and the struct is filled
- * in part. In both cases the caller frees what its fields point to. `hooks` (NULL: not
- * wanted) gets the hooks of a file without mistakes. */
+ * in part. In both cases the caller frees what its fields point to. `library` may be
+ * NULL. `hooks` (NULL: not wanted) gets the hooks of a file without mistakes. */
 bool load_into(struct config *config, const char *file, FILE *errors,
-               struct config_hooks **hooks);
+               const struct config_library *library, struct config_hooks **hooks);
 
 #endif

@@ -17,6 +17,7 @@ struct loader {
     const char *file; /* as in messages */
     FILE *errors;
     struct config *config;
+    const struct config_library *library; /* or NULL */
     int mistakes;
     struct buffer warnings; /* lines, for config_log_warnings */
     bool run;               /* there is a file to run */

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "lua/hook_api.h"
 #include "lua/limit.h"
 
 #include <pthread.h>
@@ -186,7 +185,7 @@ static bool await_older(struct set *s)
 static bool open_library(struct set *s)
 {
     struct buffer error = {0};
-    bool good = config_hooks_open(s->hooks, &hook_api, s->config, &error);
+    bool good = config_hooks_open(s->hooks, s->config, &error);
     if (!good)
         log_error("the hooks do not run: %.*s", (int)error.len,
                   error.data == NULL ? "" : error.data);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/deadline.h"
+#include "lua/hook_api.h"
 #include "lua/limit.h"
 
 #include <pthread.h>
@@ -45,7 +46,8 @@ static void load(struct loading *l)
     FILE *errors = open_memstream(&l->errors, &len);
     if (errors == NULL)
         return;
-    l->config = config_load_hooks(l->file, errors, l->wants_hooks ? &l->hooks : NULL);
+    l->config =
+        config_load_hooks(l->file, errors, &hook_api, l->wants_hooks ? &l->hooks : NULL);
     fclose(errors);
 }
 

@@ -4,6 +4,7 @@
  * state; what they keep is in its registry or in upvalues. */
 #include "lua/guard.h"
 
+#include "config.h"
 #include "lua/limit.h"
 #include "lua/state.h"
 
@@ -487,6 +488,23 @@ void guard_replace_all(lua_State *L, const struct guard_row *rows)
         guard_replace(L, row->name, row->function);
         lua_pop(L, 1);
     }
+}
+
+void guard_replace_all_for_hooks(lua_State *L, const struct guard_row *rows)
+{
+    for (const struct guard_row *row = rows; row->library != NULL; row++) {
+        lua_getglobal(L, row->library);
+        lua_getfield(L, -1, row->name);
+        lua_pushboolean(L, true);
+        lua_pushcclosure(L, row->function, GUARD_OF_HOOKS);
+        lua_setfield(L, -2, row->name);
+        lua_pop(L, 1);
+    }
+}
+
+guard_look guard_check(lua_State *L, int upvalue)
+{
+    return lua_toboolean(L, lua_upvalueindex(upvalue)) ? config_hooks_check : limit_check;
 }
 
 void guard_open(lua_State *L)

@@ -22,6 +22,17 @@ struct guard_row {
 /* Replaces each of the rows, of which the last has no library. */
 void guard_replace_all(lua_State *L, const struct guard_row *rows);
 
+/* The same in the state of hooks (config.h). Those functions have a second upvalue, which
+ * is true; they must look at the limits by guard_check only. */
+#define GUARD_OF_HOOKS 2
+void guard_replace_all_for_hooks(lua_State *L, const struct guard_row *rows);
+
+/* For such a function: how to look at the limits of the state that it is in, which is
+ * limit_check or, in a state of hooks, config_hooks_check. `upvalue` is GUARD_OF_HOOKS,
+ * or where else a closure that the function has made keeps its value. */
+typedef void (*guard_look)(lua_State *L);
+guard_look guard_check(lua_State *L, int upvalue);
+
 /* Replaces field `name` of the table on top. */
 void guard_replace(lua_State *L, const char *name, lua_CFunction function);
 

@@ -12,6 +12,8 @@
 #include "lua/channel_api.h"
 #include "lua/log_api.h"
 #include "lua/shared_call.h"
+#include "lua/strings.h"
+#include "lua/tables.h"
 #include "lua/wait.h"
 #include "store/claim.h"
 
@@ -297,6 +299,14 @@ static void offer(lua_State *L, const char *name)
     lua_pop(L, 2);
 }
 
+/* The library's own would run for as long as they like, where nothing can end them.
+ * Before the file runs, since it may keep them in variables of its own. */
+static void prepare(lua_State *L)
+{
+    strings_open_for_hooks(L);
+    tables_open_for_hooks(L);
+}
+
 static void open(lua_State *L, const struct config *config)
 {
     static const luaL_Reg functions[] = {{"Log", say}, {"Publish", publish}, {0}};
@@ -322,4 +332,4 @@ static void open(lua_State *L, const struct config *config)
         lua_register(L, "print", print);
 }
 
-const struct config_library hook_api = {open, end};
+const struct config_library hook_api = {prepare, open, end};

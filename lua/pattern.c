@@ -6,8 +6,6 @@
  * and calls itself where it may have to come back and try again. */
 #include "lua/pattern.h"
 
-#include "lua/limit.h"
-
 #include <ctype.h>
 #include <lauxlib.h>
 #include <stdbool.h>
@@ -23,10 +21,11 @@ enum { OPEN = -1, POSITION = -2 };
 
 static const char *match(struct pattern *m, const char *s, const char *p);
 
-void pattern_begin(struct pattern *m, lua_State *L, const char *subject,
+void pattern_begin(struct pattern *m, lua_State *L, guard_look look, const char *subject,
                    size_t subject_len, const char *pattern, size_t pattern_len)
 {
     m->L = L;
+    m->look = look;
     m->subject = subject;
     m->subject_end = subject + subject_len;
     m->end = pattern + pattern_len;
@@ -36,7 +35,7 @@ void pattern_begin(struct pattern *m, lua_State *L, const char *subject,
 static void step(struct pattern *m)
 {
     if (++m->steps % STEPS_OF_LOOK == 0)
-        limit_check(m->L);
+        m->look(m->L);
 }
 
 /* -- Single characters -- */

@@ -7,6 +7,8 @@
 #ifndef LUAFCGID2_LUA_PATTERN_H
 #define LUAFCGID2_LUA_PATTERN_H
 
+#include "lua/guard.h"
+
 #include <lua.h>
 #include <stddef.h>
 
@@ -20,6 +22,7 @@ struct pattern_capture {
 /* One search. The strings must outlive it. */
 struct pattern {
     lua_State *L;
+    guard_look look; /* at the limits */
     const char *subject, *subject_end;
     const char *end; /* of the pattern */
     unsigned steps;  /* since the beginning; they wrap around */
@@ -28,7 +31,7 @@ struct pattern {
     struct pattern_capture captures[PATTERN_CAPTURES_MAX];
 };
 
-void pattern_begin(struct pattern *m, lua_State *L, const char *subject,
+void pattern_begin(struct pattern *m, lua_State *L, guard_look look, const char *subject,
                    size_t subject_len, const char *pattern, size_t pattern_len);
 
 /* Matches the pattern from `p` on at the place `s` of the subject. Returns where the

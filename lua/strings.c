@@ -25,9 +25,10 @@ static struct arguments check_arguments(lua_State *L)
     return a;
 }
 
-static void begin(struct pattern *m, lua_State *L, const struct arguments *a)
+static void begin(struct pattern *m, lua_State *L, const struct arguments *a,
+                  guard_look look)
 {
-    pattern_begin(m, L, a->s, a->s_len, a->p, a->p_len);
+    pattern_begin(m, L, look, a->s, a->s_len, a->p, a->p_len);
 }
 
 /* Takes a `^` off the front of the pattern. */
@@ -91,7 +92,7 @@ static int search(lua_State *L, bool find)
         return find_plain(L, &a, start);
     bool anchored = take_anchor(&a);
     struct pattern m;
-    begin(&m, L, &a);
+    begin(&m, L, &a, guard_check(L, GUARD_OF_HOOKS));
     for (const char *s = a.s + start; s <= m.subject_end; s++) {
         const char *e = pattern_match(&m, s, a.p);
         if (e != NULL && find)
@@ -122,7 +123,8 @@ enum {
     SUBJECT = 1,
     PATTERN,
     NEXT /* where to go on */,
-    LAST /* end of the last match */
+    LAST /* end of the last match */,
+    OF_HOOKS /* for guard_check */
 };
 
 static const char *string_upvalue(lua_State *L, int n, size_t *len)
@@ -144,7 +146,7 @@ static int next_match(lua_State *L)
     a.p = string_upvalue(L, PATTERN, &a.p_len);
     lua_Integer last = lua_tointeger(L, lua_upvalueindex(LAST));
     struct pattern m;
-    begin(&m, L, &a);
+    begin(&m, L, &a, guard_check(L, OF_HOOKS));
     const char *s = a.s + lua_tointeger(L, lua_upvalueindex(NEXT));
     for (; s <= m.subject_end; s++) {
         const char *e = pattern_match(&m, s, a.p);
@@ -163,7 +165,8 @@ static int string_gmatch(lua_State *L)
     lua_settop(L, 2);
     lua_pushinteger(L, 0);
     lua_pushinteger(L, -1);
-    lua_pushcclosure(L, next_match, 4);
+    lua_pushvalue(L, lua_upvalueindex(GUARD_OF_HOOKS));
+    lua_pushcclosure(L, next_match, OF_HOOKS);
     return 1;
 }
 
@@ -228,7 +231,7 @@ static int string_gsub(lua_State *L)
                   3, "string/function/table expected");
     bool anchored = take_anchor(&a), is_text = lua_isstring(L, 3);
     struct pattern m;
-    begin(&m, L, &a);
+    begin(&m, L, &a, guard_check(L, GUARD_OF_HOOKS));
     const char *s = a.s, *last = NULL; /* the end of the last match */
     luaL_Buffer b;
     luaL_buffinit(L, &b);
@@ -267,15 +270,18 @@ static int string_rep(lua_State *L)
     return 1;
 }
 
+static const struct guard_row rows[] = {
+    {LUA_STRLIBNAME, "find", string_find},     {LUA_STRLIBNAME, "match", string_match},
+    {LUA_STRLIBNAME, "gmatch", string_gmatch}, {LUA_STRLIBNAME, "gsub", string_gsub},
+    {LUA_STRLIBNAME, "rep", string_rep},       {0},
+};
+
 void strings_open(lua_State *L)
 {
-    static const struct guard_row rows[] = {
-        {LUA_STRLIBNAME, "find", string_find},
-        {LUA_STRLIBNAME, "match", string_match},
-        {LUA_STRLIBNAME, "gmatch", string_gmatch},
-        {LUA_STRLIBNAME, "gsub", string_gsub},
-        {LUA_STRLIBNAME, "rep", string_rep},
-        {0},
-    };
     guard_replace_all(L, rows);
+}
+
+void strings_open_for_hooks(lua_State *L)
+{
+    guard_replace_all_for_hooks(L, rows);
 }

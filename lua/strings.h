@@ -6,7 +6,10 @@
 
 #include <lua.h>
 
-/* Replaces them in a new state. */
+/* Replaces them in a new state of a script. */
 void strings_open(lua_State *L);
+
+/* The same in a state of a configuration and its hooks. */
+void strings_open_for_hooks(lua_State *L);
 
 #endif

@@ -2,7 +2,6 @@
 #include "lua/tables.h"
 
 #include "lua/guard.h"
-#include "lua/limit.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -21,7 +20,7 @@ static void move_piece(lua_State *L, lua_Integer first, lua_Integer last,
     lua_pushinteger(L, first + distance);
     lua_pushvalue(L, 5);
     lua_call(L, 5, 0);
-    limit_check(L);
+    guard_check(L, GUARD_OF_HOOKS)(L);
 }
 
 /* Whether the elements must be moved from the last to the first: those in front would
@@ -55,11 +54,17 @@ static int table_move(lua_State *L)
     return 1;
 }
 
+static const struct guard_row rows[] = {
+    {LUA_TABLIBNAME, "move", table_move},
+    {0},
+};
+
 void tables_open(lua_State *L)
 {
-    static const struct guard_row rows[] = {
-        {LUA_TABLIBNAME, "move", table_move},
-        {0},
-    };
     guard_replace_all(L, rows);
+}
+
+void tables_open_for_hooks(lua_State *L)
+{
+    guard_replace_all_for_hooks(L, rows);
 }

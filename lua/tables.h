@@ -5,7 +5,10 @@
 
 #include <lua.h>
 
-/* Replaces it in a new state. */
+/* Replaces it in a new state of a script. */
 void tables_open(lua_State *L);
+
+/* The same in a state of a configuration and its hooks. */
+void tables_open_for_hooks(lua_State *L);
 
 #endif

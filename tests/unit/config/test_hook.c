@@ -26,6 +26,19 @@ static int say(lua_State *L)
     return 0;
 }
 
+/* A function in C that would not return. */
+static int spin(lua_State *L)
+{
+    for (;;)
+        config_hooks_check(L);
+    return 0;
+}
+
+static void prepare(lua_State *L)
+{
+    lua_register(L, "spin", spin);
+}
+
 static void open_library(lua_State *L, const struct config *config)
 {
     assert_ptr_equal(config, c);
@@ -38,17 +51,17 @@ static void end_hook(lua_State *L)
     ends++;
 }
 
-static const struct config_library library = {open_library, end_hook};
+static const struct config_library library = {prepare, open_library, end_hook};
 
 /* Loads a file that has hooks, and opens them. */
 static void begin(const char *text)
 {
     write_file(text);
-    c = config_load_hooks(file, stderr, &hooks);
+    c = config_load_hooks(file, stderr, &library, &hooks);
     assert_non_null(c);
     assert_non_null(hooks);
     ends = 0;
-    assert_true(config_hooks_open(hooks, &library, c, &error));
+    assert_true(config_hooks_open(hooks, c, &error));
 }
 
 static void end(void)
@@ -87,7 +100,7 @@ static void a_file_without_hooks_keeps_no_state(void **state)
     (void)state;
     write_file("x = 1 function main() end");
     hooks = (struct config_hooks *)&ends;
-    c = config_load_hooks(file, stderr, &hooks);
+    c = config_load_hooks(file, stderr, &library, &hooks);
     assert_non_null(c);
     assert_null(hooks);
     assert_false(c->on_start || c->on_heartbeat || c->on_stop);
@@ -160,6 +173,19 @@ static void time_is_limited_whatever_a_hook_does(void **state)
     assert_fails(CONFIG_ON_START, 20, "1: took longer than 0.02 seconds");
     assert_fails(CONFIG_ON_HEARTBEAT, 20, "2: took longer than 0.02 seconds");
     assert_non_null(call(CONFIG_ON_STOP, 20));
+    end();
+}
+
+static void time_is_limited_in_a_function_that_looks(void **state)
+{
+    (void)state;
+    begin("local kept = spin\n"
+          "function OnStart() kept() end\n"
+          "function OnHeartbeat() while true do pcall(kept) end end\n"
+          "function OnStop() coroutine.wrap(spin)() end");
+    assert_fails(CONFIG_ON_START, 20, "2: took longer than 0.02 seconds");
+    assert_fails(CONFIG_ON_HEARTBEAT, 20, "3: took longer than 0.02 seconds");
+    assert_non_null(strstr(call(CONFIG_ON_STOP, 20), "took longer than 0.02 seconds"));
     end();
 }
 
@@ -269,6 +295,7 @@ int main(void)
         TEST(hooks_share_the_variables_of_their_file),
         TEST(an_error_says_where_and_how_it_came_there),
         TEST(time_is_limited_whatever_a_hook_does),
+        TEST(time_is_limited_in_a_function_that_looks),
         TEST(a_state_is_as_good_as_new_after_a_limit),
         TEST(memory_is_limited),
         TEST(a_hook_cannot_end_or_change_the_process),

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "lua/hook_api.h"
 #include "tests/unit/config_fixture.h"
 
 enum { PATIENCE = 30000 /* ms */ };
@@ -21,7 +22,7 @@ static void begin(const char *text, const char *why)
 {
     struct config_hooks *hooks;
     write_file(text);
-    struct config *c = config_load_hooks(file, stderr, &hooks);
+    struct config *c = config_load_hooks(file, stderr, &hook_api, &hooks);
     assert_non_null(c);
     hooks_start(c, hooks, why);
     config_unref(c);

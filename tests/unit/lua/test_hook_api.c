@@ -28,10 +28,10 @@ static void begin(const char *text)
     snprintf(whole, sizeof whole, PRELUDE "%s", text);
     write_file(whole);
     shared_clear();
-    c = config_load_hooks(file, stderr, &hooks);
+    c = config_load_hooks(file, stderr, &hook_api, &hooks);
     assert_non_null(c);
     assert_non_null(hooks);
-    assert_true(config_hooks_open(hooks, &hook_api, c, &error));
+    assert_true(config_hooks_open(hooks, c, &error));
     assert_int_equal(truncate(log_file, 0), 0);
 }
 
@@ -71,6 +71,35 @@ static void log_and_print_write_lines(void **state)
     assert_non_null(strstr(logged, "info: b\n"));
     assert_non_null(strstr(logged, "info: c\\ttrue\n"));
     end();
+}
+
+/* Each would take years, in C. What the file keeps in a variable is no other function. */
+static void what_takes_long_in_the_library_is_ended(void **state)
+{
+    (void)state;
+    static const char *const calls[] = {
+        "s:find(p)",
+        "s:match(p)",
+        "s:gsub(p, '')",
+        "s:gmatch(p)()",
+        "for _ in string.gmatch(s, p) do end",
+        "table.move({}, 1, 1 << 60, 2)",
+        "coroutine.wrap(find)(s, p)",
+        "find(s, p)",
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        char text[512];
+        snprintf(
+            text, sizeof text,
+            "local s, p, find = ('a'):rep(100000), ('.-'):rep(20) .. 'b', string.find "
+            "function OnStart() assert(('x'):rep(3) == 'xxx' and #(''):rep(1 << 60) "
+            "== 0 and ('a1b2'):gsub('%%d', {['1'] = 'x'}) == 'axb2' and "
+            "('key=v'):match('(%%w+)=') == 'key') %s end",
+            calls[i]);
+        begin(text);
+        assert_fails(CONFIG_ON_START, 50, "took longer than 0.05 seconds");
+        end();
+    }
 }
 
 static void shared_values_are_those_of_scripts(void **state)
@@ -183,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(log_and_print_write_lines),
+        TEST(what_takes_long_in_the_library_is_ended),
         TEST(shared_values_are_those_of_scripts),
         TEST(a_message_reaches_who_has_subscribed),
         TEST(a_lock_ends_with_its_hook),
