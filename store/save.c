@@ -14,10 +14,11 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH_SESSIONS  16              /* looked at while a lock is held, at most */
-#define BATCH_BYTES     ((size_t)32768) /* copied while a lock is held, or one session */
-#define SAVE_PASSES     32
-#define SAVE_USE_PERIOD 300000 /* ms from a mere use to its writing */
+#define BATCH_SESSIONS   16              /* looked at while a lock is held, at most */
+#define BATCH_BYTES      ((size_t)32768) /* copied while a lock is held, or one session */
+#define SAVE_PASSES      32
+#define SAVE_USE_PERIOD  300000 /* ms from a mere use to its writing */
+#define SAVE_TOLD_PERIOD 60000  /* ms between two words of a failure that lasts */
 #ifndef SAVE_PERIOD
 #define SAVE_PERIOD 10000 /* the same from a change of data */
 #endif
@@ -188,13 +189,16 @@ static bool write_file(struct save *save, const char *path)
     return ok;
 }
 
+/* A failure that lasts is told of again: the log may be on the same full disk. */
 static void report(struct save *save, const struct config *config, bool ok, bool again)
 {
-    if (!ok && !(again && save->failed))
+    bool told = again && save->failed && moment_now() - save->told_at < SAVE_TOLD_PERIOD;
+    if (!ok && !told) {
         log_error("SessionFile %s cannot be written: %s", config->session_file,
                   errno == EEXIST ? "there is something else than a file"
                                   : strerror(errno));
-    else if (ok && save->failed)
+        save->told_at = moment_now();
+    } else if (ok && save->failed)
         log_info("SessionFile %s is written again", config->session_file);
 }
 

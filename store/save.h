@@ -21,6 +21,7 @@ struct save {
     atomic_flag saving;
     unsigned round; /* number of the last save; never 0 after it */
     int64_t saved_at, took;
+    int64_t told_at; /* of a failure, while `failed` */
     bool failed;
 };
 

@@ -79,6 +79,32 @@ def test_every_function_has_an_example(name):
     assert any(re.search(called, text) for text in VALUES + SCRIPTS), name
 
 
+CALLABLE = """
+function main()
+    local function list(before, t)
+        for name, value in pairs(t) do
+            if type(value) == "function" then Send(before, name, "\\n") end
+        end
+    end
+    for name, value in pairs(_G) do
+        if type(value) == "function" and name:find("^%u") then Send(name, "\\n") end
+    end
+    list("lf.", lf)
+    list("Shared.", Shared)
+    list("Session.", Session)
+end
+"""
+
+
+def test_every_function_is_described(web):
+    """Whoever adds a function hears of it here."""
+    with open(MAN, encoding="ascii") as f:
+        entries = set(re.findall(r"^\.It Fn (\S+)", f.read(), re.M))
+    names = web.get(web.script(CALLABLE)).text.split()
+    assert len(names) > 60 and {"Send", "lf.mime", "Shared.get", "Session.Id"} <= set(names)
+    assert [name for name in names if name not in entries] == []
+
+
 @pytest.mark.parametrize("render", [["mandoc", "-Tutf8"], ["groff", "-mandoc", "-t", "-Tutf8"]],
                          ids=lambda command: command[0])
 def test_what_differs_from_luafcgid_is_a_table_on_the_page(render):
