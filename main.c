@@ -72,6 +72,7 @@ struct options {
 
 static _Noreturn void die(const char *message)
 {
+    log_flush(LOG_TIMEOUT);
     fprintf(stderr, "luafcgid2: %s\n", message);
     exit(EXIT_FAILURE);
 }
@@ -558,6 +559,7 @@ int main(int argc, char **argv)
     background_detach();
     if (!log_start())
         log_warning("the log has no thread of its own: %s", strerror(errno));
+    log_hurry();
     access_start();
     slowlog_start();
     notify_start();

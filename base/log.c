@@ -2,8 +2,8 @@
  *
  * A line is built on the writer's stack and handed to base/logfile.h, which owns the file
  * and writes it. There are no locks here: `threshold`, `format` and `prefix` are atomic,
- * `worker_id`, `script_path` and `current` belong to their thread, and `file` is set
- * once, by the main thread, before there are others. */
+ * `worker_id`, `script_path`, `current` and `hurried` belong to their thread, and `file`
+ * is set once, by the main thread, before there are others. */
 #include "base/log.h"
 
 #include "base/logfile.h"
@@ -48,6 +48,7 @@ static struct logfile *file;
 static _Thread_local int worker_id;
 static _Thread_local const char *script_path;
 static _Thread_local const struct log_request *current;
+static _Thread_local bool hurried;
 
 /* -- Building a line -- */
 
@@ -201,7 +202,9 @@ static void write_message(const struct message *m)
 {
     struct logline line;
     build(&line, m);
-    if (file != NULL)
+    if (file != NULL && hurried)
+        logfile_enqueue(file, line.text, line.len);
+    else if (file != NULL)
         logfile_write(file, line.text, line.len);
     else
         write_unopened(line.text, line.len);
@@ -217,6 +220,11 @@ static void write_line(enum log_level level, const char *text, size_t len)
 bool log_enabled(enum log_level level)
 {
     return (int)level <= atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
+void log_hurry(void)
+{
+    hurried = true;
 }
 
 void log_set_worker(int worker)

@@ -60,6 +60,10 @@ uint64_t log_lost(void);
 /* Gives the log file to the user that the daemon is about to become. */
 void log_chown(unsigned uid, unsigned gid);
 
+/* From now on the log's thread writes the lines of this thread, which no disk may hold
+ * up: others wait for it. */
+void log_hurry(void);
+
 /* What the lines of this thread name from now on. `worker` 0 means none. `script` is
  * borrowed until the next call; NULL or "" means none. */
 void log_set_worker(int worker);

@@ -452,11 +452,12 @@ static bool take_turn_locked(struct logfile *f)
     return !f->slow;
 }
 
-void logfile_write(struct logfile *f, const char *line, size_t len)
+static void write_or_enqueue(struct logfile *f, const char *line, size_t len,
+                             bool may_wait)
 {
     pthread_mutex_lock(&f->lock);
     bool threaded = f->threaded;
-    bool now = !f->batched && (!threaded || take_turn_locked(f));
+    bool now = !f->batched && (!threaded || (may_wait && take_turn_locked(f)));
     if (now)
         f->writing = true;
     else
@@ -464,6 +465,16 @@ void logfile_write(struct logfile *f, const char *line, size_t len)
     pthread_mutex_unlock(&f->lock);
     if (now)
         write_now(f, line, len, !threaded);
+}
+
+void logfile_write(struct logfile *f, const char *line, size_t len)
+{
+    write_or_enqueue(f, line, len, true);
+}
+
+void logfile_enqueue(struct logfile *f, const char *line, size_t len)
+{
+    write_or_enqueue(f, line, len, false);
 }
 
 uint64_t logfile_lost(struct logfile *f, int *error)

@@ -72,6 +72,10 @@ uint64_t logfile_lost(struct logfile *f, int *error);
 /* One line of at most LOGFILE_LINE_MAX bytes, its newline included. */
 void logfile_write(struct logfile *f, const char *line, size_t len);
 
+/* The same for a thread that no disk may hold up: the log's thread writes the line.
+ * Before there is one it is written at once. */
+void logfile_enqueue(struct logfile *f, const char *line, size_t len);
+
 /* Waits until what is queued is written, for at most `timeout` milliseconds. false: it is
  * not. */
 bool logfile_flush(struct logfile *f, int64_t timeout);

@@ -181,6 +181,7 @@ static void *govern(void *arg)
     pthread_setname_np(pthread_self(), "governor");
 #endif
     struct connections *set = service->connections;
+    log_hurry();
     while (!is_stopping()) {
         if (jam_await_busy(set, look_time())) {
             note_need();

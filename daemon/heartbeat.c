@@ -1,7 +1,7 @@
 /* The heartbeat watches deadlines: those of scripts four times in RequestTimeout, those
  * of connections and sessions about once a second. It finds the threads that are stuck,
- * and replaces them. It must not hang itself, so it runs no Lua, touches no file, and
- * waits for no other thread. */
+ * and replaces them. It must not hang itself, so it runs no Lua, touches no file, the
+ * log's included, and waits for no other thread. */
 #include "daemon/heartbeat.h"
 
 #include "base/clock.h"
@@ -165,6 +165,7 @@ static void *beat(void *arg)
     int64_t manager_period = notify_watchdog() > 0 ? notify_watchdog() : 10 * SECOND;
     int64_t length = 0;
     bool removed = false; /* a log file was, the last time */
+    log_hurry();
     while (sleep_for(length)) {
         struct config *config = config_current();
         uint32_t now = clock_ticks();

@@ -1,8 +1,8 @@
 /* Stands in for a bad card, a file server that does not answer, and a machine without
  * room for another thread: while there is a file of that name in $FAULTS, fsync(2)
- * ("fsync") and stat(2) of paths with "hanging" in them ("stat") do not return, and no
- * thread ("pthread_create") or process ("fork") can be made; "fork once" goes with the
- * first fork(2) that it fails. */
+ * ("fsync"), stat(2) of paths with "hanging" in them ("stat") and write(2) to such files
+ * ("write") do not return, and no thread ("pthread_create") or process ("fork") can be
+ * made; "fork once" goes with the first fork(2) that it fails. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +56,17 @@ int stat64(const char *path, struct stat64 *st)
 {
     look(path);
     return fstatat64(AT_FDCWD, path, st, 0);
+}
+
+ssize_t write(int fd, const void *data, size_t len)
+{
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    path[n > 0 ? n : 0] = '\0';
+    if (strstr(path, "hanging") != NULL)
+        hang("write");
+    return syscall(SYS_write, fd, data, len);
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,

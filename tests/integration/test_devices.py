@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import fastcgi
 from harm import LIMIT, at_the_limit, check_page, threads
 import servers
 from servers import HASTY, HURRY, PATIENCE, wait_until
@@ -84,6 +85,39 @@ def test_a_disk_that_does_not_answer_does_not_hold_up_the_end(faults, daemon, sc
     assert time.monotonic() - began < 10 / HURRY + 3
     d.expect_error("the sessions could not be saved within")
     assert "finalizer" not in d.log()
+
+
+# -- the disk of the log --
+
+def close_a_connection_that_sends_nothing(d):
+    """Of which the heartbeat is the one to tell."""
+    with fastcgi.Connection(d.address) as c:
+        c.send(b"\1")
+        assert c.is_closed(PATIENCE)
+
+
+def test_a_log_that_cannot_be_written_holds_up_no_deadline(faults, daemon, scratch):
+    """The heartbeat would be the first to write."""
+    d = daemon(binary=HASTY, LogFilePath=scratch() + "/hanging.log", RequestTimeout=LIMIT,
+               ReadTimeout=LIMIT)
+    d.log_path = d.options["LogFilePath"]
+    loop = d.script("function main() while true do end end")
+    faults.on("write")
+    close_a_connection_that_sends_nothing(d)
+    with at_the_limit():
+        check_page(d.get(loop), 504)
+    close_a_connection_that_sends_nothing(d)
+    faults.off("write")
+    d.expect_error("time limit exceeded")
+    wait_until(lambda: d.log().count("no whole request came") == 2, "the log to tell")
+
+
+def test_a_log_that_cannot_be_written_does_not_hold_up_the_end(faults, daemon, scratch):
+    d = daemon(binary=HASTY, LogFilePath=scratch() + "/hanging.log")
+    d.log_path = d.options["LogFilePath"]
+    faults.on("write")
+    d.process.terminate()
+    assert d.wait() == 0
 
 
 # -- a file system that does not answer --

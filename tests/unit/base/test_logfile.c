@@ -288,6 +288,21 @@ static void a_batch_is_written_by_the_thread_and_what_is_lost_is_counted(void **
     assert_string_equal(text_of(path), "three\nfour\n");
 }
 
+static void a_line_that_is_enqueued_is_written_by_the_thread(void **state)
+{
+    (void)state;
+    logfile_enqueue(f, "one\n", 4); /* there is no thread yet */
+    assert_string_equal(text_of(path), "one\n");
+    struct logfile *b = logfile_create(say_lost);
+    assert_true(b != NULL && logfile_start(b));
+    assert_true(logfile_open(b, other));
+    logfile_enqueue(b, "two\n", 4);
+    logfile_write(b, "three\n", 6);
+    logfile_enqueue(b, "four\n", 5);
+    assert_true(logfile_flush(b, 10000));
+    assert_string_equal(text_of(other), "two\nthree\nfour\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -301,6 +316,7 @@ int main(void)
         TEST(two_logs_do_not_disturb_each_other),
         TEST(only_a_regular_file_is_given_away),
         TEST(a_new_file_is_private),
+        TEST(a_line_that_is_enqueued_is_written_by_the_thread),
         TEST(a_batch_is_not_written_to_a_file_that_was_removed),
         TEST(a_batch_is_written_by_the_thread_and_what_is_lost_is_counted),
         TEST(a_socket_gets_each_line_as_a_message),
