@@ -22,7 +22,9 @@ enum {
     AWAITED_WAKER = 4,   /* the waker was woken */
     AWAITED_INPUT = 8,   /* the peer may have sent more */
     AWAITED_OUTPUT = 16, /* the peer may have room for more */
-    AWAITED_END = 32,    /* the peer is gone, or the daemon stops: always waited for */
+    /* Always waited for: the peer is gone; or the daemon stops, which does not end a wait
+     * for AWAITED_INPUT or AWAITED_OUTPUT. */
+    AWAITED_END = 32,
 };
 
 #define AWAITED_FOREVER INT64_MAX

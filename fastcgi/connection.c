@@ -151,7 +151,7 @@ static struct connection *on_event(struct connections *set, struct connection_re
 /* One worker is too many, and this one is free. Others may have to leave, too. */
 static bool is_dismissed(struct connections *set)
 {
-    if (anything_is_left(set) || !jam_take_dismissal(set))
+    if (atomic_load(&set->stopping) || anything_is_left(set) || !jam_take_dismissal(set))
         return false;
     leave_wait(set, NULL);
     return true;
@@ -178,9 +178,10 @@ static bool is_turn_of_left(struct connections *set, const struct connection_rea
            (atomic_load(&set->stopping) && waiters_are_ready(set));
 }
 
+/* Who waits when the daemon stops needs a worker once more. */
 static bool goes_on(struct connections *set)
 {
-    return !atomic_load(&set->stopping) || waiters_are_ready(set) ||
+    return !atomic_load(&set->stopping) || waiters_count(set) > 0 ||
            slots_anyone_left(set);
 }
 
@@ -375,8 +376,8 @@ void connections_destroy(struct connections *set)
 void connections_stop(struct connections *set)
 {
     atomic_store(&set->stopped_at, clock_ticks());
-    atomic_store(&set->stopping, true);
     accept_last(set);
+    atomic_store(&set->stopping, true); /* a worker that sees it finds all that is left */
     waiters_stop(set);
     poller_wake_all(set->poller);
     jam_stop(set);

@@ -149,11 +149,17 @@ static bool make_ready_locked(struct connections *set, struct waiter *w, unsigne
     return first;
 }
 
+/* A stop ends waits that may be long. A peer is given the time that a stop has. */
+static bool ends_by_stop(const struct waiter *w)
+{
+    return (w->awaited.what & (AWAITED_INPUT | AWAITED_OUTPUT)) == 0;
+}
+
 /* What has come before the wait began. */
 static unsigned look_locked(struct waiter *w)
 {
     unsigned what = w->awaited.what, came = w->early & what;
-    if (atomic_load(&w->set->stopping))
+    if (atomic_load(&w->set->stopping) && ends_by_stop(w))
         came |= AWAITED_END;
     if ((what & AWAITED_WAKER) != 0 && waker_is_woken(&w->waker))
         came |= AWAITED_WAKER;
@@ -507,7 +513,7 @@ void waiters_stop(struct connections *set)
     pthread_mutex_lock(&all->lock);
     for (size_t i = 0; i < all->used; i++) {
         struct waiter *w = all->table[i].waiter;
-        if (w != NULL && w->state == WAITING)
+        if (w != NULL && w->state == WAITING && ends_by_stop(w))
             make_ready_locked(set, w, AWAITED_END);
     }
     unlock_and_kick(set, all->ready != NULL);

@@ -78,7 +78,8 @@ bool waiters_are_ready(struct connections *set);
 unsigned waiters_mark(struct connections *set);
 bool waiters_are_passed(struct connections *set, unsigned mark);
 
-/* The daemon stops: all are ready. */
+/* The daemon stops: all are ready but those that wait for input or output of their peer.
+ */
 void waiters_stop(struct connections *set);
 
 #endif

@@ -214,7 +214,7 @@ int wait_for_peer(lua_State *L, unsigned what, int64_t until, lua_KFunction k)
     struct script *s = state_of(L);
     struct call *call = call_of(L);
     *state_awaited(s) = (struct awaited){.what = what, .until = until};
-    if (wait_may_yield(L) && fate_of(call) == CALL_GOES_ON &&
+    if (wait_may_yield(L) && fate_of(call) != CALL_IS_GONE &&
         call->operations->may_wait(call->owner))
         return limit_wait(L, 0, k);
     state_awaited(s)->came = what;

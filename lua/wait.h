@@ -43,8 +43,8 @@ int wait_for(lua_State *L, const struct awaited *what, lua_KContext context,
 
 /* The same for the peer's pace, AWAITED_INPUT or AWAITED_OUTPUT in `what`; for
  * lua/pace.c. Never raises: where the request may not wait without a thread, or has no
- * client any more, or the daemon stops, that counts as come at once, and `k` is called
- * with LUA_OK. No comments are sent meanwhile (EventKeepAlive). */
+ * client any more, that counts as come at once, and `k` is called with LUA_OK. A stop of
+ * the daemon does not end it. No comments are sent meanwhile (EventKeepAlive). */
 int wait_for_peer(lua_State *L, unsigned what, int64_t until, lua_KFunction k);
 
 /* wait_came for that. AWAITED_END is among what has come, and raises nothing; a broken

@@ -370,17 +370,18 @@ def test_a_large_body_that_trickles_counts_for_the_memory_limit(slow):
 # -- A stop --
 
 def test_a_stop_lets_slow_clients_finish(slow):
+    """More of them than there are workers, and the last ones first."""
     d = slow()
-    readers = begin(d, page(d, "Flush"), 2)
-    senders = [d.open(d.script(READS["Receive"])).body("one ") for _ in range(2)]
+    readers = begin(d, page(d, "Flush"), 6)
+    senders = [d.open(d.script(READS["Receive"])).body("one ") for _ in range(6)]
     check_prompt(d)
     d.signal(15)
     d.wait_log("stopping")
+    for c in reversed(senders):
+        assert c.body("two").end().response().text == "one two"
     threads = [threading.Thread(target=check_page, args=(c,)) for c in readers]
     for t in threads:
         t.start()
-    for c in senders:
-        assert c.body("two").end().response().text == "one two"
     for t in threads:
         t.join()
     assert d.wait() == 0

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "fastcgi/jam.h"
+#include "fastcgi/slot.h"
 #include "tests/unit/connection_fixture.h"
 
 enum { MANY = 500, SHORT = 30 /* ms in which nothing is to happen */ };
@@ -470,6 +471,28 @@ static void a_stop_ends_all_waits(void **state)
     waiter_destroy(late);
 }
 
+static void a_stop_leaves_a_peer_its_time(void **state)
+{
+    (void)state;
+    int client;
+    struct connection *c = get_request(&client);
+    struct waiter *w = waiter_create(set, NULL);
+    jam_await_request(set, 0);
+    wait_with_peer(w, c, AWAITED_INPUT);
+    if (waiters_are_ready(set)) {
+        assert_ends(w, AWAITED_INPUT);
+        wait_with_peer(w, c, AWAITED_INPUT);
+    }
+    connections_stop(set);
+    assert_false(waiters_are_ready(set));
+    send_all(client, "x", 1);
+    assert_ends(w, AWAITED_INPUT);
+    let_go(c);
+    close(client);
+    waiter_destroy(w);
+    assert_null(connection_wait(set, reader));
+}
+
 /* -- Threads -- */
 
 enum { WAKES = 3000, THREADS = 3 };
@@ -555,6 +578,37 @@ static void workers_hand_them_to_each_other(void **state)
         pthread_join(threads[i], NULL);
 }
 
+static atomic_bool has_left;
+
+static void *wait_once(void *arg)
+{
+    struct connection_reader *own = connection_reader_create(set);
+    connection_wait(set, own);
+    struct waiter *got = connection_take_ready(own);
+    atomic_store(&has_left, true);
+    connection_reader_destroy(own);
+    (void)arg;
+    return got;
+}
+
+/* It sees the stop before the waits have ended. */
+static void a_worker_stays_for_who_waits_when_a_stop_begins(void **state)
+{
+    (void)state;
+    pthread_t worker;
+    void *got;
+    struct waiter *w = begin_until(AWAITED_FOREVER, NULL);
+    atomic_store(&has_left, false);
+    atomic_store(&set->stopping, true);
+    assert_int_equal(pthread_create(&worker, NULL, wait_once, NULL), 0);
+    wait_until(jam_idle(set) > 0 || atomic_load(&has_left));
+    connections_stop(set);
+    pthread_join(worker, &got);
+    assert_ptr_equal(got, w);
+    assert_int_equal(waiter_end(w), AWAITED_END);
+    waiter_destroy(w);
+}
+
 #define IN_SET(name) cmocka_unit_test_setup_teardown(name, open_set, close_set)
 
 int main(void)
@@ -577,8 +631,10 @@ int main(void)
         IN_SET(ready_ones_and_new_requests_take_turns),
         IN_SET(the_governor_sees_who_is_ready),
         IN_SET(a_stop_ends_all_waits),
+        IN_SET(a_stop_leaves_a_peer_its_time),
         IN_SET(no_wake_is_missed),
         IN_SET(workers_hand_them_to_each_other),
+        IN_SET(a_worker_stays_for_who_waits_when_a_stop_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
