@@ -87,7 +87,7 @@ def test_response_that_nobody_reads(daemon, room):
     stuck = [ask(d, LARGE, "large.lua") for _ in range(2)]
     for _ in stuck:
         healthy(d)
-    assert time.monotonic() - began < (20 if SANITIZER else 8)
+    assert time.monotonic() - began < 20
     assert room == 0 or time.monotonic() - began > 0.9
     wait_until(lambda: d.log().count("did not take the response (WriteTimeout)") == 2,
                "both to be given up")
@@ -102,7 +102,7 @@ def test_response_that_nobody_reads(daemon, room):
 
 def test_response_that_is_read_slowly(daemon):
     """WriteTimeout is for no progress at all."""
-    d = daemon(WorkerThreads=1, WriteTimeout=0.4 if not SANITIZER else 2)
+    d = daemon(WorkerThreads=1, WriteTimeout=1 if not SANITIZER else 3)
     began = time.monotonic()
     with ask(d, LARGE, "large.lua") as c:
         size = 0

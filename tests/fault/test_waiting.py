@@ -27,7 +27,7 @@ except OSError:
     pass
 """
 HOLD = "function main() Flush() %s return 'held' end" % servers.BLOCK
-LATE = (10 if SANITIZER else 4)  # seconds after a deadline; the sweep comes once a second
+LATE = 10  # seconds after a deadline; the sweep comes once a second
 
 
 def idle(daemon, query="idle"):
@@ -67,9 +67,9 @@ def test_half_heads_silent_and_idle_connections_by_the_dozen(web):
     for i in range(64):
         web.connect().send(request[:i]).close()
     with Idling(web):
-        worst = max(healthy(web) for _ in range(50))
+        took = sorted(healthy(web) for _ in range(50))
         assert not silent[0].is_closed(1)
-    assert worst < (10 if SANITIZER else 1), "the worst wait was %.3f s" % worst
+    assert took[25] < 1 and took[-1] < 10, took
     for i, c in enumerate(half):
         c.send(request[8 + i:])
         peers.check(c.response(), "half")

@@ -81,8 +81,8 @@ def test_a_disk_that_does_not_answer_does_not_hold_up_the_end(faults, daemon, sc
     faults.on("fsync")
     began = time.monotonic()
     d.process.terminate()
-    assert d.wait() == 0
-    assert time.monotonic() - began < 10 / HURRY + 3
+    assert d.wait(60) == 0
+    assert time.monotonic() - began < 10 / HURRY + 10
     d.expect_error("the sessions could not be saved within")
     assert "finalizer" not in d.log()
 

@@ -42,20 +42,22 @@ def test_a_slow_script_is_logged_once_with_where_it_is(daemon):
     assert trace[0] == "stack traceback:"
     assert any("in upvalue 'inner'" in text or "'inner'" in text for text in trace)
     assert any("%s:3:" % page in text for text in trace)
-    d.get(d.script("function main() end"))
-    assert d.log().count("slow: has run") == 1
+    d.get(d.script("function main() end"))  # on a busy machine it may be slow, too
+    assert len([line for line in d.lines() if line.text.startswith("slow: has run") and
+                line.script == d.site.path(page)]) == 1
 
 
 def test_a_script_that_is_stuck_in_c_is_said_to_be_so(daemon):
     d = daemon(SlowLogTime=0.2)
     page = d.script("""function main()
-        os.execute("sleep 2")
-        Send("done") end""")
+        os.execute("i=0; until [ -e %s ] || [ $i = 999 ]; do sleep 0.05; i=$((i + 1)); done")
+        Send("done") end""" % d.site.path("go"))
     answers = []
     thread = threading.Thread(target=lambda: answers.append(d.get(page).text))
     thread.start()
     line, trace = entry(d)
     assert not answers, "it came while the script was stuck"
+    d.site.write("go", "")
     thread.join()
     assert "is in a function written in C, called here" in line.text
     assert any("%s:2:" % page in text for text in trace) and answers == ["done"]
@@ -76,8 +78,8 @@ def test_the_script_goes_on_as_if_nothing_had_been(daemon, wrap):
 
 
 def test_waiting_is_not_slow(daemon):
-    d = daemon(SlowLogTime=0.3)
-    assert d.get(d.script("function main() Sleep(1.2) Send('x') end")).text == "x"
+    d = daemon(SlowLogTime=1)
+    assert d.get(d.script("function main() Sleep(2.5) Send('x') end")).text == "x"
     assert "slow: " not in d.log()
 
 

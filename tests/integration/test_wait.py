@@ -108,11 +108,11 @@ def test_wait_returns_r_when_a_descriptor_can_be_read(web, style):
 
 
 def test_many_requests_wait_for_descriptors_on_two_workers(web):
-    name = web.script("function main() local f = io.popen('sleep 1; echo x') Send(Wait(f, 'r')) "
+    name = web.script("function main() local f = io.popen('sleep 2; echo x') Send(Wait(f, 'r')) "
                       "f:close() end")
     begun = time.monotonic()
     assert [r.text for r in together(24, lambda i: web.get(name))] == ["r"] * 24
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 20  # two at a time they take 24
 
 
 def test_wait_returns_w_when_a_descriptor_can_be_written(web, style):
@@ -187,7 +187,7 @@ def test_pcall_does_not_catch_the_limit_after_a_wait(daemon):
 
 def test_timelimit_gives_more_time(daemon, style):
     d = daemon(WorkerThreads=1, RequestTimeout=1)
-    code = "%s\nlocal t = os.clock() repeat until os.clock() - t > 1.6\n%s" % (
+    code = "%s\nlocal t = os.time() repeat until os.time() > t + 2\n%s" % (
         style.call("TimeLimit", "60"), style.send("'done'"))
     assert d.run(style.script(code)).text == "done"
 
@@ -309,7 +309,7 @@ def test_a_stop_ends_a_wait_at_once(daemon, kind):
         c.read_until("waits")
         begun = time.monotonic()
         d.stop()
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 20  # requests have 30 in which to end
         assert not c.response().ended
     assert not [line for line in d.lines() if line.level in ("warning", "error")]
 
@@ -333,7 +333,7 @@ def test_a_stop_with_many_that_wait_is_quick(daemon):
         c.read_until("waits")
     begun = time.monotonic()
     d.stop()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 20
     for c in clients:
         assert not c.response().ended
         c.close()
@@ -342,12 +342,15 @@ def test_a_stop_with_many_that_wait_is_quick(daemon):
 # -- Finish --
 
 def test_finish_gives_the_client_its_whole_response(web, style):
-    name = web.script(style.script("%s\nlocal ok = %s\n%s\nSleep(1)\nLog('went on: ', ok)" % (
-        "Send('all')", style.call("Finish"), "Send('more')")))
-    begun = time.monotonic()
+    """The script goes on until it is told that the response has come."""
+    name = web.script(style.script(
+        "Send('all')\nlocal ok = %s\nSend('more')\nlocal f repeat Sleep(0.02) f = "
+        "io.open(%s) until f f:close()\nLog('went on: ', ok)" % (
+            style.call("Finish"), servers.lua(web.site.path("come")))))
     got = web.get(name)
     assert got.ended and got.text == "all"
-    assert time.monotonic() - begun < 1 or servers.SANITIZER
+    assert "went on" not in web.log()[web.mark:]
+    web.site.write("come", "")
     web.wait_log("went on: true")
 
 
@@ -596,7 +599,7 @@ def test_a_finalizer_that_sleeps_ends_with_its_state(daemon):
     d.main("x = setmetatable({}, {__gc = function() Sleep(1000) end})")
     begun = time.monotonic()
     d.stop()
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 25
 
 
 def test_a_scripts_own_yield_is_no_wait(web):
