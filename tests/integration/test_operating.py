@@ -14,10 +14,11 @@ import servers
 from servers import read, wait_until
 
 CHAPTER = manual.sections(manual.rendered("luafcgid2.8"), "OPERATING")
-SLOW, QUEUED, MEMORY, ERRORS, LOADED, NEAR, ALIVE = [
+SLOW, QUEUED, MEMORY, ERRORS, FILLS, FULL, LOADED, NEAR, ALIVE, GRAFANA = [
     "Which script is slow?", "Why are requests queued?", "Is memory growing?",
-    "Why are there errors?", "Are scripts loaded again and again?",
-    "How near are the limits?", "Is it alive?"]
+    "Why are there errors?", "Who fills the log?", "What if the disk is full?",
+    "Are scripts loaded again and again?", "How near are the limits?", "Is it alive?",
+    "How is it seen in Grafana?"]
 LOGS = "/var/log/luafcgid2/"
 # Computes until there is a file of that name.
 SPIN = """function main()
@@ -29,8 +30,8 @@ end"""
 
 def test_there_is_a_test_of_each_command():
     counts = {question: len(manual.commands(text)) for question, text in CHAPTER.items()}
-    assert counts == {"Status": 0, "Warnings": 1, SLOW: 3, QUEUED: 3, MEMORY: 1, ERRORS: 2, LOADED: 1, NEAR: 2,
-                      ALIVE: 2}
+    assert counts == {"Status": 0, "Warnings": 1, SLOW: 3, QUEUED: 3, MEMORY: 1, ERRORS: 2, FILLS: 1,
+                      FULL: 2, LOADED: 1, NEAR: 2, ALIVE: 2, GRAFANA: 0}
 
 
 def keys(lines):
@@ -300,6 +301,40 @@ def test_errors_and_where_they_are(operator):
     assert any("year=2022" in line for line in lines)
     assert any("stack traceback" in line for line in lines)
     assert any("report.lua:4: in function" in line for line in lines)
+
+
+# -- Who fills the log? What if the disk is full? --
+
+
+def test_the_script_that_fills_the_log(operator):
+    o = operator(LuaMaxErrors=0)
+    o.daemon.any_errors = True
+    o.daemon.site.write("chatty.lua", "function main() for i = 1, 50 do Log('warning', 'x: ', i) end end")
+    o.daemon.site.write("report.lua", "function main() error('a: b') end")
+    for _ in range(2):
+        o.daemon.get("chatty.lua")
+        o.daemon.get("report.lua")
+
+    def told():
+        lines = [line.split() for line in o.run(FILLS)]
+        return (len(lines) == 3 and lines[0] == ["100", "warning", o.path("chatty.lua")] and
+                lines[1][1:] == ["...", o.path("report.lua")] and
+                lines[2] == ["2", "error", o.path("report.lua")])
+    wait_until(told, "all lines to be counted")
+
+
+def test_a_full_disk_costs_lines_and_no_requests(operator):
+    o = operator(AccessLogPath="/dev/full")
+    page = o.daemon.script(QUICK)
+
+    def lost():
+        assert o.daemon.get(page).status == 200
+        lines = o.run(FULL)
+        assert len(lines) == 3 and o.value(lines, "daemon log lines lost") == "0"
+        return int(o.value(lines, "daemon access log lines lost")) > 0
+    wait_until(lost, "the lines to be counted")
+    o.daemon.wait_log("lines of the access log were lost: No space left", "warning")
+    assert len(o.run(FULL, 1)) == 2
 
 
 # -- Are scripts loaded again and again? --
