@@ -25,7 +25,8 @@
 
 static const char parsed; /* its address is the key in the registry */
 
-/* What is in that table. STATUS is that of a refusal, and WHY its text. */
+/* What is in that table. STATUS is that of a refusal, and WHY its text. Without STATUS it
+ * is the text of another error, by which the reading ended. */
 enum parsed { SERIAL = 1, QUERY, FIELDS, FILES, STATUS, WHY };
 
 /* Pushes the table of this request. */
@@ -75,12 +76,25 @@ static void refuse(lua_State *L, int status, const char *why)
     refusal_raise(L, status, "%s", why);
 }
 
-static void refuse_again(lua_State *L, int table)
+/* Ends the reading, as an upload cannot be stored. Nobody can read the rest. */
+static void fail_to_store(lua_State *L)
+{
+    upload_push_error(L);
+    int table = push_parsed(L);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, table, WHY);
+    luaL_error(L, "%s", lua_tostring(L, -2));
+}
+
+static void raise_again(lua_State *L, int table)
 {
     lua_rawgeti(L, table, STATUS);
     lua_rawgeti(L, table, WHY);
-    if (lua_isinteger(L, -2) && lua_isstring(L, -1))
-        refusal_raise(L, (int)lua_tointeger(L, -2), "%s", lua_tostring(L, -1));
+    const char *why = lua_tostring(L, -1);
+    if (lua_isinteger(L, -2) && why != NULL)
+        refusal_raise(L, (int)lua_tointeger(L, -2), "%s", why);
+    if (why != NULL)
+        luaL_error(L, "%s", why);
     lua_pop(L, 2);
 }
 
@@ -185,7 +199,7 @@ static int give_body(lua_State *L, struct reader *reader)
 int form_await_body(lua_State *L, const char *what, lua_KContext context, lua_KFunction k)
 {
     int table = push_parsed(L);
-    refuse_again(L, table);
+    raise_again(L, table);
     check_unread(L, what);
     scratch_push(L);
     struct reader *reader = push_reader(L, table, context, k);
@@ -218,7 +232,7 @@ static int finish_urlencoded(lua_State *L, struct reader *reader)
 
 static int read_urlencoded(lua_State *L, int table, lua_KContext context, lua_KFunction k)
 {
-    refuse_again(L, table);
+    raise_again(L, table);
     check_unread(L, "lf.form");
     scratch_push(L);
     struct reader *reader = push_reader(L, table, context, k);
@@ -257,7 +271,8 @@ static void take_data(lua_State *L, struct reader *reader)
 {
     const struct multipart_part *part = &reader->part;
     if (reader->is_file) {
-        upload_write(L, part->data, part->data_len);
+        if (!upload_write(L, part->data, part->data_len))
+            fail_to_store(L);
         return;
     }
     count_kept(L, reader, part->data_len);
@@ -273,7 +288,8 @@ static void end_part(lua_State *L, struct reader *reader)
         return;
     }
     if (reader->is_file) {
-        upload_finish(L);
+        if (!upload_finish(L))
+            fail_to_store(L);
     } else {
         scratch_result(L, lua_touserdata(L, -1));
         lua_remove(L, -2);
@@ -323,7 +339,7 @@ static int finish_multipart(lua_State *L, struct reader *reader)
 static int read_multipart(lua_State *L, int table, const char *type, size_t len,
                           lua_KContext context, lua_KFunction k)
 {
-    refuse_again(L, table);
+    raise_again(L, table);
     check_unread(L, "lf.form");
     request_expect_upload(call_of(L)->request);
     lua_newtable(L);

@@ -164,16 +164,8 @@ void upload_push(lua_State *L, const struct multipart_part *part)
     lua_setuservalue(L, -2);
 }
 
-static void cannot_store(lua_State *L)
-{
-    int error = errno;
-    limit_check(L);
-    luaL_error(L, "an upload cannot be stored in %s: %s (UploadDir)",
-               state_config(state_of(L))->upload_dir, strerror(error));
-}
-
-/* The file of the object on top, which is made when there is none. */
-static struct spool_file *made_file(lua_State *L)
+/* The file of the object on top, which is made when there is none. NULL with errno. */
+static struct spool_file *make_file(lua_State *L)
 {
     struct upload *u = check_upload(L, -1);
     struct spool *spool = &call_of(L)->spool;
@@ -183,16 +175,16 @@ static struct spool_file *made_file(lua_State *L)
             number = spool_add(spool, &limit_of(L)->outside,
                                state_config(state_of(L))->upload_dir);
         if (number < 0)
-            cannot_store(L);
+            return NULL;
         u->number = (size_t)number;
     }
     return file_of(L, -1);
 }
 
-void upload_write(lua_State *L, const char *data, size_t len)
+bool upload_write(lua_State *L, const char *data, size_t len)
 {
-    if (!spool_write(made_file(L), data, len))
-        cannot_store(L);
+    struct spool_file *f = make_file(L);
+    return f != NULL && spool_write(f, data, len);
 }
 
 bool upload_is_none(lua_State *L)
@@ -204,12 +196,23 @@ bool upload_is_none(lua_State *L)
     return unnamed && check_upload(L, -1)->number == NO_FILE;
 }
 
-void upload_finish(lua_State *L)
+bool upload_finish(lua_State *L)
 {
-    struct spool_file *f = made_file(L);
+    struct spool_file *f = make_file(L);
+    if (f == NULL)
+        return false;
     spool_close(f);
     lua_getuservalue(L, -1);
     lua_pushinteger(L, f->size);
     lua_setfield(L, -2, "size");
     lua_pop(L, 1);
+    return true;
+}
+
+void upload_push_error(lua_State *L)
+{
+    int error = errno;
+    limit_check(L);
+    lua_pushfstring(L, "an upload cannot be stored in %s: %s (UploadDir)",
+                    state_config(state_of(L))->upload_dir, strerror(error));
 }

@@ -297,6 +297,14 @@ def test_a_directory_that_cannot_be_written_is_the_servers_fault(uploader, store
     uploader.expect_error(r"an upload cannot be stored in .*: No such file or directory \(UploadDir\)")
 
 
+@pytest.mark.parametrize("again", ["lf.files()", "lf.form()", "lf.field('f')", "lf.json()"])
+def test_after_such_an_error_another_look_says_the_same(uploader, store, again):
+    os.rmdir(store)
+    page = uploader.script("function main() pcall(lf.files) %s end" % again)
+    assert send(uploader, page, multipart(part("f", "x", "f"))).status == 500
+    uploader.expect_error(r"an upload cannot be stored in .*: No such file or directory \(UploadDir\)")
+
+
 def mount_small(directory):
     """Gives this process alone a file system of 64 KiB there."""
     libc = ctypes.CDLL(None, use_errno=True)
