@@ -63,15 +63,27 @@ void compat_open(lua_State *L)
 
 const char *compat_hint(const char *message)
 {
-    static const char *const names[] = {
-        "a nil value (global 'setfenv')", "a nil value (global 'getfenv')",
-        "a nil value (global 'module')", "a nil value (field 'seeall')"};
+#define PLACE " is in lua51.lua, which is installed with the daemon (StartupScript)"
+    static const struct {
+        const char *end, *hint;
+    } rows[] = {
+        {"a nil value (global 'setfenv')", ": it" PLACE},
+        {"a nil value (global 'getfenv')", ": it" PLACE},
+        {"a nil value (global 'module')", ": it" PLACE},
+        {"a nil value (global 'gcinfo')", ": it" PLACE},
+        /* A table of the script's own may want a field of that name. */
+        {"a nil value (field 'seeall')", ": package.seeall" PLACE},
+        {"a nil value (field 'loaders')", ": package.loaders" PLACE},
+        {"a nil value (field 'foreach')", ": table.foreach" PLACE},
+        {"a nil value (field 'foreachi')", ": table.foreachi" PLACE},
+        {"a nil value (field 'mod')", ": math.mod" PLACE},
+    };
+#undef PLACE
     size_t len = strlen(message);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t n = strlen(names[i]);
-        if (len >= n && strcmp(message + len - n, names[i]) == 0)
-            return ": it is in lua51.lua, which is installed with the daemon "
-                   "(StartupScript)";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t n = strlen(rows[i].end);
+        if (len >= n && strcmp(message + len - n, rows[i].end) == 0)
+            return rows[i].hint;
     }
     return NULL;
 }

@@ -1,7 +1,7 @@
--- setfenv, getfenv, module and package.seeall of Lua 5.1, for scripts and modules that
--- still need them. To be named as StartupScript in luafcgid2's configuration, or to be had
--- by require "luafcgid2.lua51". The other names of Lua 5.1 (unpack, loadstring,
--- table.getn, ...) are there without it.
+-- setfenv, getfenv, module, package.seeall, package.loaders, table.foreach, table.foreachi,
+-- math.mod and gcinfo of Lua 5.1, for scripts and modules that still need them. To be named
+-- as StartupScript in luafcgid2's configuration, or to be had by require "luafcgid2.lua51".
+-- The other names of Lua 5.1 (unpack, loadstring, table.getn, ...) are there without it.
 
 -- The number of the upvalue that holds a function's environment. A function in C, and one
 -- that uses no global, has none.
@@ -84,4 +84,30 @@ function package.seeall(m)
     local meta = getmetatable(m) or {}
     meta.__index = _G
     setmetatable(m, meta)
+end
+
+package.loaders = package.searchers
+math.mod = math.fmod
+
+-- Both end at the first value that the function returns, and return it.
+function table.foreach(t, f)
+    for key, value in next, t do
+        local result = f(key, value)
+        if result ~= nil then
+            return result
+        end
+    end
+end
+
+function table.foreachi(t, f)
+    for i = 1, #t do
+        local result = f(i, t[i])
+        if result ~= nil then
+            return result
+        end
+    end
+end
+
+function gcinfo()
+    return collectgarbage("count") // 1 | 0
 end

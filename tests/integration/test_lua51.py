@@ -50,3 +50,14 @@ Send(f(), " ", tostring(g()), " ", env.x, " ", a, " ", b, " ", tostring(y), " ",
 def test_names_nest(web, site):
     site.write("a.lua", "module('a.b.c', package.seeall) value = 3")
     assert web.main('require "a" Send(a.b.c.value, a.b.c._PACKAGE)').text == "3a.b."
+
+
+def test_functions_that_went_are_there_again(web):
+    assert web.main("""
+local t = {}
+local found = table.foreach({a = 1, b = 2}, function(k, v) t[k] = v end)
+Send(t.a, t.b, tostring(found), " ", table.foreach({a = 1}, function(k) return k end), " ")
+table.foreachi({7, 8, 9, x = 1}, function(i, v) Send(i, ":", v, " ") return v == 8 or nil end)
+Send(math.mod(-5, 3), " ", tostring(package.loaders == package.searchers), " ",
+    math.type(gcinfo()))
+""").text == "12nil a 1:7 2:8 -2 true integer"

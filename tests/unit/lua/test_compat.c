@@ -37,7 +37,16 @@ static void an_error_about_another_name_says_where_it_is(void **state)
     assert_page_fails("setfenv(1, {})", "(global 'setfenv'): it is in lua51.lua");
     assert_page_fails("getfenv()", "(global 'getfenv'): it is in lua51.lua");
     assert_page_fails("module('x')", "(global 'module'): it is in lua51.lua");
-    assert_page_fails("package.seeall({})", "(field 'seeall'): it is in lua51.lua");
+    assert_page_fails("package.seeall({})",
+                      "(field 'seeall'): package.seeall is in lua51.lua");
+    assert_page_fails("table.foreach({}, print)",
+                      "(field 'foreach'): table.foreach is in lua51.lua");
+    assert_page_fails("table.foreachi({}, print)",
+                      "(field 'foreachi'): table.foreachi is in lua51.lua");
+    assert_page_fails("math.mod(5, 3)", "(field 'mod'): math.mod is in lua51.lua");
+    assert_page_fails("local n = #package.loaders",
+                      "(field 'loaders'): package.loaders is in lua51.lua");
+    assert_page_fails("gcinfo()", "(global 'gcinfo'): it is in lua51.lua");
     assert_null(compat_hint("attempt to call a nil value (global 'other')"));
     assert_null(compat_hint("attempt to call a nil value (local 'setfenv')"));
     assert_null(compat_hint(""));
