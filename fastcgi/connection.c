@@ -443,8 +443,9 @@ struct connection_reader *connection_reader_create(const struct connections *set
 
 void connection_reader_destroy(struct connection_reader *r)
 {
-    if (r != NULL) {
-        feed_close(&r->feed);
-        free(r);
-    }
+    if (r == NULL)
+        return;
+    connection_pass_on(r);
+    feed_close(&r->feed);
+    free(r);
 }

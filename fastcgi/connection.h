@@ -86,6 +86,8 @@ bool connections_read_queue(const struct connections *set, int *waiting, int *mo
 
 struct connection_reader; /* a worker's memory for looking at heads */
 struct connection_reader *connection_reader_create(const struct connections *set);
+
+/* Before the set is. Leaves to any worker what was left to this one. */
 void connection_reader_destroy(struct connection_reader *r);
 
 /* Blocks until a connection has a whole valid head, and takes it. NULL: a request that

@@ -85,6 +85,22 @@ def test_stuck_worker_is_logged_and_replaced_and_leaves_when_it_comes_back(watch
     assert [d.get("good.lua").text for _ in range(3)] == ["good 2"] * 3
 
 
+def test_what_a_client_asks_next_is_served_when_a_stuck_worker_has_left(watched):
+    """The next request came on the same connection, while the worker was stuck."""
+    d = watched(WorkerThreads=1)
+    d.any_errors = True
+    good, held = (d.site.params(name, "GET", "free", CONTENT_LENGTH=None)
+                  for name in ("good.lua", "held.lua"))
+    c = d.connect().begin(good, keep=True).end()
+    assert c.response().text == "good 1"
+    c.begin(held, keep=True).end()
+    d.wait_log(STUCK, "error")
+    c.begin(good).end()
+    d.site.write("free", "")
+    check_page(c.response(), 504)
+    assert c.response().text == "good 2"
+
+
 def test_log_of_a_stuck_worker_names_its_script(watched):
     d = watched(WorkerThreads=1)
     d.any_errors = True
