@@ -1,20 +1,22 @@
 """The examples of luafcgid2-lua(3) are run as they stand there."""
 
 import collections
+import contextlib
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import threading
+import urllib.parse
 
 import pytest
 
+from browsers import Browser
 from servers import ROOT
 
 DAEMON = {"WorkerThreads": 4}
 MAN = os.path.join(ROOT, "etc/man/luafcgid2-lua.3")
-DATABASE = "/var/lib/luafcgid2/visits.db"
 CLIENTS, VISITS = 16, 25
 
 
@@ -27,12 +29,13 @@ def literals():
 
 SCRIPTS = [text for text in literals() if re.search(r"^function (main|handler)\(", text, re.M)]
 TEMPLATE, = [text for text in literals() if "<%=" in text]
-SQLITE, = [text for text in SCRIPTS if "luasql" in text]
+SQLITE, = [text for text in SCRIPTS if "/visits.db" in text]
+STOCK, = [text for text in SCRIPTS if "/stock.db" in text]
 REDIS, = [text for text in SCRIPTS if "BLPOP" in text]  # test_wait_redis.py runs it
 LIVE, = [text for text in SCRIPTS if "EventSource" in text]
 
 
-@pytest.mark.parametrize("source", [s for s in SCRIPTS if s not in (SQLITE, REDIS)],
+@pytest.mark.parametrize("source", [s for s in SCRIPTS if s not in (SQLITE, STOCK, REDIS)],
                          ids=lambda s: s.strip().splitlines()[-2].strip())
 def test_example_runs(web, site, source):
     os.makedirs(os.path.join(site.root, "views"))
@@ -105,6 +108,20 @@ def test_every_function_is_described(web):
     assert [name for name in names if name not in entries] == []
 
 
+def test_what_other_servers_scripts_are_sent_to_is_there():
+    """The second column of the tables: names of functions, or of values."""
+    with open(MAN, encoding="ascii") as f:
+        text = f.read()
+    tables = re.findall(r"^\.TS\n.*?\tHere\n_\n(.*?)^\.TE$",
+                        text[text.index(".Sh COMING FROM ELSEWHERE"):], re.M | re.S)
+    assert len(tables) == 3
+    entries = set(re.findall(r"^\.It (?:Fn|Va) (\S+)", text, re.M))
+    for row in "".join(tables).splitlines():
+        here = re.sub(r'"[^"]*"', "", row.split("\t")[1])
+        for name in re.findall(r"((?:lf\.|Shared\.|Session\.)?\w+)\(", here):
+            assert name in entries or name in ("main", "config"), row
+
+
 @pytest.mark.parametrize("render", [["mandoc", "-Tutf8"], ["groff", "-mandoc", "-t", "-Tutf8"]],
                          ids=lambda command: command[0])
 def test_what_differs_from_luafcgid_is_a_table_on_the_page(render):
@@ -130,15 +147,18 @@ def needs(module, package):
     return pytest.mark.skipif(done.returncode != 0, reason=package + " is not installed")
 
 
-@pytest.fixture
-def visits(scratch):
-    """A database that is made as the page says."""
-    path = os.path.join(scratch(), "visits.db")
-    command, = [text for text in literals() if text.startswith("sqlite3 ")]
-    assert DATABASE in command
-    subprocess.run(["sh", "-ec", command.replace(DATABASE, path)], check=True, timeout=30,
+def database(path):
+    """Makes a database as the page says."""
+    original = "/var/lib/luafcgid2/" + os.path.basename(path)
+    command, = [text for text in literals() if text.startswith("sqlite3 %s " % original)]
+    subprocess.run(["sh", "-ec", command.replace(original, path)], check=True, timeout=30,
                    stdout=subprocess.PIPE)
     return path
+
+
+@pytest.fixture
+def visits(scratch):
+    return database(os.path.join(scratch(), "visits.db"))
 
 
 @needs("luasql.sqlite3", "lua-sql-sqlite3")
@@ -162,6 +182,33 @@ def test_database_of_the_example_loses_no_write_of_16_clients(daemon, visits):
     with sqlite3.connect(visits) as database:
         assert database.execute("SELECT n FROM visits").fetchall() == [(CLIENTS * VISITS,)]
     assert d.get(page).text == "Visit number %d" % (CLIENTS * VISITS + 1)
+
+
+@needs("luasql.sqlite3", "lua-sql-sqlite3")
+def test_the_table_of_the_example_is_edited(daemon, scratch):
+    path = database(os.path.join(scratch(), "stock.db"))
+    d = daemon(DataDir=os.path.dirname(path))
+    page = d.script(STOCK)
+    visitor = Browser(d)
+    token = re.search('name="csrf" value="([^"]+)"', visitor.serve(page).text).group(1)
+
+    def post(token=token, **fields):
+        body = urllib.parse.urlencode({"csrf": token, **fields}).encode()
+        return d.post(page, body, HTTP_COOKIE="%s=%s" % (visitor.name, visitor.key)).status
+
+    def rows():
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return connection.execute("SELECT * FROM stock ORDER BY id").fetchall()
+    assert post(id="", name="Ada's <tea> 100%", count="3") == 303
+    assert post(id="", name="jam", count="none") == 303
+    assert rows() == [(1, "Ada's <tea> 100%", 3), (2, "jam", 0)]
+    assert 'value="Ada&#39;s &lt;tea&gt; 100%"' in visitor.serve(page).text
+    assert post(id="2", name="jam", count="7") == 303
+    assert post(id="1", name="", delete="yes") == 303
+    assert post(id="2' OR '1' = '1", name="gone", delete="yes") == 303
+    assert rows() == [(2, "jam", 7)]
+    assert post(token="none", id="2", delete="yes") == 200
+    assert rows() == [(2, "jam", 7)]
 
 
 LOCKS = """
