@@ -12,7 +12,7 @@ from harm import OWN_MEMORY, children, descriptors
 from servers import HASTY, HURRY, SANITIZER, read, wait_until
 
 SUPERFLUOUS = 10 / HURRY  # seconds after which workers leave
-PROMPT = 3 if SANITIZER else 0.5  # seconds: many times what it takes, for a busy machine
+PROMPT = 3 if SANITIZER else 0.5  # seconds: many times what one takes, on a busy machine
 # A script that waits in C, and uses no processor, until its file is there.
 WAITING = """
     function main()
@@ -78,7 +78,8 @@ def hello(d):
 
 
 def check_prompt(d):
-    assert max(hello(d) for _ in range(20)) < PROMPT
+    took = sorted(hello(d) for _ in range(20))
+    assert took[10] < PROMPT and took[-1] < 10, took  # the machine may have stood still
 
 
 def wait_for_workers(d, number):

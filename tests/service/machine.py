@@ -6,8 +6,10 @@
 import contextlib
 import ctypes
 import http.server
+import itertools
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,28 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def make(tree, targets):
     return tree.run("cd %s && make %s" % (SOURCE, targets), timeout=600)
+
+
+def own_groups(name):
+    """Makes a control group of this name below ours where systemd keeps track of processes,
+    so that two machines at a time do not take each other's for their own. Returns the
+    directories; none where that isn't allowed."""
+    with open("/proc/self/cgroup", encoding="ascii") as f:
+        groups = [line.rstrip("\n").split(":", 2)[1:] for line in f]
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        mounts = [(line.split(" - ")[1].split(), line.split()[4]) for line in f]
+    made = []
+    for controller, group in groups:
+        for (kind, _, options), place in mounts:
+            if controller == "" and kind == "cgroup2" or (
+                    controller == "name=systemd" and kind == "cgroup" and
+                    controller in options.split(",")):
+                directory = os.path.join(place + group, name)
+                with contextlib.suppress(OSError):
+                    os.mkdir(directory)
+                    made.append(directory)
+                break
+    return made
 
 
 class Result:
@@ -101,10 +125,13 @@ class Tree:
 class Machine(Tree):
     """The same tree, booted, with a loopback network of its own."""
 
+    numbers = itertools.count()
+
     def __init__(self, root):
         super().__init__(root)
         self.process = None
         self.leader = None
+        self.groups = []
         self.console = root + ".console"
 
     def path(self, name):
@@ -117,11 +144,14 @@ class Machine(Tree):
         return ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
 
     def boot(self):
+        name = "luafcgid2-test-%d-%d" % (os.getpid(), next(self.numbers))
+        self.groups = own_groups(name)
         with open(self.console, "wb") as console:
             self.process = subprocess.Popen(
-                ["systemd-nspawn", "--quiet", "-D", self.root, "--boot", "--register=no",
-                 "--keep-unit", "--console=pipe", "--private-network",
-                 "--machine=luafcgid2-test-%d" % os.getpid()],
+                ["sh", "-c", 'for d in %s; do echo $$ >"$d/cgroup.procs" || :; done; exec "$@"' %
+                 shlex.join(self.groups), "sh",
+                 "systemd-nspawn", "--quiet", "-D", self.root, "--boot", "--register=no",
+                 "--keep-unit", "--console=pipe", "--private-network", "--machine=" + name],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console,
                 start_new_session=True)
         try:
@@ -169,6 +199,11 @@ class Machine(Tree):
         if self.process.poll() is None:
             self.process.kill()  # its children die with it
         self.process.wait()
+        for group in self.groups:
+            for directory, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):  # somebody may still be about to end
+                    os.rmdir(directory)
+        self.groups = []
 
     # -- What an administrator looks at --
 
