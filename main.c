@@ -8,6 +8,7 @@
 #include "main.h"
 
 #include "base/account.h"
+#include "base/chore.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
@@ -491,6 +492,7 @@ static void stop(struct service *service)
     unused &= saver_stop(SAVING_TIMEOUT);
     unused &= sweeper_stop(SWEEPER_TIMEOUT);
     unused &= close_scripts(service);
+    chores_stop();
     pidfile_remove();
     if (!all)
         connections_cut_all(service->connections);

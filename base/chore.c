@@ -1,6 +1,6 @@
-/* The thread of chores. It is started by the first one, and never ends. The lock guards
- * the queue and whether there is a thread; it is a leaf, and not held while a chore
- * runs. */
+/* The thread of chores. It is started by the first one, and ends with the process: nobody
+ * waits for a chore then. The lock guards all that is static here; it is a leaf, and not
+ * held while a chore runs, nor while somebody is woken. */
 #include "base/chore.h"
 
 #include <pthread.h>
@@ -17,13 +17,14 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t arrival = PTHREAD_COND_INITIALIZER; /* one more waits */
-static bool has_thread;
+static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;   /* `waking` is over */
+static bool has_thread, waking, stopped;
 static struct chore *first, **last = &first;
 
 static struct chore *next_chore(void)
 {
     pthread_mutex_lock(&lock);
-    while (first == NULL)
+    while (first == NULL || stopped)
         pthread_cond_wait(&arrival, &lock);
     struct chore *c = first;
     first = c->next;
@@ -31,6 +32,22 @@ static struct chore *next_chore(void)
         last = &first;
     pthread_mutex_unlock(&lock);
     return c;
+}
+
+/* Whoever waits for the chore may be gone once chores are stopped. */
+static void tell(struct chore *c)
+{
+    pthread_mutex_lock(&lock);
+    while (stopped)
+        pthread_cond_wait(&arrival, &lock);
+    waking = true;
+    pthread_mutex_unlock(&lock);
+    atomic_store(&c->done, true);
+    waker_wake(c->waker);
+    pthread_mutex_lock(&lock);
+    waking = false;
+    pthread_cond_signal(&woken);
+    pthread_mutex_unlock(&lock);
 }
 
 static void *work(void *unused)
@@ -43,8 +60,7 @@ static void *work(void *unused)
         struct chore *c = next_chore();
         if (atomic_load(&c->references) > 1) {
             c->run(c);
-            atomic_store(&c->done, true);
-            waker_wake(c->waker);
+            tell(c);
         }
         chore_unref(c);
     }
@@ -96,6 +112,15 @@ bool chore_begin(struct chore *c, struct waker *waker)
     pthread_cond_signal(&arrival);
     pthread_mutex_unlock(&lock);
     return true;
+}
+
+void chores_stop(void)
+{
+    pthread_mutex_lock(&lock);
+    stopped = true;
+    while (waking)
+        pthread_cond_wait(&woken, &lock);
+    pthread_mutex_unlock(&lock);
 }
 
 bool chore_is_done(const struct chore *c)

@@ -29,6 +29,10 @@ bool chore_begin(struct chore *c, struct waker *waker);
 
 bool chore_is_done(const struct chore *c);
 
+/* At the end of the process, once nobody waits for a chore: from now on none begins, and
+ * the one that runs wakes nobody. Does not wait for it. */
+void chores_stop(void);
+
 /* Any thread. */
 void chore_unref(struct chore *c);
 

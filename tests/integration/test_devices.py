@@ -120,6 +120,19 @@ def test_a_log_that_cannot_be_written_does_not_hold_up_the_end(faults, daemon, s
     assert d.wait() == 0
 
 
+def test_a_password_that_is_hashed_at_the_end_wakes_nobody(faults, daemon, scratch):
+    """Here the log makes the end take longer than the hash."""
+    d = daemon(binary=HASTY, LogFilePath=scratch() + "/hanging.log")
+    d.log_path = d.options["LogFilePath"]
+    setting = "$6$rounds=400000$saltsalt$" + 86 * "a"
+    with d.open(d.script("function main() Flush() lf.password_verify('x', '%s') end" % setting),
+                "GET").end() as c:
+        c.read_until("\r\n\r\n")
+        faults.on("write")
+        d.process.terminate()
+        assert d.wait() == 0
+
+
 # -- a file system that does not answer --
 
 def test_an_edit_is_seen_though_another_file_system_does_not_answer(faults, daemon):

@@ -102,11 +102,30 @@ static void one_that_nobody_waits_for_is_not_done(void **state)
     waker_unref(waker);
 }
 
+/* The last test: they stay stopped. */
+static void one_that_runs_when_chores_are_stopped_wakes_nobody(void **state)
+{
+    (void)state;
+    struct waker *waker = waker_create();
+    struct chore *first = begin(waker), *second = begin(waker);
+    await(&running, 1);
+    chores_stop();
+    atomic_store(&may_end, true);
+    await(&ran, 1);
+    for (int i = 0; i < 50; i++, nap())
+        assert_false(waker_is_woken(waker) || chore_is_done(first));
+    assert_int_equal(atomic_load(&ran), 1);
+    chore_unref(second);
+    chore_unref(first);
+    waker_unref(waker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(chores_are_done_one_after_the_other, reset),
         cmocka_unit_test_setup(one_that_nobody_waits_for_is_not_done, reset),
+        cmocka_unit_test_setup(one_that_runs_when_chores_are_stopped_wakes_nobody, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
