@@ -194,7 +194,7 @@ void crew_begun(struct crew *c)
 int crew_add(struct crew *c, int most)
 {
     pthread_mutex_lock(&c->lock);
-    bool wanted = able_locked(c) < most;
+    bool wanted = !c->over && able_locked(c) < most;
     c->running += wanted;
     pthread_mutex_unlock(&c->lock);
     return wanted ? start_one(c) : EALREADY;
@@ -282,9 +282,9 @@ bool crew_replace(struct crew *c, int id)
 {
     pthread_mutex_lock(&c->lock);
     mark_stuck_locked(c, id);
-    bool possible = ++c->stuck <= c->most_stuck;
+    bool possible = ++c->stuck <= c->most_stuck, over = c->over;
     pthread_mutex_unlock(&c->lock);
-    if (possible)
+    if (possible && !over)
         start_needed(c);
     return possible;
 }
@@ -307,7 +307,7 @@ bool crew_came_back(struct crew *c)
 void crew_mend(struct crew *c)
 {
     pthread_mutex_lock(&c->lock);
-    bool missing = c->missing > 0;
+    bool missing = c->missing > 0 && !c->over;
     c->running += missing;
     pthread_mutex_unlock(&c->lock);
     if (!missing || start_one(c) != 0)
@@ -327,6 +327,7 @@ bool crew_wait(struct crew *c, int64_t timeout)
     while (c->running > 0 && error == 0)
         error = pthread_cond_timedwait(&c->changed, &c->lock, &until);
     bool all = c->running == 0;
+    c->over = true;
     pthread_mutex_unlock(&c->lock);
     return all;
 }

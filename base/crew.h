@@ -24,6 +24,7 @@ struct crew {
     int missing, begun, failed;  /* lock; not started; begun or failed, ever */
     int last_id;                 /* lock */
     struct crew_member *members; /* lock; those that run */
+    bool over;                   /* lock; none is started any more */
 };
 
 #define CREW(name_, work_, stack_)                                                       \
@@ -69,8 +70,8 @@ bool crew_came_back(struct crew *c);
 /* Heartbeat: starts the threads that are missing. */
 void crew_mend(struct crew *c);
 
-/* Waits until all have ended, for at most `timeout` milliseconds. false: some still run.
- */
+/* Waits until all have ended, for at most `timeout` milliseconds. From then on none is
+ * started: what they use may be freed. false: some still run. */
 bool crew_wait(struct crew *c, int64_t timeout);
 
 #endif

@@ -173,6 +173,20 @@ static void who_is_stuck_is_replaced_and_counts_no_more(void **state)
     assert_int_equal(crew_surplus(&crew), 0);
 }
 
+/* Whatever the heartbeat still finds: what they use may be freed. */
+static void nobody_is_started_once_all_have_ended(void **state)
+{
+    (void)state;
+    order_all(END);
+    assert_true(crew_wait(&crew, PATIENCE));
+    crew.missing = 1; /* as if the system had refused to start one */
+    crew_mend(&crew);
+    assert_true(crew_replace(&crew, 1));
+    assert_int_equal(crew_add(&crew, MEMBERS), EALREADY);
+    assert_int_equal(crew.running, 0);
+    assert_int_equal(crew.last_id, WANTED);
+}
+
 /* However many more there are. */
 static void too_many_that_are_stuck_are_an_end(void **state)
 {
@@ -223,6 +237,7 @@ int main(void)
         TEST(who_is_stuck_is_replaced_and_counts_no_more),
         TEST(too_many_that_are_stuck_are_an_end),
         TEST(one_that_comes_back_leaves_if_others_are_enough),
+        TEST(nobody_is_started_once_all_have_ended),
         TEST(nothing_is_left_of_many_that_came_and_went),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
