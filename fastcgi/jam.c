@@ -132,11 +132,13 @@ bool jam_await_request(struct connections *set, int timeout)
         return !is_stopping(set);
     if (!poller_look(set->poller, timeout))
         return false;
+    slots_borrow(set);
     for (int i = 0; i < MOST_EVENTS && !is_stopping(set); i++) {
         if (jam_idle(set) > 0 || poller_wait(set->poller, 0, &event) <= 0)
             break;
         sort_out_event(set, &event);
     }
+    slots_return(set);
     kick_if_due(set);
     return anyone_waits(set) && !is_stopping(set);
 }

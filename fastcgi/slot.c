@@ -403,8 +403,21 @@ void slot_sort_out(struct connections *set, struct connection *c)
     }
 }
 
+void slots_borrow(struct connections *set)
+{
+    atomic_fetch_add(&set->borrowings, 1);
+}
+
+void slots_return(struct connections *set)
+{
+    atomic_fetch_add(&set->returns, 1);
+}
+
+/* If all borrowings until the end had ended before the beginning, nothing was borrowed
+ * while this looked, and so nothing was missed. */
 bool slots_anyone_left(struct connections *set)
 {
+    unsigned returns = atomic_load(&set->returns);
     bool awaited = false; /* the others are closed, wherever in the table they are */
     for (size_t i = 0, used = atomic_load(&set->used); i < used; i++) {
         struct connection *c = &set->table[i];
@@ -414,5 +427,6 @@ bool slots_anyone_left(struct connections *set)
         else
             slot_close_if_stopping(set, c);
     }
-    return awaited || atomic_load(&set->any_deferred);
+    return awaited || atomic_load(&set->any_deferred) ||
+           atomic_load(&set->borrowings) != returns;
 }

@@ -80,6 +80,8 @@ struct connections {
     atomic_uint limits[KIND_CUT + 1]; /* ms that each kind may wait; 0: for ever */
     atomic_bool stopping;
     atomic_uint stopped_at; /* ms; before `stopping` */
+    atomic_uint borrowings,
+        returns; /* of slots_borrow and slots_return, ever; they wrap */
     atomic_uint count;
     atomic_bool accept_again;   /* more may wait in the listening socket's queue */
     atomic_bool paused;         /* something ran out: accept is tried every RETRY_TIME */
@@ -244,6 +246,11 @@ void slot_close_if_stopping(struct connections *set, struct connection *c);
 
 /* Whether the daemon was stopped a while ago, so that connections are no longer kept. */
 bool slots_are_ending(struct connections *set);
+
+/* Before and after a thread that is no worker takes connections: what it finds in them is
+ * a worker's to serve. So no worker leaves meanwhile. */
+void slots_borrow(struct connections *set);
+void slots_return(struct connections *set);
 
 /* By the owner, before it closes a connection that waits for a request: whether one, or
  * more of one, has come after all. Then `c` must be looked at: a close would throw the

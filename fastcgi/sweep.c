@@ -84,13 +84,21 @@ bool sweep_close_if_late(struct connections *set, struct connection *c, unsigned
     return true;
 }
 
-/* Asked again once the connection is owned: what was read before may have changed. */
-void sweep_one(struct connections *set, struct connection *c, unsigned now)
+/* Asked again now that the connection is owned: what was read before may have changed. */
+static void sweep_taken(struct connections *set, struct connection *c, unsigned now)
 {
-    if (!slot_is_parked(c) || !is_late(set, c, now) || !slot_take_parked(c))
-        return;
     if (!sweep_close_if_late(set, c, now))
         slot_park_or_again(set, NULL, c);
+}
+
+void sweep_one(struct connections *set, struct connection *c, unsigned now)
+{
+    if (!slot_is_parked(c) || !is_late(set, c, now))
+        return;
+    slots_borrow(set);
+    if (slot_take_parked(c))
+        sweep_taken(set, c, now);
+    slots_return(set);
 }
 
 /* -- Room -- */

@@ -1,6 +1,8 @@
 /* How a connection comes, is parked, and goes. */
 #include "tests/unit/connection_fixture.h"
 
+#include "fastcgi/slot.h"
+
 static void closed_idle_connections_are_forgotten(void **state)
 {
     struct scene *t = *state;
@@ -51,12 +53,40 @@ static void adopted_sockets_are_served(void **state)
     wait_until(connections_count(t->s.set) == 0);
 }
 
+/* As the heartbeat takes one that is late. Without it the workers would leave: nobody
+ * else has anything to do. */
+static void workers_stay_while_another_thread_has_a_connection(void **state)
+{
+    struct scene *t = *state;
+    int pair[2];
+    start_workers(&t->s, -1);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_true(connections_adopt(t->s.set, pair[1]));
+    struct connection *c = &t->s.set->table[0];
+    slots_borrow(t->s.set);
+    assert_true(slot_take_parked(c));
+    connections_stop(t->s.set);
+    for (int i = 0; i < 50; i++) {
+        assert_true(slots_anyone_left(t->s.set));
+        poll(NULL, 0, 1);
+    }
+    send_request(pair[0], false, "late");
+    slot_defer(t->s.set, c);
+    slots_return(t->s.set);
+    read_response(pair[0], &t->r);
+    assert_out(&t->r, "late");
+    close(pair[0]);
+    join_workers(&t->s);
+    assert_false(slots_anyone_left(t->s.set));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(closed_idle_connections_are_forgotten),
         TEST(a_half_closed_peer_is_served_and_then_forgotten),
         TEST(adopted_sockets_are_served),
+        TEST(workers_stay_while_another_thread_has_a_connection),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
 }
