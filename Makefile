@@ -41,7 +41,7 @@ ALL_LIBS   = $(LUA_LIBS) $(FCGI_LIBS) $(CRYPT_LIBS) $(MODE_LIBS) $(LIBS)
 #   make SANITIZE=thread     ThreadSanitizer
 #   make POLLER=kqueue       the BSD poller, on Linux: through libkqueue where that is
 #                            installed, else through tests/kqueue (epoll as a kqueue)
-#   make TORTURE=1           the same with the smallest of buffers and an allocator that
+#   make TORTURE=1           AddressSanitizer, the smallest of buffers, an allocator that
 #                            fails on demand; see tests/fault/torture/faults.h
 #   make WERROR=1            warnings are errors
 MODE := release
@@ -354,7 +354,7 @@ clean:
 	rm -rf .build luafcgid2
 
 help:
-	@sed -n 's/^#   make/make/p' Makefile
+	@sed -n -e 's/^#   make/make/p' -e 's/^#   \( \{20,\}\)/\1/p' Makefile
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)
 
