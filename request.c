@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "base/siphash.h"
 #include "http/multipart.h"
 #include "request/body.h"
 #include "request/peer.h"
@@ -17,11 +16,11 @@
 /* Web servers send some 25 parameters, and one for each header of the client. A client
  * can choose header names that Lua's hash makes the same, and in a script's Env each of
  * them costs a walk along all the others. */
-#define PARAMS_MAX     1000
-#define REQUEST_ID_LEN 32
-#define TEXT_OF(x)     #x
-#define NUMBER(x)      TEXT_OF(x)
-#define EACH(byte)     ((uint64_t)(byte)*0x0101010101010101)
+#define PARAMS_MAX 1000
+#define ID_KEYS    3
+#define TEXT_OF(x) #x
+#define NUMBER(x)  TEXT_OF(x)
+#define EACH(byte) ((uint64_t)(byte)*0x0101010101010101)
 
 struct request {
     struct config *config; /* borrowed for this request */
@@ -31,9 +30,8 @@ struct request {
     struct response response;
     struct log_request about;    /* this one */
     uint64_t number;             /* of the request, among those that this struct was */
-    char id[REQUEST_ID_LEN + 1]; /* made here; "": not yet */
-    unsigned char seed[SIPHASH_SECRET_SIZE]; /* of such names, */
-    uint64_t series;                         /* and another one */
+    char id[REQUEST_ID_LEN + 1]; /* made here; "": not yet. The second half stays */
+    uint64_t keys[ID_KEYS];      /* of such names; random */
 };
 
 /* -- Its name in the logs -- */
@@ -63,17 +61,27 @@ static void put_hex(char to[8], uint32_t n)
     store(to, x + EACH('0') + letters * ('a' - '0' - 10));
 }
 
-/* The number tells the requests of one struct apart, the seeds those of different ones
- * and of different processes. The first half of the name gives away nothing of the
- * others; the second is a number that no other request of this struct has. */
-static void make_id(struct request *r, char *id)
+static void put_half(char to[16], uint64_t half)
 {
-    uint64_t halves[2] = {siphash(r->seed, &r->number, sizeof r->number),
-                          (r->series + r->number) * 0x9e3779b97f4a7c15};
-    for (int i = 0; i < 2; i++) {
-        put_hex(id + 16 * i, (uint32_t)(halves[i] >> 32));
-        put_hex(id + 16 * i + 8, (uint32_t)halves[i]);
-    }
+    put_hex(to, (uint32_t)(half >> 32));
+    put_hex(to + 8, (uint32_t)half);
+}
+
+/* Another number for each number: whoever knows the keys can undo each step. */
+static uint64_t mix(uint64_t x, const uint64_t keys[ID_KEYS])
+{
+    x = (x ^ keys[0]) * 0x9e3779b97f4a7c15;
+    x = (x ^ x >> 32 ^ keys[1]) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 29 ^ keys[2]) * 0x94d049bb133111eb;
+    return x ^ x >> 32;
+}
+
+/* The first half tells the requests of one struct apart, the second one those of
+ * different structs and of different processes. It is a name, and no secret: the keys
+ * only keep who sees one from naming other requests, or telling how many there were. */
+static void make_id(struct request *r)
+{
+    put_half(r->id, mix(r->number, r->keys));
 }
 
 const char *request_id(struct request *r)
@@ -82,7 +90,7 @@ const char *request_id(struct request *r)
     if (given[0] != '\0')
         return given;
     if (r->id[0] == '\0')
-        make_id(r, r->id);
+        make_id(r);
     return r->id;
 }
 
@@ -116,9 +124,11 @@ struct request *request_create(void)
     struct request *r = calloc(1, sizeof *r);
     if (r == NULL)
         return NULL;
-    if (!random_bytes(r->seed, sizeof r->seed) ||
-        !random_bytes(&r->series, sizeof r->series))
-        memcpy(r->seed, &r, sizeof r); /* names that are not so well apart */
+    uint64_t half = 0;
+    if (!random_bytes(r->keys, sizeof r->keys) || !random_bytes(&half, sizeof half))
+        half = (uint64_t)(uintptr_t)r; /* names that are not so well apart */
+    put_half(r->id + REQUEST_ID_LEN / 2, half);
+    r->id[0] = '\0';
     return r;
 }
 
@@ -241,6 +251,11 @@ const struct param *request_params(const struct request *r, size_t *count)
 {
     *count = r->params.count;
     return r->params.list;
+}
+
+const struct params *request_all_params(const struct request *r)
+{
+    return &r->params;
 }
 
 const struct config *request_config(const struct request *r)

@@ -47,7 +47,12 @@ const char *request_find_param(const struct request *r, const char *name, size_t
 /* All parameters, `*count`. */
 const struct param *request_params(const struct request *r, size_t *count);
 
-/* What the request is called in the logs: REQUEST_ID, if the web server sent it; else 32
+/* The same, with those that the daemon itself looks at. */
+const struct params *request_all_params(const struct request *r);
+
+enum { REQUEST_ID_LEN = 32 /* of those that are made here */ };
+
+/* What the request is called in the logs: REQUEST_ID, if the web server sent it; else
  * hexadecimal digits, made here when they are first asked for. Async-signal-safe. */
 const char *request_id(struct request *r);
 

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/logfile.h"
-#include "http/accesslog.h"
+#include "http/accessline.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -85,81 +85,79 @@ void access_flush(int64_t timeout)
 
 /* -- Lines -- */
 
-static const enum param_name known[ACCESSLOG_OTHERS] = {
-    [ACCESSLOG_METHOD] = PARAM_REQUEST_METHOD,
-    [ACCESSLOG_URI] = PARAM_REQUEST_URI,
-    [ACCESSLOG_SCRIPT_NAME] = PARAM_SCRIPT_NAME,
-    [ACCESSLOG_CLIENT] = PARAM_REMOTE_ADDR,
-    [ACCESSLOG_USER] = PARAM_REMOTE_USER,
-    [ACCESSLOG_AGENT] = PARAM_HTTP_USER_AGENT,
-};
+static void known(const void *of, struct bytes *values)
+{
+    const struct params *ps = request_all_params(of);
+#define VALUE(number, name)                                                              \
+    values[ACCESSLOG_##number] =                                                         \
+        (struct bytes){ps->values[PARAM_##name], ps->lens[PARAM_##name]}
+    VALUE(METHOD, REQUEST_METHOD);
+    VALUE(URI, REQUEST_URI);
+    VALUE(SCRIPT_NAME, SCRIPT_NAME);
+    VALUE(CLIENT, REMOTE_ADDR);
+    VALUE(USER, REMOTE_USER);
+    VALUE(PROTOCOL, SERVER_PROTOCOL);
+    VALUE(REFERER, HTTP_REFERER);
+    VALUE(AGENT, HTTP_USER_AGENT);
+#undef VALUE
+}
 
 static bool has_name(const struct param *p, const struct accesslog_name *name)
 {
     return p->name_len == name->len && memcmp(p->name, name->text, name->len) == 0;
 }
 
-/* The place in the list of the value that is known, or that has the name; `count`: it is
- * not there, as a Referer is often not. */
-static size_t search(const struct param *list, size_t count, const char *value,
-                     const struct accesslog_name *name)
-{
-    const struct param *p = list, *end = list + count;
-    size_t len = name->len;
-    if (value != NULL)
-        while (p < end && p->value != value)
-            p++;
-    else
-        while (p < end && (p->name_len != len || !has_name(p, name)))
-            p++;
-    return (size_t)(p - list);
-}
-
 /* A web server sends its parameters in the same order each time, so each thread looks
  * first where it found the one of that number the last time. */
-static const char *param(const void *of, const struct accesslog_name *name, size_t *len)
+static struct bytes param(const void *of, const struct accesslog_name *name)
 {
     static _Thread_local unsigned char places[ACCESSLOG_NUMBERS];
-    const char *value = NULL; /* as it is known */
-    if (name->number < ACCESSLOG_OTHERS) {
-        value = request_param(of, known[name->number]);
-        if (value[0] == '\0')
-            return NULL;
-    }
-    size_t count, at = places[name->number];
-    const struct param *list = request_params(of, &count);
-    if (at >= count ||
-        (value != NULL ? list[at].value != value : !has_name(&list[at], name))) {
-        at = search(list, count, value, name);
-        if (at == count)
-            return NULL;
+    const struct params *ps = request_all_params(of);
+    size_t at = places[name->number];
+    if (at >= ps->count || !has_name(&ps->list[at], name)) {
+        at = 0;
+        while (at < ps->count && !has_name(&ps->list[at], name))
+            at++;
+        if (at == ps->count)
+            return (struct bytes){NULL, 0};
         places[name->number] = at <= UCHAR_MAX ? (unsigned char)at : 0;
     }
-    *len = list[at].value_len;
-    return list[at].value;
+    return (struct bytes){ps->list[at].value, ps->list[at].value_len};
 }
 
-static const char *field(const void *of, const char *name, size_t *len)
+static struct bytes field(const void *of, const char *name)
 {
-    return request_header(of, name, len);
+    struct bytes v = {NULL, 0};
+    v.data = request_header(of, name, &v.len);
+    return v.data == NULL ? (struct bytes){NULL, 0} : v;
 }
 
 /* Made here if nobody has asked for it yet, which changes nothing but that. */
-static const char *id(const void *of)
+static struct bytes id(const void *of)
 {
-    return request_id((struct request *)of);
+    const struct params *ps = request_all_params(of);
+    const char *name = request_id((struct request *)of);
+    bool given = name == ps->values[PARAM_REQUEST_ID];
+    size_t len = given ? ps->lens[PARAM_REQUEST_ID] : REQUEST_ID_LEN;
+    return (struct bytes){name, len};
 }
 
-/* The second in which the request came, or the one after. */
-static time_t wall_clock(void)
+/* The second in which the monotonic clock showed `moment`. The two clocks are compared
+ * once a second, so that one who sets the time is followed. */
+static time_t second_of(int64_t moment)
 {
-    struct timespec now;
-#ifdef CLOCK_REALTIME_COARSE
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-#else
-    clock_gettime(CLOCK_REALTIME, &now);
-#endif
-    return now.tv_sec;
+    static const int64_t length = 1000000000;
+    static _Thread_local int64_t from; /* where that second begins */
+    static _Thread_local time_t second;
+    if (moment < from || moment - from >= length || second == 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        int64_t ago = clock_nanoseconds() - moment;
+        int64_t at = (int64_t)now.tv_sec * length + now.tv_nsec - ago;
+        second = (time_t)(at / length);
+        from = moment - at % length;
+    }
+    return second;
 }
 
 void access_note(const struct config *config, const struct access_entry *e,
@@ -167,23 +165,23 @@ void access_note(const struct config *config, const struct access_entry *e,
 {
     if (!access_is_wanted(config) || opened() == NULL || e->began == 0)
         return;
-    int64_t nanoseconds = clock_nanoseconds() - e->began;
-    struct accesslog_entry entry = {
+    struct accessline_entry entry = {
         .of = e->request,
+        .known = known,
         .param = param,
         .field = field,
         .id = id,
         .status = request_status(e->request),
         .script = e->script == NULL ? "" : e->script,
         .bytes = request_body_sent(e->request),
-        .microseconds = nanoseconds / 1000,
+        .microseconds = (e->ended - e->began) / 1000,
         .queued = e->queued,
-        .at = wall_clock() - (time_t)(nanoseconds / 1000000000),
+        .at = second_of(e->began),
         .peak = e->peak,
         .process = process,
         .worker = e->worker,
     };
-    if (accesslog_write(config->access_log_lines, &entry, line))
+    if (accessline_write(config->access_log_lines, &entry, line))
         logfile_write(file, line->data, line->len);
 }
 

@@ -1,14 +1,18 @@
 /* What each worker is doing.
  *
- * Workers note it, readers copy it. An activity is never freed, so that readers need no
+ * Workers say it, readers copy it. An activity is never freed, so that readers need no
  * lock to walk along the list of them; one whose worker has ended is used again. `lock`
- * of each, a leaf, guards what is said so below. */
+ * of each, a leaf, guards who its worker is. What the worker says of its requests is
+ * atomic, and written by the worker alone, which takes no lock for it: `turn` is odd
+ * while it writes, and a reader that has not found the same even turn before and after
+ * reads again. Each write releases, and each read acquires, the turn before it. */
 #include "daemon/activity.h"
 
 #include "base/clock.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,19 +25,43 @@
 
 #define LINE 64 /* bytes of a cache line */
 
+enum {
+    WORD = sizeof(unsigned long),
+    TRIES = 1000,        /* of a reader: a worker may be held up while it writes */
+    PROCESSOR = 1000000, /* parts of a processor in which its use is told */
+};
+
 /* ns of requests between two looks at the clock of the processor's time, which costs as
  * much as all the rest of this file. */
 static const int64_t processor_period = 1000000;
 
+/* Atomic without a lock on every machine is a word, and no more. */
+typedef atomic_ulong number[sizeof(int64_t) / WORD];
+
+/* What a worker says. A text fills as many words as it needs, with a NUL. */
+struct saying {
+    atomic_uint turn;
+    atomic_bool busy;
+    atomic_uint processor;
+    atomic_ulong requests;
+    atomic_size_t memory;
+    number begun, duration; /* of clock_nanoseconds */
+    number content_length;
+    atomic_ulong method[ACTIVITY_METHOD / WORD], uri[ACTIVITY_TEXT / WORD];
+    atomic_ulong user[ACTIVITY_TEXT / WORD], script[ACTIVITY_TEXT / WORD];
+};
+
 struct activity {
+    struct saying says;
     struct activity *next; /* immutable */
     atomic_bool taken;     /* by a worker */
+    atomic_uint stuck; /* the turn of the request in which it is; set by the heartbeat */
+    int64_t begun;     /* the worker's; of its request */
     pthread_mutex_t lock;
     bool present;                    /* lock: its worker has not ended */
-    bool busy, stuck;                /* lock */
-    int64_t begun;                   /* lock; of clock_nanoseconds */
+    int id, thread;                  /* lock */
+    time_t started;                  /* lock */
     const struct counters *counters; /* lock; while `present` */
-    struct activity_note note;       /* lock; but for `state` */
     int64_t measured, used; /* the worker's: ns of requests since the last look at its
                                processor's time; what that was, in ns */
 };
@@ -62,6 +90,7 @@ static struct activity *make(void)
     memset(a, 0, sizeof *a);
     pthread_mutex_init(&a->lock, NULL);
     atomic_init(&a->taken, true);
+    atomic_init(&a->stuck, 1); /* no turn of a request */
     a->next = atomic_load(&all);
     while (!atomic_compare_exchange_weak(&all, &a->next, a))
         ;
@@ -76,59 +105,79 @@ static int64_t processor_time(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-struct activity *activity_create(int id, const struct counters *counters)
+/* -- The worker: what it says -- */
+
+#define SAY(to, value) atomic_store_explicit(to, value, memory_order_release)
+
+static unsigned turn_of(const struct saying *s)
 {
-    struct activity *a = take_free();
-    if (a == NULL && (a = make()) == NULL)
-        return NULL;
-    int thread = id;
-#ifdef __linux__
-    thread = (int)syscall(SYS_gettid);
-#endif
-    a->measured = 0;
-    a->used = processor_time();
-    pthread_mutex_lock(&a->lock);
-    a->busy = a->stuck = false;
-    a->counters = counters;
-    a->note = (struct activity_note){.id = id, .thread = thread, .started = time(NULL)};
-    a->present = true;
-    pthread_mutex_unlock(&a->lock);
-    return a;
+    return atomic_load_explicit((atomic_uint *)&s->turn, memory_order_relaxed);
 }
 
-void activity_destroy(struct activity *a)
+static void begin_saying(struct saying *s)
 {
-    if (a == NULL)
-        return;
-    pthread_mutex_lock(&a->lock);
-    a->present = false;
-    a->counters = NULL;
-    pthread_mutex_unlock(&a->lock);
-    atomic_store(&a->taken, false);
+    atomic_store_explicit(&s->turn, turn_of(s) + 1, memory_order_relaxed);
 }
 
-/* -- The worker -- */
-
-static void copy(char *to, size_t size, const char *from)
+static void end_saying(struct saying *s)
 {
-    size_t len = from == NULL ? 0 : strnlen(from, size - 1);
-    if (len > 0)
-        memcpy(to, from, len);
-    to[len] = '\0';
+    SAY(&s->turn, turn_of(s) + 1);
+}
+
+static inline void say_number(number to, int64_t n)
+{
+    unsigned long words[sizeof n / WORD];
+    memcpy(words, &n, sizeof n);
+    for (size_t i = 0; i < sizeof n / WORD; i++)
+        SAY(&to[i], words[i]);
+}
+
+/* The last word has a NUL, as `size` has room for one. */
+static inline void say_text(atomic_ulong *to, size_t size, struct bytes text)
+{
+    size_t len = text.len < size ? text.len : size - 1;
+    const char *at = text.data, *end = text.data + len;
+    unsigned long word;
+    for (; end - at >= WORD; at += WORD) {
+        memcpy(&word, at, WORD);
+        SAY(to++, word);
+    }
+    word = 0;
+    if (at < end)
+        memcpy(&word, at, (size_t)(end - at));
+    SAY(to, word);
+}
+
+static void say_request(struct saying *s, const struct activity_request *r)
+{
+    say_number(s->begun, r->begun);
+    say_number(s->content_length, r->content_length);
+    say_text(s->method, sizeof s->method, r->method);
+    say_text(s->uri, sizeof s->uri, r->uri);
+    say_text(s->user, sizeof s->user, r->user);
+    say_text(s->script, sizeof s->script, r->script);
+}
+
+static void say_nothing(struct saying *s)
+{
+    begin_saying(s);
+    SAY(&s->busy, false);
+    SAY(&s->processor, 0);
+    SAY(&s->requests, 0);
+    SAY(&s->memory, 0);
+    say_number(s->duration, 0);
+    say_request(s, &(struct activity_request){.begun = 0});
+    end_saying(s);
 }
 
 void activity_begin(struct activity *a, const struct activity_request *r)
 {
-    struct activity_note *n = &a->note;
-    pthread_mutex_lock(&a->lock);
-    a->busy = true;
+    struct saying *s = &a->says;
     a->begun = r->begun;
-    n->content_length = r->content_length;
-    copy(n->method, sizeof n->method, r->method);
-    copy(n->uri, sizeof n->uri, r->uri);
-    copy(n->user, sizeof n->user, r->user);
-    copy(n->script, sizeof n->script, r->script);
-    pthread_mutex_unlock(&a->lock);
+    begin_saying(s);
+    SAY(&s->busy, true);
+    say_request(s, r);
+    end_saying(s);
 }
 
 /* The part of a processor that the requests since the last look have used. Short ones are
@@ -147,28 +196,65 @@ static double processor_part(struct activity *a, int64_t duration)
 
 void activity_end(struct activity *a, int64_t ended, size_t memory)
 {
-    int64_t duration = ended - a->begun; /* nobody else writes it */
+    struct saying *s = &a->says;
+    int64_t duration = ended - a->begun;
     double part = ended > 0 ? processor_part(a, duration) : -1;
-    pthread_mutex_lock(&a->lock);
-    a->busy = a->stuck = false;
+    begin_saying(s);
+    SAY(&s->busy, false);
     if (ended > 0) {
-        a->note.requests++;
-        a->note.duration = duration;
-        a->note.memory = memory;
+        SAY(&s->requests, atomic_load_explicit(&s->requests, memory_order_relaxed) + 1);
+        say_number(s->duration, duration);
+        SAY(&s->memory, memory);
     }
     if (part >= 0)
-        a->note.processor = part;
+        SAY(&s->processor, (unsigned)(part * PROCESSOR));
+    end_saying(s);
+}
+
+/* -- The worker: who it is -- */
+
+struct activity *activity_create(int id, const struct counters *counters)
+{
+    struct activity *a = take_free();
+    if (a == NULL && (a = make()) == NULL)
+        return NULL;
+    int thread = id;
+#ifdef __linux__
+    thread = (int)syscall(SYS_gettid);
+#endif
+    a->measured = 0;
+    a->used = processor_time();
+    say_nothing(&a->says);
+    pthread_mutex_lock(&a->lock);
+    a->counters = counters;
+    a->id = id;
+    a->thread = thread;
+    a->started = time(NULL);
+    a->present = true;
     pthread_mutex_unlock(&a->lock);
+    return a;
+}
+
+void activity_destroy(struct activity *a)
+{
+    if (a == NULL)
+        return;
+    pthread_mutex_lock(&a->lock);
+    a->present = false;
+    a->counters = NULL;
+    pthread_mutex_unlock(&a->lock);
+    atomic_store(&a->taken, false);
 }
 
 /* -- Readers -- */
 
+/* Of the request that the worker has now: with the next turn it is not stuck any more. */
 void activity_mark_stuck(int id)
 {
     for (struct activity *a = atomic_load(&all); a != NULL; a = a->next) {
         pthread_mutex_lock(&a->lock);
-        if (a->present && a->busy && a->note.id == id)
-            a->stuck = true;
+        if (a->present && a->id == id)
+            atomic_store(&a->stuck, atomic_load(&a->says.turn));
         pthread_mutex_unlock(&a->lock);
     }
 }
@@ -194,6 +280,36 @@ static bool computes(int thread)
 #endif
 }
 
+#define HEAR(from) atomic_load_explicit(from, memory_order_acquire)
+
+static void hear_words(void *to, atomic_ulong *from, size_t size)
+{
+    for (size_t i = 0; i < size; i += WORD) {
+        unsigned long word = HEAR(from++);
+        memcpy((char *)to + i, &word, WORD);
+    }
+}
+
+/* One try. `*begun` is 0 of an idle worker. Returns the turn in which all of it was said;
+ * odd: there is none. */
+static unsigned hear(struct saying *s, struct activity_note *note, int64_t *begun)
+{
+    unsigned turn = HEAR(&s->turn);
+    bool busy = HEAR(&s->busy);
+    note->processor = (double)HEAR(&s->processor) / PROCESSOR;
+    note->requests = HEAR(&s->requests);
+    note->memory = HEAR(&s->memory);
+    hear_words(begun, s->begun, sizeof *begun);
+    hear_words(&note->duration, s->duration, sizeof note->duration);
+    hear_words(&note->content_length, s->content_length, sizeof note->content_length);
+    hear_words(note->method, s->method, sizeof note->method);
+    hear_words(note->uri, s->uri, sizeof note->uri);
+    hear_words(note->user, s->user, sizeof note->user);
+    hear_words(note->script, s->script, sizeof note->script);
+    *begun = busy ? *begun : 0;
+    return turn_of(s) == turn ? turn : turn | 1;
+}
+
 /* As its worker counts them at this moment. */
 static unsigned long counted_locked(const struct activity *a, enum counter which)
 {
@@ -204,22 +320,38 @@ static unsigned long counted_locked(const struct activity *a, enum counter which
 }
 
 /* false: it has no worker. */
-static bool read_note(struct activity *a, struct activity_note *note)
+static bool read_worker(struct activity *a, struct activity_note *note)
 {
     pthread_mutex_lock(&a->lock);
-    bool present = a->present, busy = a->busy, stuck = a->stuck;
-    int64_t begun = a->begun;
-    *note = a->note;
+    bool present = a->present;
+    note->id = a->id;
+    note->thread = a->thread;
+    note->started = a->started;
     note->received = counted_locked(a, COUNTER_RECEIVED);
     note->sent = counted_locked(a, COUNTER_SENT);
     pthread_mutex_unlock(&a->lock);
+    return present;
+}
+
+/* A worker that writes all the time, or is held up while it does, is not waited for: what
+ * is told of it then may be of two requests. */
+static bool read_note(struct activity *a, struct activity_note *note)
+{
+    int64_t begun;
+    unsigned turn = hear(&a->says, note, &begun);
+    for (int i = 0; turn % 2 != 0 && i < TRIES; i++) {
+        sched_yield();
+        turn = hear(&a->says, note, &begun);
+    }
     note->state = ACTIVITY_IDLE;
-    if (!present || !busy)
-        return present;
+    if (!read_worker(a, note))
+        return false;
+    if (begun == 0)
+        return true;
     note->duration = clock_nanoseconds() - begun;
-    note->state = stuck                    ? ACTIVITY_STUCK
-                  : computes(note->thread) ? ACTIVITY_COMPUTES
-                                           : ACTIVITY_WAITS;
+    note->state = atomic_load(&a->stuck) == turn ? ACTIVITY_STUCK
+                  : computes(note->thread)       ? ACTIVITY_COMPUTES
+                                                 : ACTIVITY_WAITS;
     return true;
 }
 

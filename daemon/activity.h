@@ -1,11 +1,11 @@
 /* What each worker is doing, for whoever shows it.
  *
- * A worker notes the request that it takes up and how it ended. A reader gets a copy of
- * all notes. Each worker's notes are under a lock of its own, which nobody else takes but
- * a reader, for as long as it takes to copy them. */
+ * A worker notes the request that it takes up and how it ended, which takes no lock. A
+ * reader gets a copy of all notes, each as it was at one moment. */
 #ifndef LUAFCGID2_DAEMON_ACTIVITY_H
 #define LUAFCGID2_DAEMON_ACTIVITY_H
 
+#include "base/bytes.h"
 #include "daemon/counters.h"
 
 #include <stdbool.h>
@@ -20,7 +20,7 @@ enum {
 
 /* What a worker notes of a request; borrowed for the call. */
 struct activity_request {
-    const char *method, *uri, *user, *script;
+    struct bytes method, uri, user, script;
     int64_t content_length; /* 0: unknown */
     int64_t begun;          /* of clock_nanoseconds */
 };

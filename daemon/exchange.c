@@ -29,7 +29,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_MAX 2 /* by a worker; each may hold the memory of a large response */
+#define KEPT_MAX    2    /* by a worker; each may hold the memory of a large response */
+#define QUICK_BYTES 4096 /* of a body: with its head it fits any socket's buffer */
 
 struct exchange {
     const struct service *service;
@@ -419,18 +420,22 @@ static void set_name(struct exchange *x, const char *name)
     log_set_script(name);
 }
 
+static struct bytes text(const struct exchange *x, enum param_name name)
+{
+    const struct params *ps = request_all_params(x->request);
+    return (struct bytes){ps->values[name], ps->lens[name]};
+}
+
 static void show_activity(struct exchange *x)
 {
-    const struct request *r = x->request;
-    int64_t length = request_body_left(r);
-    activity_begin(
-        x->worker->activity,
-        &(struct activity_request){.method = request_param(r, PARAM_REQUEST_METHOD),
-                                   .uri = request_param(r, PARAM_REQUEST_URI),
-                                   .user = request_param(r, PARAM_REMOTE_USER),
-                                   .script = request_param(r, PARAM_SCRIPT_FILENAME),
-                                   .content_length = length > 0 ? length : 0,
-                                   .begun = x->begun});
+    int64_t length = request_body_left(x->request);
+    activity_begin(x->worker->activity,
+                   &(struct activity_request){.method = text(x, PARAM_REQUEST_METHOD),
+                                              .uri = text(x, PARAM_REQUEST_URI),
+                                              .user = text(x, PARAM_REMOTE_USER),
+                                              .script = text(x, PARAM_SCRIPT_FILENAME),
+                                              .content_length = length > 0 ? length : 0,
+                                              .begun = x->begun});
 }
 
 void exchange_take_up(struct exchange *x, struct exchange_worker *w)
@@ -681,12 +686,22 @@ struct exchange *exchange_ready(struct connection_reader *reader)
     return w == NULL ? NULL : waiter_owner(w);
 }
 
-static void note_access(struct exchange *x)
+/* When the response was out. A small one goes out in one write, which does not block on a
+ * connection that has nothing else to send, and whose time is not worth another look at
+ * the clock. `noted`: it was counted before, as by Finish. */
+static int64_t answered(const struct exchange *x, bool noted)
+{
+    bool quick = x->ended > 0 && !noted && request_body_sent(x->request) <= QUICK_BYTES;
+    return quick ? x->ended : clock_nanoseconds();
+}
+
+static void note_access(struct exchange *x, bool noted)
 {
     struct access_entry entry = {
         .request = x->request,
         .script = x->name,
         .began = x->begun,
+        .ended = answered(x, noted),
         .queued = (uint32_t)(x->queued / 1000000),
         .peak = x->script == NULL ? 0 : script_peak(x->script),
         .worker = x->worker->id,
@@ -696,12 +711,13 @@ static void note_access(struct exchange *x)
 
 void exchange_finish(struct exchange *x)
 {
+    bool noted = x->noted;
     note_answer(x);
     request_finish(x->request);
     if (request_is_gone(x->request))
         count(x, COUNTER_GONE, 1);
     if (access_is_wanted(x->config))
-        note_access(x);
+        note_access(x, noted);
     if (x->connection != NULL)
         release_connection(x);
     if (x->script == NULL)

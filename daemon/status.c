@@ -31,9 +31,14 @@ static const char *find_param(const struct request *r, const char *name)
     return "";
 }
 
-static bool is_path(const char *path, const char *asked, size_t len)
+/* Every request is compared: the first characters tell most of them apart. */
+static bool is_path(const char *path, const char *asked)
 {
-    return path[0] != '\0' && strlen(path) == len && memcmp(path, asked, len) == 0;
+    if (path[0] == '\0')
+        return false;
+    for (; *path != '\0' && *path == *asked; path++)
+        asked++;
+    return *path == '\0' && (*asked == '\0' || *asked == '?' || *asked == '#');
 }
 
 enum status_page status_asked_for(const struct request *r)
@@ -44,10 +49,9 @@ enum status_page status_asked_for(const struct request *r)
     const char *asked = request_param(r, PARAM_SCRIPT_NAME);
     if (asked[0] == '\0')
         asked = request_param(r, PARAM_REQUEST_URI);
-    size_t len = strcspn(asked, "?#");
-    return is_path(config->status_path, asked, len) ? STATUS_FIGURES
-           : is_path(config->ping_path, asked, len) ? STATUS_PING
-                                                    : STATUS_NOTHING;
+    return is_path(config->status_path, asked) ? STATUS_FIGURES
+           : is_path(config->ping_path, asked) ? STATUS_PING
+                                               : STATUS_NOTHING;
 }
 
 /* -- Forms -- */

@@ -11,49 +11,58 @@
 
 /* -- Those that the daemon looks at -- */
 
+/* Each with its second character and its last but two, */
+#define EACH_NAME(X)                                                                     \
+    X(HTTPS, 'T', 'T')                                                                   \
+    X(HTTP_PROXY, 'T', 'O')                                                              \
+    X(REQUEST_ID, 'E', '_')                                                              \
+    X(SCRIPT_NAME, 'C', 'A')                                                             \
+    X(REQUEST_URI, 'E', 'U')                                                             \
+    X(SERVER_NAME, 'E', 'A')                                                             \
+    X(REMOTE_USER, 'E', 'S')                                                             \
+    X(HTTP_COOKIE, 'T', 'K')                                                             \
+    X(REMOTE_ADDR, 'E', 'D')                                                             \
+    X(HTTP_REFERER, 'T', 'R')                                                            \
+    X(DOCUMENT_ROOT, 'O', 'O')                                                           \
+    X(REQUEST_METHOD, 'E', 'H')                                                          \
+    X(CONTENT_LENGTH, 'O', 'G')                                                          \
+    X(REQUEST_SCHEME, 'E', 'E')                                                          \
+    X(SCRIPT_FILENAME, 'C', 'A')                                                         \
+    X(HTTP_USER_AGENT, 'T', 'E')                                                         \
+    X(SERVER_PROTOCOL, 'E', 'C')                                                         \
+    X(HTTP_ACCEPT_LANGUAGE, 'T', 'A')
+
+/* which, with its length, tell it from all others of these. */
+#define PLACE(len, second, last_but_two)                                                 \
+    (((len) + 5 * (second) + 2 * (last_but_two)) % 64)
+
 static const struct known {
     const char *name;
     size_t len;
 } known[PARAM_NAMES] = {
-#define KNOWN(name) [PARAM_##name] = {#name, sizeof #name - 1}
-    KNOWN(HTTPS),           KNOWN(HTTP_PROXY),
-    KNOWN(REQUEST_ID),      KNOWN(SCRIPT_NAME),
-    KNOWN(REQUEST_URI),     KNOWN(SERVER_NAME),
-    KNOWN(REMOTE_USER),     KNOWN(HTTP_COOKIE),
-    KNOWN(REMOTE_ADDR),     KNOWN(DOCUMENT_ROOT),
-    KNOWN(REQUEST_METHOD),  KNOWN(CONTENT_LENGTH),
-    KNOWN(REQUEST_SCHEME),  KNOWN(SCRIPT_FILENAME),
-    KNOWN(HTTP_USER_AGENT), KNOWN(HTTP_ACCEPT_LANGUAGE),
+#define KNOWN(name, second, last_but_two) [PARAM_##name] = {#name, sizeof #name - 1},
+    EACH_NAME(KNOWN)
 #undef KNOWN
 };
 
-/* The first known name of each length: most parameters cost one look. */
-static const unsigned char first_of_length[] = {
-    [5] = PARAM_HTTPS,
-    [10] = PARAM_HTTP_PROXY,
-    [11] = PARAM_SCRIPT_NAME,
-    [13] = PARAM_DOCUMENT_ROOT,
-    [14] = PARAM_REQUEST_METHOD,
-    [15] = PARAM_SCRIPT_FILENAME,
-    [20] = PARAM_HTTP_ACCEPT_LANGUAGE,
+static const unsigned char places[64] = {
+#define AT_ITS_PLACE(name, second, last_but_two)                                         \
+    [PLACE(sizeof #name - 1, second, last_but_two)] = PARAM_##name,
+    EACH_NAME(AT_ITS_PLACE)
+#undef AT_ITS_PLACE
 };
-
-/* The last four bytes differ more often than the first ones, and comparing four takes no
- * call. */
-static bool has_name(const struct param *p, const struct known *k)
-{
-    return memcmp(p->name + k->len - 4, k->name + k->len - 4, 4) == 0 &&
-           memcmp(p->name, k->name, k->len) == 0;
-}
 
 static void note_known(struct params *ps, const struct param *p)
 {
-    if (p->name_len >= sizeof first_of_length)
+    size_t len = p->name_len;
+    const unsigned char *name = (const unsigned char *)p->name;
+    if (len < 3)
         return;
-    for (size_t i = first_of_length[p->name_len];
-         i < PARAM_NAMES && known[i].len == p->name_len; i++)
-        if (has_name(p, &known[i]))
-            ps->values[i] = p->value;
+    size_t i = places[PLACE(len, name[1], name[len - 3])];
+    if (known[i].len == len && memcmp(known[i].name, name, len) == 0) {
+        ps->values[i] = p->value;
+        ps->lens[i] = p->value_len;
+    }
 }
 
 /* -- The list -- */
@@ -141,7 +150,7 @@ static void strip_proxy(struct params *ps)
     char *value = (char *)p->value; /* in the memory that params_parse may change */
     memmove(value, path, len);
     value[len] = '\0';
-    p->value_len = len;
+    p->value_len = ps->lens[PARAM_SCRIPT_FILENAME] = len;
 }
 
 static int64_t parse_length(const char *text)
@@ -159,6 +168,7 @@ static bool set_root(struct params *ps, const char *path, size_t len)
     if (ps->root == NULL)
         return false;
     ps->values[PARAM_DOCUMENT_ROOT] = ps->root;
+    ps->lens[PARAM_DOCUMENT_ROOT] = len;
     return true;
 }
 
@@ -192,6 +202,7 @@ static void forget(struct params *ps)
 {
     for (size_t i = 0; i < PARAM_NAMES; i++)
         ps->values[i] = "";
+    memset(ps->lens, 0, sizeof ps->lens);
     ps->count = 0;
     free(ps->root);
     free(ps->own);

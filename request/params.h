@@ -16,7 +16,7 @@ struct param {
     size_t name_len, value_len;
 };
 
-/* Those that the daemon itself looks at; the shortest names first. */
+/* Those that the daemon itself looks at. */
 enum param_name {
     PARAM_HTTPS,
     PARAM_HTTP_PROXY, /* never a script's: params_parse drops it */
@@ -27,12 +27,14 @@ enum param_name {
     PARAM_REMOTE_USER,
     PARAM_HTTP_COOKIE,
     PARAM_REMOTE_ADDR,
+    PARAM_HTTP_REFERER,
     PARAM_DOCUMENT_ROOT, /* given or derived, without a final slash */
     PARAM_REQUEST_METHOD,
     PARAM_CONTENT_LENGTH,
     PARAM_REQUEST_SCHEME,
     PARAM_SCRIPT_FILENAME, /* without a web server's decoration */
     PARAM_HTTP_USER_AGENT,
+    PARAM_SERVER_PROTOCOL,
     PARAM_HTTP_ACCEPT_LANGUAGE,
     PARAM_NAMES
 };
@@ -40,7 +42,8 @@ enum param_name {
 struct params {
     struct param *list; /* all of them, `count` of `cap` */
     size_t count, cap;
-    const char *values[PARAM_NAMES]; /* "" when absent */
+    const char *values[PARAM_NAMES]; /* "" when absent, */
+    size_t lens[PARAM_NAMES];        /* and 0 */
     int64_t content_length;          /* -1: unknown, the body ends where it ends */
     char *root;                      /* memory for PARAM_DOCUMENT_ROOT, or NULL */
     char *pairs;                     /* what params_parse was given, */

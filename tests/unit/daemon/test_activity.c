@@ -21,10 +21,10 @@ enum { THREADS = 4, ROUNDS = 5000 };
 
 static struct activity_request request_of(const char *text)
 {
-    return (struct activity_request){.method = "GET",
-                                     .uri = text,
-                                     .user = NULL,
-                                     .script = text,
+    struct bytes bytes = {text, strlen(text)};
+    return (struct activity_request){.method = {"GET", 3},
+                                     .uri = bytes,
+                                     .script = bytes,
                                      .content_length = 3,
                                      .begun = clock_nanoseconds()};
 }
@@ -109,7 +109,7 @@ static void long_texts_are_cut(void **state)
     text[sizeof text - 1] = '\0';
     struct activity *a = activity_create(10, NULL);
     struct activity_request r = request_of(text);
-    r.method = text;
+    r.method = r.uri;
     activity_begin(a, &r);
     assert_int_equal(strlen(note_of(10).uri), ACTIVITY_TEXT - 1);
     assert_int_equal(strlen(note_of(10).method), ACTIVITY_METHOD - 1);

@@ -84,6 +84,39 @@ static void known_parameters_are_found_and_all_are_kept(void **state)
     assert_string_equal(params.values[PARAM_SERVER_NAME], "");
 }
 
+static void every_parameter_that_the_daemon_looks_at_is_found(void **state)
+{
+    (void)state;
+    static const char *const names[PARAM_NAMES] = {
+#define NAME(name) [PARAM_##name] = #name
+        NAME(HTTPS),           NAME(HTTP_PROXY),      NAME(REQUEST_ID),
+        NAME(SCRIPT_NAME),     NAME(REQUEST_URI),     NAME(SERVER_NAME),
+        NAME(REMOTE_USER),     NAME(HTTP_COOKIE),     NAME(REMOTE_ADDR),
+        NAME(HTTP_REFERER),    NAME(DOCUMENT_ROOT),   NAME(REQUEST_METHOD),
+        NAME(CONTENT_LENGTH),  NAME(REQUEST_SCHEME),  NAME(SCRIPT_FILENAME),
+        NAME(HTTP_USER_AGENT), NAME(SERVER_PROTOCOL), NAME(HTTP_ACCEPT_LANGUAGE),
+#undef NAME
+    };
+    for (size_t i = 0; i < PARAM_NAMES; i++) {
+        char pair[64];
+        snprintf(pair, sizeof pair, "%s=1234", names[i]);
+        parse(pair, NULL);
+        for (size_t j = 0; j < PARAM_NAMES; j++) {
+            assert_string_equal(params.values[j], i == j ? "1234" : "");
+            assert_int_equal(params.lens[j], i == j ? 4 : 0);
+        }
+    }
+    for (size_t i = 0; i < PARAM_NAMES; i++) { /* one letter is another one */
+        char pair[64];
+        for (size_t j = 0; j < strlen(names[i]); j++) {
+            snprintf(pair, sizeof pair, "%s=1234", names[i]);
+            pair[j]++;
+            parse(pair, NULL);
+            assert_string_equal(params.values[i], "");
+        }
+    }
+}
+
 static void nothing_is_left_from_the_request_before(void **state)
 {
     (void)state;
@@ -207,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(known_parameters_are_found_and_all_are_kept),
+        TEST(every_parameter_that_the_daemon_looks_at_is_found),
         TEST(nothing_is_left_from_the_request_before),
         TEST(apache_decorates_the_script_filename),
         TEST(a_missing_document_root_is_derived),
