@@ -30,7 +30,7 @@ void access_flush(int64_t timeout);
 struct access_entry {
     struct request *request;
     const char *script; /* its file, or NULL */
-    int64_t began;      /* of clock_nanoseconds; 0: not measured, and there is no line */
+    int64_t began;      /* of clock_nanoseconds, 0: there is no line */
     int64_t ended;      /* the same; when the response was out */
     uint32_t queued;    /* ms that it waited for a worker */
     size_t peak;        /* bytes of memory that its state had at most */
