@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/reserve.h"
 #include "fastcgi/listener.h"
 #include "fastcgi/look.h"
 #include "fastcgi/poller.h"
@@ -205,11 +206,11 @@ bool accept_is_due(struct connections *set)
  * fails. */
 static void close_listener(struct connections *set)
 {
-    int fd = set->listener < 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int fd = set->listener < 0 ? -1 : reserve_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
     if (fd >= 0) {
         dup2(fd, set->listener);
         fcntl(set->listener, F_SETFD, FD_CLOEXEC);
-        close(fd);
+        reserve_close(fd);
     }
 }
 

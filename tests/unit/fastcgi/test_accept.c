@@ -1,6 +1,8 @@
 /* Which connections are accepted, and which are closed to make room for others. */
 #include "tests/unit/connection_fixture.h"
 
+#include "base/reserve.h"
+
 static void silent_and_half_heads_hold_no_worker(void **state)
 {
     struct scene *t = *state;
@@ -164,6 +166,33 @@ static void without_descriptors_it_waits_and_recovers(void **state)
     run_myself("starve");
 }
 
+/* In a process of its own, too. With no descriptor left the listening socket must not
+ * stay open: who connects would wait for nothing until the last request is over. */
+static int stop_starved(void)
+{
+    struct server s;
+    default_config(&s);
+    start(&s);
+    reserve_fill();
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", s.path);
+    struct rlimit limit = {128, 128};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    while (dup(0) >= 0) {
+    }
+    connections_stop(s.set);
+    bool refused = connect(fd, (struct sockaddr *)&to, sizeof to) != 0;
+    finish(&s);
+    return refused ? 0 : 1;
+}
+
+static void without_descriptors_a_stop_refuses_all_the_same(void **state)
+{
+    (void)state;
+    run_myself("stop_starved");
+}
+
 static void only_listed_web_servers_may_connect(void **state)
 {
     struct scene *t = *state;
@@ -197,7 +226,7 @@ int main(int argc, char **argv)
     program = argv[0];
     if (argc > 1) {
         prepare(NULL);
-        return starve();
+        return strcmp(argv[1], "starve") == 0 ? starve() : stop_starved();
     }
     const struct CMUnitTest tests[] = {
         TEST(silent_and_half_heads_hold_no_worker),
@@ -205,6 +234,7 @@ int main(int argc, char **argv)
         TEST(half_heads_make_room_for_the_healthy),
         TEST(busy_connections_are_never_closed_for_room),
         TEST(without_descriptors_it_waits_and_recovers),
+        TEST(without_descriptors_a_stop_refuses_all_the_same),
         TEST(only_listed_web_servers_may_connect),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
