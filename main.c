@@ -492,6 +492,7 @@ static void stop(struct service *service)
     unused &= saver_stop(SAVING_TIMEOUT);
     unused &= sweeper_stop(SWEEPER_TIMEOUT);
     unused &= close_scripts(service);
+    unused &= loading_is_over();
     chores_stop();
     pidfile_remove();
     if (!all)

@@ -1,8 +1,10 @@
 /* Loading a configuration in a thread of its own, for the main thread.
  *
- * `lock` guards the fields of a struct loading that say so. Its last user frees it: the
- * thread if it was given up, else loading_end, which joins the thread. So at the start
- * the thread is gone before signals are blocked; it would still take some. */
+ * `lock` guards `abandoned`, and the fields of a struct loading that say so. Its last
+ * user frees it: the thread if it was given up, else loading_end, which joins the thread.
+ * So at the start the thread is gone before signals are blocked; it would still take
+ * some.
+ */
 #include "daemon/loading.h"
 
 #include "base/clock.h"
@@ -29,6 +31,7 @@ struct loading {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int abandoned; /* lock; threads that were given up, and still run */
 
 static void destroy(struct loading *l)
 {
@@ -60,8 +63,12 @@ static void *run(void *arg)
     bool given_up = l->given_up;
     pthread_cond_signal(&l->over);
     pthread_mutex_unlock(&lock);
-    if (given_up)
-        destroy(l);
+    if (!given_up)
+        return NULL;
+    destroy(l);
+    pthread_mutex_lock(&lock);
+    abandoned--;
+    pthread_mutex_unlock(&lock);
     return NULL;
 }
 
@@ -123,6 +130,7 @@ struct config *loading_end(struct loading *l, char **errors, struct config_hooks
     pthread_mutex_lock(&lock);
     bool done = l->done;
     l->given_up = !done;
+    abandoned += !done;
     pthread_mutex_unlock(&lock);
     if (!done) {
         pthread_detach(thread);
@@ -142,6 +150,14 @@ struct config *loading_end(struct loading *l, char **errors, struct config_hooks
     }
     destroy(l);
     return config;
+}
+
+bool loading_is_over(void)
+{
+    pthread_mutex_lock(&lock);
+    bool over = abandoned == 0;
+    pthread_mutex_unlock(&lock);
+    return over;
 }
 
 struct config *loading_run(const char *file, char **errors, struct config_hooks **hooks)

@@ -30,6 +30,10 @@ bool loading_wait(struct loading *l, int64_t timeout);
  * blocks: a load that is not done has taken too long. Frees `l`. */
 struct config *loading_end(struct loading *l, char **errors, struct config_hooks **hooks);
 
+/* Whether no load still runs that loading_end has given up. Else exit(3) may wait for a
+ * file that it reads. */
+bool loading_is_over(void);
+
 /* begin, wait and end in one. */
 struct config *loading_run(const char *file, char **errors, struct config_hooks **hooks);
 
