@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "fastcgi/abort.h"
 #include "fastcgi/accept.h"
 #include "fastcgi/cut.h"
 #include "fastcgi/fcgi.h"
@@ -256,11 +257,12 @@ void connection_take_up(struct connection *c, struct connection_reader *r)
 
 bool connection_is_gone(const struct connection *c)
 {
-    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP | POLLIN};
     char byte;
-    if (c->output != IO_OK || poll(&p, 1, 0) > 0)
+    if (c->output != IO_OK || (poll(&p, 1, 0) > 0 && (p.revents & ~POLLIN) != 0))
         return true;
-    return POLLRDHUP == POLLHUP && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return abort_has_come(c, p.revents != 0) ||
+           (POLLRDHUP == POLLHUP && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0);
 }
 
 /* -- Giving a connection back -- */
@@ -296,6 +298,7 @@ void connection_release(struct connections *set, struct connection *c, bool keep
     }
     if (c->rest != NULL)
         rest_give_up(set, c);
+    keep = abort_answer(c) || keep;
     if (c->output == IO_OK)
         stream_drain(c);
     keep = keep && c->keep && c->ended && c->output == IO_OK && !slots_are_ending(set);

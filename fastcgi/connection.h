@@ -115,12 +115,14 @@ struct waiter *connection_take_ready(struct connection_reader *r);
 void connection_lay_down(struct connection *c);
 void connection_take_up(struct connection *c, struct connection_reader *r);
 
-/* Whether the peer has closed its end, or the connection has broken: whatever is read or
- * written would be for nobody. Bytes that came before do not matter. By the owner. */
+/* Whether the peer has closed its end, or has aborted the request (fastcgi/abort.h), or
+ * the connection has broken: whatever is read or written would be for nobody. Bytes that
+ * came before do not matter. By the owner. */
 bool connection_is_gone(const struct connection *c);
 
 /* The request is over. Parks the connection if `keep` is true, the peer asked for it, and
- * the response was written to its end. Else closes it. What stream_end has kept is sent
+ * the response was written to its end; or the peer has aborted the request, which is told
+ * then that it is over. Else closes it. What stream_end has kept is sent
  * before, as the peer takes it. The rest of the body is dropped
  * first. If it is more than 256 KiB or takes more than 2 s, the connection is closed
  * after all. If the response has begun and is not whole, a record follows that every web

@@ -92,6 +92,12 @@ bool slot_take_news(struct connection *c)
     return hung || change(c, BUSY_AGAIN, BUSY);
 }
 
+bool slot_has_news(struct connection *c)
+{
+    unsigned state = state_of(atomic_load(&c->word));
+    return state == BUSY_AGAIN || state == BUSY_HUNG;
+}
+
 bool slot_is_hung(struct connection *c)
 {
     return c->hung || state_of(atomic_load(&c->word)) == BUSY_HUNG;

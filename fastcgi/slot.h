@@ -227,7 +227,8 @@ bool slot_watch(struct connections *set, struct connection *c, bool output);
 bool slot_is_hung(struct connection *c);
 
 /* By the owner: whether an event came since the connection became its own, or since the
- * last call. */
+ * last call of slot_take_news. */
+bool slot_has_news(struct connection *c);
 bool slot_take_news(struct connection *c);
 
 /* By the owner, who gives `c` up. false: an event came meanwhile. `c` is still the

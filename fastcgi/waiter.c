@@ -13,6 +13,7 @@
 #include "fastcgi/waiter.h"
 
 #include "base/clock.h"
+#include "fastcgi/abort.h"
 #include "fastcgi/poller.h"
 #include "fastcgi/slot.h"
 #include <errno.h>
@@ -155,6 +156,12 @@ static bool ends_by_stop(const struct waiter *w)
     return (w->awaited.what & (AWAITED_INPUT | AWAITED_OUTPUT)) == 0;
 }
 
+/* Whether the peer has closed its end or, with `news`, has aborted the request. */
+static bool is_over(struct connection *c, bool news)
+{
+    return slot_is_hung(c) || (news && abort_has_come(c, true));
+}
+
 /* What has come before the wait began. */
 static unsigned look_locked(struct waiter *w)
 {
@@ -165,7 +172,7 @@ static unsigned look_locked(struct waiter *w)
         came |= AWAITED_WAKER;
     if (w->peer == NULL)
         return came;
-    if (slot_is_hung(w->peer))
+    if (is_over(w->peer, slot_has_news(w->peer)))
         came |= AWAITED_END;
     if ((what & (AWAITED_INPUT | AWAITED_OUTPUT)) != 0 && slot_take_news(w->peer))
         came |= what & (AWAITED_INPUT | AWAITED_OUTPUT);
@@ -411,9 +418,9 @@ bool waiters_on_event(struct connections *set, const struct poller_event *event)
     return true;
 }
 
-/* Bytes of the next request, or the rest of a body, wake nobody who does not want them. A
- * hangup is looked for in the state word, which tells it from that of an earlier
- * connection in the same slot. */
+/* Bytes of the next request, or the rest of a body, wake nobody who does not want them,
+ * but for the record that aborts the request. A hangup is looked for in the state word,
+ * which tells it from that of an earlier connection in the same slot. */
 bool waiters_on_peer(struct connections *set, struct connection *c, bool hangup)
 {
     if (!atomic_load(&c->waits))
@@ -423,7 +430,7 @@ bool waiters_on_peer(struct connections *set, struct connection *c, bool hangup)
     unsigned came = 0;
     if (w != NULL && !hangup)
         came = w->awaited.what & (AWAITED_INPUT | AWAITED_OUTPUT);
-    if (w != NULL && slot_is_hung(c))
+    if (w != NULL && is_over(c, !hangup))
         came |= AWAITED_END;
     if (came != 0)
         make_ready_locked(set, w, came);

@@ -10,8 +10,8 @@
  *
  * connection_wait gives the ready ones out, in the order in which they became so, by
  * turns with new requests. The connection stays the request's own while it waits: the
- * poller tells that the peer has closed its end, and of nothing else unless it is waited
- * for.
+ * poller tells that the peer has closed its end, or has sent something that may abort the
+ * request, and of nothing else unless it is waited for.
  *
  * A waiter begins with a waker (base/waker.h), and lives as long as that. */
 #ifndef LUAFCGID2_FASTCGI_WAITER_H

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import fastcgi
 import servers
 
 DAEMON = {"WorkerThreads": 2, "RequestTimeout": 30, "LuaMaxStates": 4, "StatusPath": "/status"}
@@ -240,6 +241,35 @@ def test_a_wait_whose_client_has_gone_ends_the_request(web, kind):
     wait_for_idle(web)
     assert "must not come here" not in web.log()[seen:]
     assert not [line for line in web.lines() if line.level == "error"]
+
+
+@pytest.mark.parametrize("kind", sorted(WAITS.keys() - {"require"}))
+def test_a_wait_of_a_request_that_is_aborted_ends_it(web, kind):
+    """The web server says so on a connection that it keeps (FastCGI 5.4), and is told that
+    the request is over."""
+    name = web.script("""function main()
+        %s
+        Send('waits') Flush()
+        %s
+        Log('must not come here')\nend""" % (before(kind), WAITS[kind]))
+    seen = len(web.log())
+    with web.open(name, keep=True) as c:
+        c.end()
+        c.read_until("waits")
+        c.send(fastcgi.record(fastcgi.ABORT_REQUEST))
+        assert c.response().ended
+        c.begin(web.site.params(web.script("function main() Send('next') end"))).end()
+        assert c.response().text == "next"
+    assert "must not come here" not in web.log()[seen:]
+    assert not [line for line in web.lines() if line.level == "error"]
+
+
+def test_an_abort_beside_an_unread_body_ends_the_wait(web):
+    name = web.script("function main() Sleep(1000) end")
+    with web.open(name, keep=True, CONTENT_LENGTH=100) as c:
+        c.body("a part of it").send(fastcgi.record(fastcgi.ABORT_REQUEST))
+        assert c.response().ended
+        assert c.is_closed(servers.PATIENCE)  # the rest of a body that is cut is not known
 
 
 def wait_for_idle(d):

@@ -340,6 +340,77 @@ static void a_peer_that_went_before_the_wait_ends_it(void **state)
     waiter_destroy(w);
 }
 
+static const char an_abort[] = "\1\2\0\1\0\0\0"; /* with the NUL eight bytes */
+
+/* The peer is told that the request is over, and the connection serves another. */
+static void assert_aborted(struct connection *c, int client)
+{
+    struct response r = {0};
+    connection_take_up(c, reader);
+    assert_true(connection_is_gone(c));
+    connection_release(set, c, false);
+    read_response(client, &r);
+    assert_true(r.ended && r.status == RECORD_REQUEST_COMPLETE && r.out.len == 0);
+    drop(&r.out);
+    send_request(client, true, "x");
+    assert_ptr_equal(connection_wait(set, reader), c);
+    connection_release(set, c, false);
+    close(client);
+}
+
+static void an_abort_ends_the_wait(void **state)
+{
+    (void)state;
+    for (size_t first = 0; first <= sizeof an_abort; first++) {
+        int client;
+        struct connection *c = get_request(&client);
+        struct waiter *w = waiter_create(set, NULL);
+        wait_with_peer(w, c, 0);
+        send_all(client, an_abort, first);
+        if (first < sizeof an_abort)
+            assert_none_is_ready();
+        send_all(client, an_abort + first, sizeof an_abort - first);
+        assert_ends(w, AWAITED_END);
+        wait_with_peer(w, c, 0); /* it is not told a second time, but known */
+        assert_ends(w, AWAITED_END);
+        assert_aborted(c, client);
+        waiter_destroy(w);
+    }
+}
+
+static void an_abort_that_came_before_the_wait_ends_it(void **state)
+{
+    (void)state;
+    for (int event = 0; event < 2; event++) {
+        int client;
+        struct connection *c = get_request(&client);
+        struct waiter *w = waiter_create(set, NULL);
+        send_all(client, an_abort, sizeof an_abort);
+        if (event)
+            jam_await_request(set, 0); /* takes the event */
+        wait_with_peer(w, c, 0);
+        assert_ends(w, AWAITED_END);
+        assert_aborted(c, client);
+        waiter_destroy(w);
+    }
+}
+
+static void an_abort_of_another_request_ends_no_wait(void **state)
+{
+    (void)state;
+    int client;
+    struct connection *c = get_request(&client);
+    struct waiter *w = waiter_create(set, NULL);
+    wait_with_peer(w, c, 0);
+    send_all(client, "\1\2\0\2\0\0\0", 8);
+    assert_none_is_ready();
+    assert_false(connection_is_gone(c));
+    send_all(client, an_abort, sizeof an_abort);
+    assert_ends(w, AWAITED_END);
+    assert_aborted(c, client);
+    waiter_destroy(w);
+}
+
 static void more_of_a_body_ends_a_wait_for_it(void **state)
 {
     (void)state;
@@ -625,6 +696,9 @@ int main(void)
         IN_SET(a_late_event_of_a_descriptor_finds_another_wait),
         IN_SET(a_peer_that_goes_ends_the_wait),
         IN_SET(a_peer_that_went_before_the_wait_ends_it),
+        IN_SET(an_abort_ends_the_wait),
+        IN_SET(an_abort_that_came_before_the_wait_ends_it),
+        IN_SET(an_abort_of_another_request_ends_no_wait),
         IN_SET(more_of_a_body_ends_a_wait_for_it),
         IN_SET(room_ends_a_wait_for_it),
         IN_SET(so_many_may_wait),
