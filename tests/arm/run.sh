@@ -9,6 +9,7 @@
 # Debian's armhf begins at ARMv7, so soft-float armel stands in for Raspberry Pi OS on ARMv6.
 #
 #     sh tests/arm/run.sh [ARCHITECTURE...]         all of them, unless some are named
+#     ONLY_TREE=1 sh tests/arm/run.sh               makes the tree that they need, no more
 #
 # Needs root (or sudo) and apt.
 # shellcheck disable=SC2154 # cache and tree come from tree.sh
@@ -46,6 +47,7 @@ sh "$top/scripts/install-packages.sh" debootstrap util-linux git file
 # A tree for each choice, with no more than that needs.
 # shellcheck disable=SC2086 # a list of packages
 make_tree "arm-$(echo "$*" | tr ' ' -)" $packages -- "$@"
+[ -z "${ONLY_TREE-}" ] || exit 0
 
 work=$(mktemp -d "$tree/srv/arm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
