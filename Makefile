@@ -294,6 +294,7 @@ install: install-files
 	    $(INSTALL) -d "$(DESTDIR)$(MANDIR)/man$$section"; \
 	    $(INSTALL) -m 0644 etc/man/$$page "$(DESTDIR)$(MANDIR)/man$$section/$$page"; \
 	done
+	@ln -sf luafcgid2.8 "$(DESTDIR)$(MANDIR)/man8/luafcgid2-serve.8"
 	@$(INSTALL) -d "$(DESTDIR)$(DOCDIR)"
 	@$(INSTALL) -m 0644 README* LICENSE CHANGELOG* config.lua "$(DESTDIR)$(DOCDIR)"
 	@for d in $(SNIPPETS); do \
@@ -339,7 +340,7 @@ uninstall:
 	    "$(DESTDIR)/usr/local/etc/rc.d/luafcgid2"
 	rm -f "$(DESTDIR)$(CONFDIR)/config.lua.new" "$(DESTDIR)$(CONFDIR)/default.new" \
 	    "$(DESTDIR)$(CONFDIR)/logrotate.new"
-	@for page in $(MAN_PAGES); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
+	@for page in $(MAN_PAGES) luafcgid2-serve.8; do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
 	@if [ -z "$(DESTDIR)" ]; then sh etc/service.sh left; fi
 	@echo "kept: $(DESTDIR)$(CONFDIR), $(DESTDIR)$(SYSCONFDIR)/default/luafcgid2," \
 	    "/var/log/luafcgid2, /var/lib/luafcgid2"
