@@ -28,7 +28,7 @@ AT_ONCE = 5 if SANITIZER else 1  # seconds; libfcgi's own close takes two
 def either(request, daemon):
     """A daemon on a unix socket, and one on TCP."""
     listen = {"Listen": "127.0.0.1:%d" % free_port()} if request.param == "tcp" else {}
-    return daemon(WorkerThreads=2, **listen)
+    return daemon(WorkerThreads=4, **listen)  # so that nobody waits for one
 
 
 def ask(daemon, source, name, keep=False, body=b""):

@@ -168,7 +168,7 @@ static void the_heartbeat_drops_what_is_over(void **state)
     struct shared_value one = integer(1);
     set("stays", one, 0);
     for (int i = 0; i < 1000; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", i);
         shared_set(b(key), &one, (struct shared_terms){i % 2 == 0 ? 1 : 1000000, 0});
     }
@@ -210,7 +210,7 @@ static void what_was_not_used_for_longest_goes_first(void **state)
     (void)state;
     int64_t max = 10 * (SHARED_OVERHEAD + 2);
     for (int i = 10; i < 20; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", i);
         assert_int_equal(set(key, integer(i), max), SHARED_DONE);
     }
@@ -222,7 +222,7 @@ static void what_was_not_used_for_longest_goes_first(void **state)
     assert_string_equal(get("12"), "nil");
     assert_string_equal(get("13"), "nil");
     for (int i = 14; i < 22; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", i);
         assert_string_equal(get(key), key);
     }
@@ -290,7 +290,7 @@ static void *mix(void *arg)
     unsigned seed = (unsigned)(intptr_t)arg + 1;
     char letters[300], data[300];
     for (int i = 0; i < rounds; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", rand_r(&seed) % 50);
         memset(letters, 'a' + rand_r(&seed) % 26, sizeof letters);
         struct shared_value v = {
