@@ -8,7 +8,6 @@
 #include "lua/hook_api.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "lua/channel_api.h"
 #include "lua/log_api.h"
 #include "lua/shared_call.h"
@@ -41,19 +40,7 @@ static int say(lua_State *L)
 /* A line of the log, as print is for scripts. */
 static int print(lua_State *L)
 {
-    luaL_Buffer b;
-    int count = lua_gettop(L);
-    luaL_buffinit(L, &b);
-    for (int i = 1; i <= count; i++) {
-        if (i > 1)
-            luaL_addchar(&b, '\t');
-        luaL_tolstring(L, i, NULL);
-        luaL_addvalue(&b);
-    }
-    luaL_pushresult(&b);
-    size_t len;
-    const char *text = lua_tolstring(L, -1, &len);
-    log_text(LOG_LEVEL_INFO, text, len);
+    log_api_write(L, LOG_LEVEL_INFO, 1, "\t");
     return 0;
 }
 

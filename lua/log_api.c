@@ -2,8 +2,6 @@
  * state. */
 #include "lua/log_api.h"
 
-#include "base/log.h"
-
 #include <lauxlib.h>
 #include <string.h>
 
@@ -23,16 +21,14 @@ static enum log_level take_level(lua_State *L, int *first)
     return LOG_LEVEL_INFO;
 }
 
-/* Writes any values, one after the other, as one line; without a value it writes none. */
-static int write_log(lua_State *L, int first)
+void log_api_write(lua_State *L, enum log_level level, int first, const char *separator)
 {
-    int last = lua_gettop(L);
-    enum log_level level = take_level(L, &first);
-    if (last < first)
-        return 0;
     luaL_Buffer b;
+    int last = lua_gettop(L);
     luaL_buffinit(L, &b);
     for (int i = first; i <= last; i++) {
+        if (i > first)
+            luaL_addstring(&b, separator);
         luaL_tolstring(L, i, NULL);
         luaL_addvalue(&b);
     }
@@ -40,6 +36,14 @@ static int write_log(lua_State *L, int first)
     size_t len;
     const char *text = lua_tolstring(L, -1, &len);
     log_text(level, text, len);
+}
+
+/* Without a value it writes no line. */
+static int write_log(lua_State *L, int first)
+{
+    enum log_level level = take_level(L, &first);
+    if (lua_gettop(L) >= first)
+        log_api_write(L, level, first, "");
     return 0;
 }
 

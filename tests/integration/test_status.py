@@ -14,6 +14,7 @@ import time
 import pytest
 
 import fastcgi
+import phpfpm
 import servers
 from servers import wait_until
 
@@ -174,25 +175,7 @@ def test_json_has_the_types_that_php_fpm_writes(web):
 
 def test_php_fpms_own_text_is_read_alike(web, scratch):
     """php-fpm beside it: the same keys by the same spelling."""
-    php = None
-    for name in "/usr/sbin/php-fpm8.2", "/usr/sbin/php-fpm8.4":
-        php = name if os.path.exists(name) else php
-    if php is None:
-        pytest.skip("no php-fpm here")
-    directory = scratch()
-    with open(directory + "/fpm.conf", "w", encoding="ascii") as f:
-        f.write("[global]\nerror_log = %s/log\n[www]\nlisten = %s/s\npm = static\n"
-                "pm.max_children = 1\npm.status_path = /status\nuser = root\ngroup = root\n"
-                % (directory, directory))
-    process = subprocess.Popen([php, "-R", "-F", "-y", directory + "/fpm.conf"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        def ask(query):
-            try:
-                return fastcgi.request(directory + "/s", web.site.params(
-                    "/status", query=query, SCRIPT_FILENAME="/status")).text
-            except OSError:
-                return None
+    with phpfpm.status(scratch(), web.site) as ask:
         theirs = json.loads(wait_until(lambda: ask("json&full"), "php-fpm"),
                             object_pairs_hook=collections.OrderedDict)
         ours = figures(web)
@@ -202,9 +185,6 @@ def test_php_fpms_own_text_is_read_alike(web, scratch):
         assert list(ours["processes"][0])[:len(PROCESS)] == list(theirs["processes"][0])
         text = [key for key, _ in text_pairs(ask("full"))]
         assert set(text) <= {key for key, _ in text_pairs(tell(web, "full"))}
-    finally:
-        process.terminate()
-        process.wait(servers.PATIENCE)
 
 
 # -- Figures --

@@ -4,14 +4,12 @@ that there are (exporters, Metricbeat, Telegraf, Zabbix) want parts of this."""
 import concurrent.futures
 import json
 import re
-import shutil
-import subprocess
 import threading
 
 import pytest
 
 import fastcgi
-import servers
+import phpfpm
 from servers import wait_until
 
 NATURAL, TEXT, NUMBER = "natural", "text", "number"
@@ -142,35 +140,16 @@ def test_a_strict_reader_reads_each_form_under_load(status):
 
 def test_the_same_reader_reads_php_fpm(daemon, scratch):
     """Else it would ask for what is not php-fpm's."""
-    php = next((path for path in map(shutil.which, (
-        "php-fpm", "/usr/sbin/php-fpm8.2", "/usr/sbin/php-fpm8.4")) if path), None)
-    if php is None:
-        pytest.skip("no php-fpm here")
-    directory = scratch()
-    with open(directory + "/fpm.conf", "w", encoding="ascii") as f:
-        f.write("[global]\nerror_log = %s/log\n[www]\nlisten = %s/s\npm = static\n"
-                "pm.max_children = 2\npm.status_path = /status\nuser = root\ngroup = root\n"
-                % (directory, directory))
-    d = daemon()
-    process = subprocess.Popen([php, "-R", "-F", "-y", directory + "/fpm.conf"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        def ask(query):
-            try:
-                text = fastcgi.request(directory + "/s", d.site.params(
-                    "/status", query=query, SCRIPT_FILENAME="/status")).text
-            except OSError:
-                return None
-            return None if "(null)" in text else text  # of a child that has not begun
-        text = wait_until(lambda: ask("json&full"), "php-fpm")
+    with phpfpm.status(scratch(), daemon().site, children=2) as ask:
+        def whole(query):
+            text = ask(query)
+            return None if text is None or "(null)" in text else text  # a child has not begun
+        text = wait_until(lambda: whole("json&full"), "php-fpm")
         newer = [field for field in POOL if field[0] == "memory peak" and "memory peak" not in text]
         for field in newer:  # php-fpm 8.4 has it
             POOL.remove(field)
         try:
             read_json(text, True, snapshot=False)
-            read_text(wait_until(lambda: ask("full"), "all its children"))
+            read_text(wait_until(lambda: whole("full"), "all its children"))
         finally:
             POOL.extend(newer)
-    finally:
-        process.terminate()
-        process.wait(servers.PATIENCE)

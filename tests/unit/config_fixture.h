@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "config.h"
+#include "tests/unit/files.h"
 
 static char directory[64], file[96], log_file[96];
 static char errors[65536], logged[65536];
@@ -37,18 +38,12 @@ static inline int tear_down(void **state)
 
 static inline void write_file(const char *text)
 {
-    FILE *out = fopen(file, "w");
-    assert_non_null(out);
-    fputs(text, out);
-    fclose(out);
+    files_write(file, text);
 }
 
 static inline void read_log(void)
 {
-    FILE *in = fopen(log_file, "r");
-    assert_non_null(in);
-    logged[fread(logged, 1, sizeof logged - 1, in)] = '\0';
-    fclose(in);
+    strcpy(logged, files_read(log_file));
 }
 
 /* Loads `name`; what was complained of is in `errors`, what was logged in `logged`. */

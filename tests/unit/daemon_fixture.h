@@ -8,6 +8,7 @@
 #include "daemon/service.h"
 #include "lua/limit.h"
 #include "store/store.h"
+#include "tests/unit/files.h"
 
 static char directory[64]; /* of scripts and the log */
 static struct service service;
@@ -60,10 +61,7 @@ static inline const char *write_file(const char *name, const char *text)
     static unsigned last;
     char *path = paths[last = (last + 1) % 8];
     snprintf(path, sizeof paths[0], "%s/%s", directory, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
+    files_write(path, text);
     return path;
 }
 

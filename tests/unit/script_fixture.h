@@ -12,6 +12,7 @@
 #include "request.h"
 #include "store/session.h"
 #include "store/store.h"
+#include "tests/unit/files.h"
 #include "tests/unit/peer_fixture.h"
 
 #include <lauxlib.h>
@@ -75,22 +76,14 @@ static inline const char *path_of(const char *name)
 static inline const char *write_file(const char *name, const char *text)
 {
     const char *path = path_of(name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
+    files_write(path, text);
     return path;
 }
 
 /* What the log says, until the next call. */
 static inline const char *logged(void)
 {
-    static char text[65536];
-    FILE *f = fopen(path_of("log"), "r");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof text - 1, f)] = '\0';
-    fclose(f);
-    return text;
+    return files_read(path_of("log"));
 }
 
 static inline void assert_logged(const char *part)

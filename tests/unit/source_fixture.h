@@ -29,6 +29,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/files.h"
+
 static char directory[64], path[96], other[96];
 
 /* -- A distorted file system -- */
@@ -80,14 +82,6 @@ int nanosleep(const struct timespec *time, struct timespec *left)
 
 /* -- Helpers -- */
 
-static inline void put_file(const char *name, const char *text)
-{
-    FILE *f = fopen(name, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
 static inline void set_mtime(const char *name, time_t seconds)
 {
     struct timespec times[2] = {{seconds, 0}, {seconds, 0}};
@@ -105,7 +99,7 @@ static inline int set_up(void **unused)
     free(resolved);
     snprintf(path, sizeof path, "%s/a.lua", directory);
     snprintf(other, sizeof other, "%s/b.lua", directory);
-    put_file(path, "return 1");
+    files_write(path, "return 1");
     atomic_store(&coarse, false);
     atomic_store(&years_ago, 0);
     atomic_store(&fstats, 0);

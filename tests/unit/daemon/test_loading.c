@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "tests/unit/files.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,21 +39,13 @@ static int tear_down(void **state)
     return rmdir(directory);
 }
 
-static void write_file(const char *text)
-{
-    FILE *out = fopen(file, "w");
-    assert_non_null(out);
-    fputs(text, out);
-    fclose(out);
-}
-
 /* A file that waits until `release`, and then leaves `passed` behind. */
 static void write_waiting_file(void)
 {
     char text[320];
     snprintf(text, sizeof text, "io.open('%s'):read(1) io.open('%s', 'w'):close()", fifo,
              passed);
-    write_file(text);
+    files_write(file, text);
 }
 
 static void release(void)
@@ -65,7 +59,7 @@ static void a_good_file_gives_a_configuration(void **state)
 {
     (void)state;
     char *errors;
-    write_file("WorkerThreads = 7");
+    files_write(file, "WorkerThreads = 7");
     struct config *c = loading_run(file, &errors, NULL);
     assert_non_null(c);
     assert_int_equal(c->worker_threads, 7);
@@ -78,7 +72,7 @@ static void a_bad_file_gives_its_mistakes(void **state)
 {
     (void)state;
     char *errors;
-    write_file("WorkerThreads = 'seven' ShowErrors = 1");
+    files_write(file, "WorkerThreads = 'seven' ShowErrors = 1");
     assert_null(loading_run(file, &errors, NULL));
     assert_non_null(strstr(errors, "config.lua: WorkerThreads: expected"));
     assert_non_null(strstr(errors, "config.lua: ShowErrors: expected"));

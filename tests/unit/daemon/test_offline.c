@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "config.h"
+#include "tests/unit/files.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -41,24 +42,6 @@ static int group_tear_down(void **state)
     unlink(log_file);
     unlink(in);
     return rmdir(directory);
-}
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
-static const char *content(const char *path)
-{
-    static char text[65536];
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof text - 1, f)] = '\0';
-    fclose(f);
-    return text;
 }
 
 static void redirect(const char *path, int flags, int to)
@@ -97,8 +80,8 @@ static int run_code(const char *code, const char *body, bool headers,
 {
     char text[1024];
     snprintf(text, sizeof text, "function main() %s end", code);
-    write_file(script, text);
-    write_file(in, body);
+    files_write(script, text);
+    files_write(in, body);
     return run(&(struct offline){script, pairs, headers}, 60000, out);
 }
 
@@ -109,15 +92,15 @@ static void the_body_comes_out(void **state)
 {
     (void)state;
     assert_int_equal(run_code("Send('a') Flush() Send('b')", "", false, NO_PAIRS), 0);
-    assert_string_equal(content(out), "ab");
-    assert_string_equal(content(log_file), "");
+    assert_string_equal(files_read(out), "ab");
+    assert_string_equal(files_read(log_file), "");
 }
 
 static void headers_are_printed_when_they_are_wanted(void **state)
 {
     (void)state;
     assert_int_equal(run_code("RespStatus(404) return 'x'", "", true, NO_PAIRS), 4);
-    const char *text = content(out);
+    const char *text = files_read(out);
     assert_ptr_equal(strstr(text, "Status: 404 Not Found\r\n"), text);
     assert_non_null(strstr(text, "\r\n\r\nx"));
 }
@@ -129,11 +112,11 @@ static void parameters_are_those_given_or_made_up(void **state)
         "Send(Env.REQUEST_METHOD, Env.A, '|', Env.SERVER_NAME, '|', "
         "Env.SCRIPT_NAME, tostring(Env.CONTENT_TYPE))";
     run_code(code, "", false, PAIRS("A=b=c", "SERVER_NAME=x"));
-    assert_string_equal(content(out), "GETb=c|x|/s.luanil");
+    assert_string_equal(files_read(out), "GETb=c|x|/s.luanil");
     run_code(code, "", false, PAIRS("A=", "CONTENT_TYPE=t"));
-    assert_string_equal(content(out), "POST|localhost|/s.luat");
+    assert_string_equal(files_read(out), "POST|localhost|/s.luat");
     run_code(code, "", false, PAIRS("A=1", "A=2", "REQUEST_METHOD=POST"));
-    assert_non_null(strstr(content(out), "/s.luaapplication/x-www-form-urlencoded"));
+    assert_non_null(strstr(files_read(out), "/s.luaapplication/x-www-form-urlencoded"));
 }
 
 static void the_body_of_the_request_is_standard_input(void **state)
@@ -141,7 +124,7 @@ static void the_body_of_the_request_is_standard_input(void **state)
     (void)state;
     run_code("Send(Receive(3), '|', Receive(), '|', tostring(io.read()))", "abcdef",
              false, NO_PAIRS);
-    assert_string_equal(content(out), "abc|def|nil");
+    assert_string_equal(files_read(out), "abc|def|nil");
 }
 
 static void the_status_is_that_of_the_response(void **state)
@@ -152,26 +135,26 @@ static void the_status_is_that_of_the_response(void **state)
     assert_int_equal(run_code("RespStatus(500)", "", false, NO_PAIRS), 5);
     assert_int_equal(
         run_code("Send('x') Flush() error('broken off')", "", false, NO_PAIRS), 5);
-    assert_non_null(strstr(content(log_file), "broken off"));
+    assert_non_null(strstr(files_read(log_file), "broken off"));
 }
 
 static void a_script_that_is_late_is_ended(void **state)
 {
     (void)state;
-    write_file(script, "function main() while true do end end");
-    write_file(in, "");
+    files_write(script, "function main() while true do end end");
+    files_write(in, "");
     assert_int_equal(run(&(struct offline){script, NO_PAIRS, false}, 100, out), 5);
-    assert_non_null(strstr(content(log_file), "time limit"));
+    assert_non_null(strstr(files_read(log_file), "time limit"));
 }
 
 static void an_output_that_fails_is_told(void **state)
 {
     (void)state;
-    write_file(script, "function main() Send('x') end");
-    write_file(in, "");
+    files_write(script, "function main() Send('x') end");
+    files_write(in, "");
     assert_int_equal(run(&(struct offline){script, NO_PAIRS, false}, 60000, "/dev/full"),
                      1);
-    assert_non_null(strstr(content(log_file), "No space left"));
+    assert_non_null(strstr(files_read(log_file), "No space left"));
 }
 
 static void a_signal_ends_it(void **state)

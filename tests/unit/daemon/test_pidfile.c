@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/files.h"
+
 static char directory[64], path[80], other[80], error[256];
 
 static int set_up(void **state)
@@ -37,24 +39,6 @@ static int tear_down(void **state)
     unlink(path);
     unlink(other);
     return rmdir(directory);
-}
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *f = fopen(name, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
-
-static const char *read_file(const char *name)
-{
-    static char text[128];
-    FILE *f = fopen(name, "r");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof text - 1, f)] = '\0';
-    fclose(f);
-    return text;
 }
 
 static bool is_there(const char *name)
@@ -89,7 +73,7 @@ static void holds_the_pid_and_goes_at_exit(void **state)
 {
     (void)state;
     open_and_write();
-    assert_string_equal(read_file(path), own_pid());
+    assert_string_equal(files_read(path), own_pid());
     pidfile_remove();
     assert_false(is_there(path));
 }
@@ -97,21 +81,21 @@ static void holds_the_pid_and_goes_at_exit(void **state)
 static void a_stale_file_is_replaced(void **state)
 {
     (void)state;
-    write_file(path, "1\nand more than a process id that is longer than ours\n");
+    files_write(path, "1\nand more than a process id that is longer than ours\n");
     open_and_write();
-    assert_string_equal(read_file(path), own_pid());
+    assert_string_equal(files_read(path), own_pid());
 }
 
 static void a_live_one_is_refused_and_left_alone(void **state)
 {
     (void)state;
-    write_file(path, "4711\n");
+    files_write(path, "4711\n");
     int fd = open(path, O_RDONLY);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     assert_false(pidfile_open(path, error, sizeof error));
     assert_non_null(strstr(error, path));
     assert_non_null(strstr(error, "4711"));
-    assert_string_equal(read_file(path), "4711\n");
+    assert_string_equal(files_read(path), "4711\n");
     pidfile_remove();
     assert_true(is_there(path));
     close(fd);
@@ -120,7 +104,7 @@ static void a_live_one_is_refused_and_left_alone(void **state)
 static void a_live_one_that_is_still_starting_is_refused(void **state)
 {
     (void)state;
-    write_file(path, "");
+    files_write(path, "");
     int fd = open(path, O_RDONLY);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     assert_false(pidfile_open(path, error, sizeof error));
@@ -152,7 +136,7 @@ static void the_lock_survives_the_fork_of_daemon(void **state)
     assert_int_equal(read(done[0], &byte, 1), 1);
     assert_int_equal(byte, 1);
     assert_false(pidfile_open(path, error, sizeof error));
-    assert_string_not_equal(read_file(path), "");
+    assert_string_not_equal(files_read(path), "");
     close(go[1]);
     assert_int_equal(read(done[0], &byte, 1), 0); /* the daemon ended */
     assert_false(is_there(path));
@@ -178,20 +162,20 @@ static void a_file_that_is_no_longer_ours_stays(void **state)
 {
     (void)state;
     open_and_write();
-    write_file(other, "99\n");
+    files_write(other, "99\n");
     assert_int_equal(rename(other, path), 0);
     pidfile_remove();
-    assert_string_equal(read_file(path), "99\n");
+    assert_string_equal(files_read(path), "99\n");
 }
 
 static void a_symbolic_link_is_not_followed(void **state)
 {
     (void)state;
-    write_file(other, "precious\n");
+    files_write(other, "precious\n");
     assert_int_equal(symlink(other, path), 0);
     assert_false(pidfile_open(path, error, sizeof error));
     assert_string_not_equal(error, "");
-    assert_string_equal(read_file(other), "precious\n");
+    assert_string_equal(files_read(other), "precious\n");
 }
 
 static void only_a_regular_file_will_do(void **state)
@@ -245,7 +229,7 @@ static void is_emptied_where_it_cannot_be_removed(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     assert_true(is_there(path));
-    assert_string_equal(read_file(path), "");
+    assert_string_equal(files_read(path), "");
     assert_true(pidfile_open(path, error, sizeof error));
 }
 

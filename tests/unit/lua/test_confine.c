@@ -14,8 +14,8 @@ static int set_up_tree(void **unused)
     snprintf(outside, sizeof outside, "%s/rootless", directory);
     if (mkdir(sub, 0755) != 0)
         return -1;
-    put_file(inside, "return 2");
-    put_file(outside, "return 3");
+    files_write(inside, "return 2");
+    files_write(outside, "return 3");
     return 0;
 }
 
@@ -106,7 +106,7 @@ static void a_root_behind_a_link_is_resolved_at_each_use(void **unused)
     snprintf(file, sizeof file, "%s/x.lua", two);
     assert_int_equal(mkdir(one, 0755), 0);
     assert_int_equal(mkdir(two, 0755), 0);
-    put_file(file, "return 2");
+    files_write(file, "return 2");
     assert_int_equal(symlink(one, link), 0);
     assert_int_equal(error_of(file, link), EACCES);
     assert_int_equal(unlink(link), 0);

@@ -101,10 +101,10 @@ static struct source_ref read_then_edit_within_a_tick(void)
     atomic_store(&coarse, true);
     for (;;) {
         struct stat before, after;
-        put_file(path, "return 1");
+        files_write(path, "return 1");
         struct source_ref ref = read_file(path, "return 1");
         assert_int_equal(stat(path, &before), 0);
-        put_file(path, "return 2");
+        files_write(path, "return 2");
         assert_int_equal(stat(path, &after), 0);
         if (before.st_mtim.tv_sec == after.st_mtim.tv_sec &&
             before.st_ctim.tv_sec == after.st_ctim.tv_sec)
@@ -130,11 +130,11 @@ static void a_change_within_one_tick_is_seen_after_a_sweep(void **unused)
     struct source_ref ref;
     for (;;) {
         struct stat before, after;
-        put_file(path, "return 1");
+        files_write(path, "return 1");
         ref = read_file(path, "return 1");
         assert_int_equal(stat(path, &before), 0);
         assert_unchanged(&ref, true);
-        put_file(path, "return 2");
+        files_write(path, "return 2");
         assert_int_equal(stat(path, &after), 0);
         if (before.st_ctim.tv_sec == after.st_ctim.tv_sec)
             break;
@@ -176,7 +176,7 @@ static void a_file_grown_old_is_not_read_again(void **unused)
 static void edit_at_second_fstat(int call)
 {
     if (call == 2)
-        put_file(path, "return 2");
+        files_write(path, "return 2");
 }
 
 static void a_change_during_reading_is_read_again(void **unused)
@@ -193,7 +193,7 @@ static void rename_over_at_second_fstat(int call)
 {
     if (call != 2)
         return;
-    put_file(other, "return 2");
+    files_write(other, "return 2");
     assert_int_equal(rename(other, path), 0);
 }
 
@@ -232,13 +232,13 @@ static void a_file_that_never_rests_is_read_all_the_same(void **unused)
 static void write_at_first_pause(int pause)
 {
     if (pause == 1)
-        put_file(path, "return 2");
+        files_write(path, "return 2");
 }
 
 static void a_file_just_truncated_is_given_time_to_fill(void **unused)
 {
     (void)unused;
-    put_file(path, "");
+    files_write(path, "");
     at_pause = write_at_first_pause;
     struct source_ref ref = read_file(path, "return 2");
     source_release(&ref);

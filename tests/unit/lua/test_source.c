@@ -35,7 +35,7 @@ static void an_edit_is_seen_once(void **unused)
 {
     (void)unused;
     struct source_ref ref = read_file(path, "return 1");
-    put_file(path, "return 1234");
+    files_write(path, "return 1234");
     assert_stale(&ref, true);
     struct source_ref again = read_file(path, "return 1234");
     assert_false(source_is_current(&ref));
@@ -51,9 +51,9 @@ static void each_edit_is_seen(void **unused)
         char text[32], next[32];
         snprintf(text, sizeof text, "return %d", 1000 + i);
         snprintf(next, sizeof next, "return %d", 1001 + i); /* of the same size */
-        put_file(path, text);
+        files_write(path, text);
         struct source_ref ref = read_file(path, text);
-        put_file(path, next);
+        files_write(path, next);
         assert_stale(&ref, i % 2 == 0);
         source_release(&ref);
     }
@@ -64,10 +64,10 @@ static void an_edit_with_its_old_time_put_back_is_seen(void **unused)
     (void)unused;
     atomic_store(&years_ago, 1); /* so that times decide, not the content */
     for (int checksum = 0; checksum < 2; checksum++) {
-        put_file(path, "return 1");
+        files_write(path, "return 1");
         set_mtime(path, 1000000000);
         struct source_ref ref = read_file(path, "return 1");
-        put_file(path, "return 2");
+        files_write(path, "return 2");
         set_mtime(path, 1000000000);
         assert_stale(&ref, checksum == 1);
         source_release(&ref);
@@ -79,9 +79,9 @@ static void a_file_renamed_over_with_an_older_time_is_seen(void **unused)
     (void)unused;
     atomic_store(&years_ago, 1);
     for (int checksum = 0; checksum < 2; checksum++) {
-        put_file(path, "return 1");
+        files_write(path, "return 1");
         struct source_ref ref = read_file(path, "return 1");
-        put_file(other, "return 2");
+        files_write(other, "return 2");
         set_mtime(other, 1000000000);
         assert_int_equal(rename(other, path), 0);
         assert_stale(&ref, checksum == 1);
@@ -97,8 +97,8 @@ static void a_file_renamed_over_with_the_same_times_is_seen(void **unused)
     atomic_store(&coarse, true);
     for (bool alike = false; !alike;) {
         struct stat before, after;
-        put_file(path, "return 1");
-        put_file(other, "return 2");
+        files_write(path, "return 1");
+        files_write(other, "return 2");
         struct source_ref ref = read_file(path, "return 1");
         assert_int_equal(stat(path, &before), 0);
         assert_int_equal(rename(other, path), 0);
@@ -117,7 +117,7 @@ static void a_deleted_file_is_seen_once_and_can_come_back(void **unused)
     assert_int_equal(unlink(path), 0);
     assert_stale(&ref, true);
     assert_int_equal(error_of(path, ""), ENOENT);
-    put_file(path, "return 1");
+    files_write(path, "return 1");
     assert_int_equal(source_sweep(true), 0);
     struct source_ref again = read_file(path, "return 1");
     assert_false(source_is_current(&ref));
@@ -143,7 +143,7 @@ static void a_touch_changes_nothing_with_checksums(void **unused)
     set_mtime(path, 1000000000);
     assert_unchanged(&ref, true);
     assert_unchanged(&ref, false); /* the new times are known now */
-    put_file(other, "return 1");
+    files_write(other, "return 1");
     assert_int_equal(rename(other, path), 0);
     assert_unchanged(&ref, true);
     source_release(&ref);
@@ -165,7 +165,7 @@ static void a_reader_who_meets_a_change_tells_the_others(void **unused)
 {
     (void)unused;
     struct source_ref ref = read_file(path, "return 1");
-    put_file(path, "return 2");
+    files_write(path, "return 2");
     unsigned epoch = source_epoch();
     struct source_ref newer = read_file(path, "return 2");
     assert_int_not_equal(source_epoch(), epoch);
@@ -179,9 +179,9 @@ static void a_reader_who_meets_a_change_tells_the_others(void **unused)
 static void one_change_leaves_other_sources_alone(void **unused)
 {
     (void)unused;
-    put_file(other, "return 5");
+    files_write(other, "return 5");
     struct source_ref a = read_file(path, "return 1"), b = read_file(other, "return 5");
-    put_file(path, "return 2");
+    files_write(path, "return 2");
     assert_stale(&a, true);
     assert_true(source_is_current(&b));
     source_release(&a);
@@ -204,7 +204,7 @@ static void another_directory_behind_a_link_is_seen(void **unused)
     assert_true(source_is_current(&ref));
     char file[160];
     snprintf(file, sizeof file, "%s/x", one);
-    put_file(file, "what is in it does not matter");
+    files_write(file, "what is in it does not matter");
     assert_int_equal(source_sweep(false), 0);
     assert_int_equal(unlink(other), 0);
     assert_int_equal(source_sweep(false), 0); /* gone for the moment */
@@ -239,12 +239,12 @@ static void a_file_that_was_not_there_is_seen_when_it_comes(void **unused)
     struct source_ref ref;
     assert_int_equal(source_note_absent(other, &ref), 0);
     assert_unchanged(&ref, true);
-    put_file(other, "return 1");
+    files_write(other, "return 1");
     assert_stale(&ref, true);
     source_release(&ref);
     unlink(other);
     assert_int_equal(source_note_absent(other, &ref), 0);
-    put_file(other, "return 1");
+    files_write(other, "return 1");
     struct source_ref read = read_file(other, "return 1"); /* or by the first reader */
     assert_false(source_is_current(&ref));
     source_release(&ref);
@@ -269,7 +269,7 @@ static void a_sweep_over_many_deleted_files_is_not_held_up(void **unused)
     char name[128];
     for (int i = 0; i < MANY; i++) {
         snprintf(name, sizeof name, "%s/%d.lua", directory, i);
-        put_file(name, "return 1");
+        files_write(name, "return 1");
         refs[i] = read_file(name, "return 1");
         assert_int_equal(unlink(name), 0);
     }
@@ -337,7 +337,7 @@ static void readers_writers_and_sweeps_together(void **unused)
     char name[128];
     for (int i = 0; i < NAMES; i++) {
         name_of(i, name, sizeof name);
-        put_file(name, "return 1");
+        files_write(name, "return 1");
         held[i] = read_file(name, "return 1");
     }
     atomic_store(&sweeping, true);
