@@ -452,8 +452,7 @@ uint64_t request_body_sent(const struct request *r)
 
 void request_report(struct request *r, const char *message, size_t len)
 {
-    peer_report(&r->peer, message, len,
-                r->config->write_timeout > 0 ? r->config->write_timeout : -1);
+    peer_report(&r->peer, message, len);
 }
 
 void request_finish(struct request *r)

@@ -59,8 +59,8 @@ const char *request_id(struct request *r);
 /* For log_set_request. Lasts as the parameters do. */
 const struct log_request *request_for_log(const struct request *r);
 
-/* Tells the web server's own log of an error (FastCGI 1.0, FCGI_STDERR). Blocks for
- * WriteTimeout at most. */
+/* Tells the web server's own log of an error (FastCGI 1.0, FCGI_STDERR). If a part of the
+ * response is out, it must fail afterwards (request_fail). Does not block. */
 void request_report(struct request *r, const char *message, size_t len);
 
 const struct config *request_config(const struct request *r);

@@ -132,11 +132,10 @@ static void give_response_up(void *context)
     stream_give_up(x->connection);
 }
 
-static enum io_status report(void *context, const char *message, size_t len,
-                             int64_t timeout)
+static enum io_status report(void *context, const char *message, size_t len)
 {
     struct exchange *x = context;
-    return stream_report(x->connection, message, len, timeout);
+    return stream_report(x->connection, message, len);
 }
 
 static const struct peer_operations connection = {

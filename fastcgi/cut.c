@@ -36,6 +36,18 @@ void cut_keep_rest(struct connection *c, const struct frames *f)
     c->pending_len = len + record_put_cut(p + len, c->id);
 }
 
+void cut_insert(struct connection *c, const struct frames *f)
+{
+    size_t len = frames_left(f), before = c->pending_len - RECORD_CUT_SIZE;
+    uint8_t *p = c->pending == NULL ? NULL : realloc(c->pending, c->pending_len + len);
+    if (p == NULL)
+        return;
+    memmove(p + before + len, p + before, RECORD_CUT_SIZE);
+    frames_copy_left(f, p + before);
+    c->pending = p;
+    c->pending_cap = c->pending_len += len;
+}
+
 bool cut_is_due(struct connection *c)
 {
     unsigned char stage = atomic_load_explicit(&c->stage, memory_order_acquire);

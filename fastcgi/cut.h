@@ -27,6 +27,10 @@ enum cut_result cut_tell(struct connection *c);
  * Without memory for it cut_tell will say CUT_DROPPED. */
 void cut_keep_rest(struct connection *c, const struct frames *f);
 
+/* After that: keeps all of `f`, which fits a batch, for the peer to get before it is
+ * told. Without memory for it the peer does not get it. */
+void cut_insert(struct connection *c, const struct frames *f);
+
 /* Goes on sending what cut_tell had no room for. IO_OK: not yet; IO_END: all is sent;
  * IO_ABORTED: the peer is gone. */
 enum io_status cut_send(struct connection *c);

@@ -111,10 +111,9 @@ void frames_fill(struct frames_batch *b, const struct frames *f)
         add_closing(b, f, f->sent > end ? f->sent - end : 0);
 }
 
-void frames_copy_open(const struct frames *f, uint8_t *out)
+static void copy(const struct frames *f, size_t left, uint8_t *out)
 {
     struct frames_batch b;
-    size_t left = frames_open(f);
     if (left > 0)
         frames_fill(&b, f);
     for (int i = 0; left > 0; i++) {
@@ -123,4 +122,14 @@ void frames_copy_open(const struct frames *f, uint8_t *out)
         out += n;
         left -= n;
     }
+}
+
+void frames_copy_open(const struct frames *f, uint8_t *out)
+{
+    copy(f, frames_open(f), out);
+}
+
+void frames_copy_left(const struct frames *f, uint8_t *out)
+{
+    copy(f, frames_left(f), out);
 }

@@ -53,6 +53,9 @@ size_t frames_open(const struct frames *f);
 /* Copies these bytes to `out`. */
 void frames_copy_open(const struct frames *f, uint8_t *out);
 
+/* The same for all that is left of frames that fit a batch. */
+void frames_copy_left(const struct frames *f, uint8_t *out);
+
 /* The first byte of the content that is still to be sent. */
 size_t frames_content_sent(const struct frames *f);
 

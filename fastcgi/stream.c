@@ -381,12 +381,54 @@ void stream_give_up(struct connection *c)
         rest_give_up(c->reader->set, c);
 }
 
-enum io_status stream_report(struct connection *c, const char *message, size_t len,
-                             int64_t timeout)
+/* What of a message the peer has not taken goes before what tells that the response is
+ * not whole. */
+static void keep_message(struct connection *c, const struct frames *f)
+{
+    if (c->rest != NULL)
+        rest_give_up(c->reader->set, c);
+    else
+        cut_keep_rest(c, f);
+    if (f->sent == 0)
+        cut_insert(c, f);
+    c->output = IO_TIMEOUT;
+}
+
+static bool has_room(const struct connection *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+    return poll(&p, 1, 0) > 0;
+}
+
+static enum io_status send_message(struct connection *c, struct frames *f)
+{
+    if (c->rest != NULL) {
+        enum io_status status = send_rest(c, 0);
+        if (status != IO_END)
+            return status == IO_ABORTED ? IO_ABORTED : IO_TIMEOUT;
+    }
+    if (!may_write(c))
+        return IO_ABORTED;
+    c->output = send_frames(c, f, NULL, 0);
+    if (c->output == IO_OK)
+        atomic_store_explicit(&c->stage, STAGE_OPEN, memory_order_release);
+    return c->output;
+}
+
+enum io_status stream_report(struct connection *c, const char *message, size_t len)
 {
     const struct iovec part = {(void *)(uintptr_t)message,
                                len < REPORT_MAX ? len : REPORT_MAX};
     struct frames f = frames_of(&part, 1, c->id, false);
+    bool begun = atomic_load(&c->stage) != STAGE_NONE;
     f.type = RECORD_STDERR;
-    return c->ended ? c->output : write_frames(c, &f, NULL, timeout);
+    if (c->ended || c->output != IO_OK || len == 0)
+        return c->output;
+    if (!begun && !has_room(c))
+        return IO_OK;
+    enum io_status status = send_message(c, &f);
+    if (status != IO_TIMEOUT)
+        return status;
+    keep_message(c, &f);
+    return begun ? IO_OK : IO_TIMEOUT;
 }

@@ -50,9 +50,10 @@ enum io_status stream_settle(struct connection *c, int64_t timeout);
 void stream_give_up(struct connection *c);
 
 /* Writes a message for the web server's own log, as an FCGI_STDERR record of at most 8
- * KiB. Else as stream_write; before that was called with `end`. */
-enum io_status stream_report(struct connection *c, const char *message, size_t len,
-                             int64_t timeout);
+ * KiB, before the end of the response. Does not wait. If a part of the response is out,
+ * this is the last that is written of it: what the peer does not take at once is sent
+ * after connection_release. Else a peer that reads nothing does not get it. */
+enum io_status stream_report(struct connection *c, const char *message, size_t len);
 /* Writes `head`, all of `body`, and the end of the request. What the peer does not take
  * at once is kept with the connection, and is sent after connection_release: then
  * `body` may have lost its memory, and is empty. Waits as stream_write does only while

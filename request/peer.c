@@ -89,8 +89,8 @@ void peer_give_up(struct peer *p)
     note_written(p, IO_TIMEOUT);
 }
 
-void peer_report(struct peer *p, const char *message, size_t len, int64_t timeout)
+void peer_report(struct peer *p, const char *message, size_t len)
 {
     if (!p->gone && !p->over && p->operations->report != NULL)
-        note_written(p, p->operations->report(p->context, message, len, timeout));
+        note_written(p, p->operations->report(p->context, message, len));
 }

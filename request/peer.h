@@ -41,8 +41,7 @@ struct peer_operations {
     void (*give_up)(void *context);
 
     /* As stream_report. NULL: there is nobody to tell. */
-    enum io_status (*report)(void *context, const char *message, size_t len,
-                             int64_t timeout);
+    enum io_status (*report)(void *context, const char *message, size_t len);
 };
 
 struct peer {
@@ -72,6 +71,6 @@ void peer_push(struct peer *p, struct iovec head, struct buffer *body, int64_t t
 /* Goes on with what was pushed. IO_END also when nobody is there to take it. */
 enum io_status peer_settle(struct peer *p, int64_t timeout);
 void peer_give_up(struct peer *p);
-void peer_report(struct peer *p, const char *message, size_t len, int64_t timeout);
+void peer_report(struct peer *p, const char *message, size_t len);
 
 #endif

@@ -201,3 +201,31 @@ def test_nginx_has_the_message_beside_its_request(daemon, nginx, keepalive):
         ours, = [line for line in d.log().splitlines() if id_ in line]
         assert "in function 'main'" in ours
     assert fine not in read(path)
+
+
+def test_a_message_waits_for_a_slow_web_server_without_a_worker(daemon):
+    """The response has filled the socket when the error comes: just so for one of these."""
+    d = daemon(LogToWebServer=True, WorkerThreads=1, LuaMaxStates=20)
+    d.any_errors = True
+    page = d.script("""function main()
+        local stop = tonumber(Env.QUERY_STRING)
+        for i = 1, 100000 do
+            Send(('x'):rep(1000))
+            if i == stop then error('wrong thing') end
+            Shared.set('written', i)
+            Flush()
+            if i == -stop then error('wrong thing') end
+        end
+    end""")
+    written = d.script("function main() return tostring(Shared.get('written')) end")
+    with d.open(page, "GET", "0").end():  # which takes nothing
+        wait_until(lambda: d.get(written).text != "nil", "the worker to leave a full socket")
+        full = int(d.get(written).text)
+    slow = [d.open(page, "GET", str(stop)).end()
+            for n in range(full - 4, full) for stop in (n + 1, -n)]
+    wait_until(lambda: d.log().count("wrong thing") == len(slow), "every error")
+    assert d.get(written).status == 200
+    for c in slow:
+        with c:
+            r = c.response()
+            assert r.cut and not r.ended and b"wrong thing" in r.stderr, r
