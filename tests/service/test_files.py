@@ -22,12 +22,13 @@ SERVICE = {
     "/usr/share/doc/luafcgid2/systemd/own-user.conf",
     "/usr/share/doc/luafcgid2/systemd/hardware.conf",
 }
-MANUAL = {"/usr/share/man/man8/luafcgid2.8", "/usr/share/man/man5/luafcgid2-config.5",
+MANUAL = {"/usr/share/man/man8/luafcgid2.8", "/usr/share/man/man8/luafcgid2-serve.8",
+          "/usr/share/man/man5/luafcgid2-config.5",
           "/usr/share/man/man3/luafcgid2-lua.3", "/usr/share/man/man7/luafcgid2-tutorial.7"}
 
 
 def files(tree, directory):
-    return set(tree.run("cd %s && find . -type f" % directory).out.replace("\n.", "\n")
+    return set(tree.run("cd %s && find . ! -type d" % directory).out.replace("\n.", "\n")
                .lstrip(".").split())
 
 
@@ -100,7 +101,7 @@ def test_destdir_touches_nothing_else(bare_tree, destination):
     installed = files(bare_tree, destination)
     assert PROGRAM | SERVICE | MANUAL | {"/etc/luafcgid2/config.lua"} <= installed
     for name in sorted(installed):
-        mode = bare_tree.run("stat -c %a /dest" + name).out.strip()
+        mode = bare_tree.run("stat -Lc %a /dest" + name).out.strip()
         program = name.startswith("/usr/bin/") or name == "/etc/init.d/luafcgid2"
         assert mode == ("755" if program else "644"), name
 
