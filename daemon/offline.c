@@ -7,26 +7,25 @@
  * removed before: the children of the script, and the uploads, which therefore lie in a
  * directory of this run.
  *
- * All but the watch belongs to the main thread. `stopping` is atomic. `uploads` and
- * `awaited` are set before the second thread starts. */
+ * All but the watch belongs to the main thread. `stopping` is atomic. `awaited` is set
+ * before the second thread starts. */
 #include "daemon/offline.h"
 
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/process.h"
-#include "base/tempfile.h"
 #include "base/watch.h"
 #include "daemon/activity.h"
 #include "daemon/counters.h"
 #include "daemon/exchange.h"
+#include "daemon/rundir.h"
 #include "fastcgi/fcgi.h"
 #include "lua/limit.h"
 #include "pool/closer.h"
 #include "request/peer.h"
 #include "store/store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -228,33 +227,18 @@ static const struct peer_operations operations = {
 
 /* -- Signals -- */
 
-static char *uploads;    /* the directory for this run's, or NULL */
 static sigset_t awaited; /* signals that end the run */
 
-static void remove_uploads(void)
-{
-    DIR *d = uploads == NULL ? NULL : opendir(uploads);
-    if (d == NULL)
-        return;
-    const struct dirent *entry;
-    while ((entry = readdir(d)) != NULL)
-        unlinkat(dirfd(d), entry->d_name, 0); /* which "." and ".." withstand */
-    closedir(d);
-    rmdir(uploads);
-}
-
-/* Where it cannot be made, an upload fails in UploadDir itself, with a message. */
+/* Where there can be no directory, an upload fails in UploadDir itself, with a message.
+ */
 static void make_uploads(struct config *config)
 {
-    char *path = path_join(config->upload_dir, TEMPFILE_PREFIX "XXXXXX");
-    char *copy = path == NULL || mkdtemp(path) == NULL ? NULL : strdup(path);
-    if (copy == NULL) {
-        free(path);
+    const char *path = rundir_create(config->upload_dir);
+    char *copy = path == NULL ? NULL : strdup(path);
+    if (copy == NULL)
         return;
-    }
     free(config->upload_dir);
     config->upload_dir = copy;
-    uploads = path;
 }
 
 /* Those that are ignored stay so, as under nohup. The main thread blocks them before the
@@ -274,7 +258,7 @@ static void await_signals(void)
 static void die_of(int number)
 {
     process_kill_all();
-    remove_uploads();
+    rundir_remove();
     log_flush(CLOSING_TIMEOUT);
     signal(number, SIG_DFL);
     raise(number);
@@ -290,7 +274,7 @@ static void on_stuck(const struct watch_report *report)
 {
     log_error("the script is stuck where no limit reaches it: %s", report->name);
     process_kill_all();
-    remove_uploads();
+    rundir_remove();
     log_flush(CLOSING_TIMEOUT);
     _exit(SERVER_ERROR);
 }
@@ -384,7 +368,7 @@ static void stop(struct service *service, pthread_t thread)
     atomic_store(&stopping, true);
     pthread_join(thread, NULL);
     watch_destroy();
-    remove_uploads();
+    rundir_remove();
     pool_close_idle(service->pool);
     if (!closers_stop(CLOSING_TIMEOUT))
         return; /* what still runs uses the rest */

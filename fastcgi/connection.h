@@ -121,14 +121,14 @@ void connection_take_up(struct connection *c, struct connection_reader *r);
 bool connection_is_gone(const struct connection *c);
 
 /* The request is over. Parks the connection if `keep` is true, the peer asked for it, and
- * the response was written to its end; or the peer has aborted the request, which is told
- * then that it is over. Else closes it. What stream_end has kept is sent
- * before, as the peer takes it. The rest of the body is dropped
- * first. If it is more than 256 KiB or takes more than 2 s, the connection is closed
- * after all. If the response has begun and is not whole, a record follows that every web
- * server takes for an error. It is sent as soon as the peer takes it, within
- * WriteTimeout. A close never cuts off what was written. Does not block; during a stop it
- * may, for up to a second. `c` is no longer the caller's. */
+ * the response was written to its end; or if the peer has aborted the request, which is
+ * told then that it is over. Else closes it. What stream_end has kept is sent before, as
+ * the peer takes it. The rest of the body is dropped first. If it is more than 256 KiB or
+ * takes more than 2 s, the connection is closed after all. If the response has begun and
+ * is not whole, a record follows that every web server takes for an error. It is sent as
+ * soon as the peer takes it, within WriteTimeout. A close never cuts off what was
+ * written. Does not block; during a stop it may, for up to a second. `c` is no longer the
+ * caller's. */
 void connection_release(struct connections *set, struct connection *c, bool keep);
 
 /* A connection that was released may have been left to its worker, which looks at it when

@@ -257,6 +257,26 @@ def test_a_signal_leaves_no_upload_behind(place):
     assert p.returncode == -signal.SIGTERM and os.listdir(place + "/up") == []
 
 
+def test_what_a_killed_run_has_left_the_next_one_removes(place):
+    os.mkdir(place + "/up")
+    with open(place + "/config.lua", "a", encoding="ascii") as f:
+        f.write('UploadDir = "%s/up"' % place)
+    wait = "lf.files() Send('runs') Flush() Sleep(1000)"
+    killed = begin(place, wait, FORM, body=UPLOAD % b"x")
+    left = os.listdir(place + "/up")
+    killed.kill()
+    killed.communicate(timeout=servers.PATIENCE)
+    assert os.listdir(place + "/up") == left and len(left) == 1
+    p = begin(place, wait, FORM, body=UPLOAD % b"x")
+    own = os.listdir(place + "/up")
+    assert len(own) == 1 and own != left
+    run(place, page("lf.files()"), FORM, body=UPLOAD % b"x")
+    assert os.listdir(place + "/up") == own  # of one that runs
+    p.terminate()
+    p.communicate(timeout=servers.PATIENCE)
+    assert os.listdir(place + "/up") == []
+
+
 def test_a_signal_that_is_ignored_stays_so(place):
     """As under nohup."""
     code = "Send('runs') Flush() local f while not f do Sleep(0.02) f = io.open('go') end Send('on')"
