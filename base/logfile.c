@@ -7,9 +7,13 @@
  *
  * Any thread writes. The log's own thread writes what is queued, and may block there. One
  * thread writes at a time: the one that has set `writing`, which `lock` guards together
- * with the queue. The lock is a leaf, and held for no longer than a copy takes. */
+ * with the queue. The lock is a leaf, and held for no longer than a copy takes.
+ *
+ * A log whose lines gather has neither queue nor turns: the thread of its batch is the
+ * only one that writes. */
 #include "base/logfile.h"
 
+#include "base/batch.h"
 #include "base/clock.h"
 #include "base/path.h"
 #include "base/reserve.h"
@@ -31,15 +35,13 @@
 enum { SOCKET_PATH = sizeof((struct sockaddr_un *)0)->sun_path };
 enum {
     QUEUE_BYTES = 256 * 1024,
-    SLOW_TIME = 100,               /* ms that a write may take */
-    BATCH_TIME = 100,              /* ms for which lines of a batch gather, */
-    BATCH_BYTES = QUEUE_BYTES / 4, /* or so many bytes */
-    ANEW_TIME = 10000,             /* ms in which a file that was removed is made anew */
+    SLOW_TIME = 100,   /* ms that a write may take */
+    ANEW_TIME = 10000, /* ms in which a file that was removed is made anew */
 };
 
 struct logfile {
     size_t (*say_lost)(char *line, uint64_t count); /* immutable, as the next */
-    bool batched;                                   /* see logfile_create_batched */
+    struct batch *batch;                            /* see logfile_create_batched */
     char *path;            /* main thread; absolute; "": standard error */
     int own;               /* main thread; the descriptor made for files; -1: none yet */
     bool in_file;          /* main thread; lines go to `own` */
@@ -50,15 +52,15 @@ struct logfile {
     pthread_mutex_t lock;
     pthread_cond_t queued, turn; /* something was queued; a write has ended */
     bool threaded, writing;      /* lock */
-    bool flushing;               /* lock; somebody waits for a batch */
     bool slow;                /* lock; a write took long: the queue is for every line */
     uint64_t lost;            /* lock; lines lost that the log has not told of */
     uint64_t ever_lost;       /* lock; and the others */
     int loss_error;           /* lock; why the last were */
     char socket[SOCKET_PATH]; /* lock; the file's path, if it is a socket's */
     size_t len;               /* lock; bytes in `queue` */
-    char queue[QUEUE_BYTES];
-    char batch[QUEUE_BYTES]; /* belongs to the log's own thread: what it writes */
+    char *queue;              /* lock; of QUEUE_BYTES, or NULL */
+    char *taken; /* belongs to the log's own thread: what it writes; as large, or NULL */
+    bool there;  /* belongs to the batch's thread: its file has not been removed */
 };
 
 /* -- Opening: main thread only -- */
@@ -92,23 +94,27 @@ static struct logfile *create(void)
     return f;
 }
 
+static void destroy(struct logfile *f)
+{
+    free(f->queue);
+    free(f->taken);
+    free(f->path);
+    free(f);
+}
+
 struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count))
 {
     struct logfile *f = create();
     if (f == NULL)
         return NULL;
+    f->queue = malloc(QUEUE_BYTES);
+    f->taken = malloc(QUEUE_BYTES);
+    if (f->queue == NULL || f->taken == NULL) {
+        destroy(f);
+        return NULL;
+    }
     f->say_lost = say_lost;
     use(f, STDERR_FILENO);
-    return f;
-}
-
-struct logfile *logfile_create_batched(void)
-{
-    struct logfile *f = create();
-    if (f == NULL)
-        return NULL;
-    f->batched = true;
-    use(f, -1);
     return f;
 }
 
@@ -219,8 +225,8 @@ static void close_own(struct logfile *f)
 static void use_standard_error(struct logfile *f)
 {
     f->in_file = false;
-    use(f, f->batched ? -1 : STDERR_FILENO);
-    if (f->own >= 0 && f->batched)
+    use(f, f->batch != NULL ? -1 : STDERR_FILENO);
+    if (f->own >= 0 && f->batch != NULL)
         close_own(f);
     else if (f->own >= 0)
         replace_file(f, STDERR_FILENO);
@@ -378,17 +384,14 @@ static size_t write_or_lose(struct logfile *f, const char *data, size_t len)
 
 static void enqueue_locked(struct logfile *f, const char *data, size_t len)
 {
-    size_t before = f->len;
-    if (len > sizeof f->queue - f->len) {
+    if (len > QUEUE_BYTES - f->len) {
         f->lost++;
         f->loss_error = EAGAIN;
     } else {
         memcpy(f->queue + f->len, data, len);
         f->len += len;
     }
-    bool due =
-        !f->batched || before == 0 || (before < BATCH_BYTES && f->len >= BATCH_BYTES);
-    if (!f->writing && due)
+    if (!f->writing)
         pthread_cond_signal(&f->queued);
 }
 
@@ -396,7 +399,7 @@ static void enqueue_locked(struct logfile *f, const char *data, size_t len)
  * for it the line stays torn. */
 static void put_first_locked(struct logfile *f, const char *data, size_t len)
 {
-    if (len > sizeof f->queue - f->len) {
+    if (len > QUEUE_BYTES - f->len) {
         f->lost++;
         atomic_store(&f->torn, true);
         return;
@@ -457,7 +460,7 @@ static void write_or_enqueue(struct logfile *f, const char *line, size_t len,
 {
     pthread_mutex_lock(&f->lock);
     bool threaded = f->threaded;
-    bool now = !f->batched && (!threaded || (may_wait && take_turn_locked(f)));
+    bool now = !threaded || (may_wait && take_turn_locked(f));
     if (now)
         f->writing = true;
     else
@@ -469,7 +472,10 @@ static void write_or_enqueue(struct logfile *f, const char *line, size_t len,
 
 void logfile_write(struct logfile *f, const char *line, size_t len)
 {
-    write_or_enqueue(f, line, len, true);
+    if (f->batch != NULL)
+        batch_add(f->batch, NULL, line, len);
+    else
+        write_or_enqueue(f, line, len, true);
 }
 
 void logfile_enqueue(struct logfile *f, const char *line, size_t len)
@@ -477,8 +483,15 @@ void logfile_enqueue(struct logfile *f, const char *line, size_t len)
     write_or_enqueue(f, line, len, false);
 }
 
+struct batch *logfile_batch(struct logfile *f)
+{
+    return f->batch;
+}
+
 uint64_t logfile_lost(struct logfile *f, int *error)
 {
+    if (f->batch != NULL)
+        return batch_lost(f->batch, error);
     pthread_mutex_lock(&f->lock);
     uint64_t count = f->ever_lost + f->lost;
     *error = f->loss_error;
@@ -488,35 +501,37 @@ uint64_t logfile_lost(struct logfile *f, int *error)
 
 bool logfile_flush(struct logfile *f, int64_t timeout)
 {
+    if (f->batch != NULL)
+        return batch_flush(f->batch, timeout);
     struct timespec until = clock_after(timeout);
     int error = 0;
     pthread_mutex_lock(&f->lock);
-    f->flushing = true;
-    pthread_cond_signal(&f->queued);
     while (f->threaded && (f->writing || f->len > 0) && error == 0)
         error = pthread_cond_timedwait(&f->turn, &f->lock, &until);
-    f->flushing = false;
     pthread_mutex_unlock(&f->lock);
     return error == 0;
 }
 
 /* -- The log's own thread -- */
 
-static size_t take_batch_locked(struct logfile *f)
+/* Leaves empty memory in the place of what was queued. */
+static size_t take_queue_locked(struct logfile *f)
 {
     size_t len = f->len;
-    memcpy(f->batch, f->queue, len);
+    char *lines = f->queue;
+    f->queue = f->taken;
+    f->taken = lines;
     f->len = 0;
     return len;
 }
 
 /* Once lines can be written again, the log says how many were lost. */
-static void write_batch(struct logfile *f, size_t len, uint64_t lost)
+static void write_taken(struct logfile *f, size_t len, uint64_t lost)
 {
     char line[LOGFILE_LINE_MAX];
     int64_t began = clock_milliseconds();
     uint64_t told = 0;
-    size_t failed = write_or_lose(f, f->batch, len);
+    size_t failed = write_or_lose(f, f->taken, len);
     if (failed == 0 && lost > 0) {
         failed = write_or_lose(f, line, f->say_lost(line, lost));
         told = failed > 0 ? 0 : lost;
@@ -530,65 +545,6 @@ static void write_batch(struct logfile *f, size_t len, uint64_t lost)
     pthread_mutex_unlock(&f->lock);
 }
 
-/* Lets lines gather. At the end of the process nobody waits for that: what is queued is
- * flushed. */
-static void await_batch_locked(struct logfile *f)
-{
-    struct timespec until = clock_after(BATCH_TIME);
-    while (f->len < BATCH_BYTES && !f->flushing &&
-           pthread_cond_timedwait(&f->queued, &f->lock, &until) == 0)
-        ;
-}
-
-/* Nobody would read what is written to a file that has been removed: lines wait until the
- * main thread has opened another. false: it does not, or the process ends. */
-static bool await_file(struct logfile *f)
-{
-    int64_t until = clock_milliseconds() + ANEW_TIME;
-    while (logfile_is_removed(f)) {
-        pthread_mutex_lock(&f->lock);
-        bool flushing = f->flushing;
-        pthread_mutex_unlock(&f->lock);
-        if (flushing || clock_milliseconds() > until)
-            return false;
-        poll(NULL, 0, BATCH_TIME);
-    }
-    return true;
-}
-
-/* How many lines of the batch could not be written, and why the last of them. */
-static size_t write_or_count(struct logfile *f, size_t len, int *error)
-{
-    bool there = await_file(f);
-    size_t failed = there ? write_or_lose(f, f->batch, len) : count_lines(f->batch, len);
-    *error = there ? errno : ENOENT;
-    return failed;
-}
-
-static void *run_batched(void *arg)
-{
-    struct logfile *f = arg;
-    for (;;) {
-        pthread_mutex_lock(&f->lock);
-        while (f->len == 0)
-            pthread_cond_wait(&f->queued, &f->lock);
-        await_batch_locked(f);
-        f->writing = true;
-        size_t len = take_batch_locked(f);
-        pthread_mutex_unlock(&f->lock);
-        int error;
-        size_t failed = write_or_count(f, len, &error);
-        pthread_mutex_lock(&f->lock);
-        f->ever_lost += failed;
-        if (failed > 0)
-            f->loss_error = error;
-        f->writing = false;
-        pthread_cond_broadcast(&f->turn);
-        pthread_mutex_unlock(&f->lock);
-    }
-    return NULL;
-}
-
 /* While lines are lost the thread tries again every tenth of a second to say so. */
 static void *run(void *arg)
 {
@@ -598,10 +554,10 @@ static void *run(void *arg)
         while (f->writing || (f->len == 0 && f->lost == 0))
             pthread_cond_wait(&f->queued, &f->lock);
         f->writing = true;
-        size_t len = take_batch_locked(f);
+        size_t len = take_queue_locked(f);
         uint64_t lost = f->lost;
         pthread_mutex_unlock(&f->lock);
-        write_batch(f, len, lost);
+        write_taken(f, len, lost);
         if (lost > 0)
             poll(NULL, 0, SLOW_TIME);
     }
@@ -610,11 +566,13 @@ static void *run(void *arg)
 
 bool logfile_start(struct logfile *f)
 {
+    if (f->batch != NULL)
+        return batch_start(f->batch);
     pthread_t thread;
     pthread_mutex_lock(&f->lock);
     f->threaded = true;
     pthread_mutex_unlock(&f->lock);
-    int error = pthread_create(&thread, NULL, f->batched ? run_batched : run, f);
+    int error = pthread_create(&thread, NULL, run, f);
     if (error == 0) {
         pthread_detach(thread);
         return true;
@@ -624,4 +582,42 @@ bool logfile_start(struct logfile *f)
     pthread_mutex_unlock(&f->lock);
     errno = error;
     return false;
+}
+
+/* -- A batch: in its thread -- */
+
+/* Nobody would read what is written to a file that has been removed: lines wait until the
+ * main thread has opened another, unless it does not, or the process ends. */
+static void await_file(void *of)
+{
+    struct logfile *f = of;
+    int64_t until = clock_milliseconds() + ANEW_TIME;
+    while (!(f->there = !logfile_is_removed(f)) && !batch_is_flushing(f->batch) &&
+           clock_milliseconds() <= until)
+        poll(NULL, 0, BATCH_TIME);
+}
+
+static size_t write_lines(void *of, const char *lines, size_t len, int *error)
+{
+    struct logfile *f = of;
+    size_t failed = f->there ? write_or_lose(f, lines, len) : count_lines(lines, len);
+    if (failed > 0)
+        *error = f->there ? errno : ENOENT;
+    return failed;
+}
+
+static const struct batch_writer batch_writer = {await_file, write_lines};
+
+struct logfile *logfile_create_batched(void)
+{
+    struct logfile *f = create();
+    if (f == NULL)
+        return NULL;
+    f->batch = batch_create(&batch_writer, f);
+    if (f->batch == NULL) {
+        destroy(f);
+        return NULL;
+    }
+    use(f, -1);
+    return f;
 }

@@ -19,6 +19,7 @@
 
 enum { LOGFILE_LINE_MAX = 8192 };
 
+struct batch;
 struct logfile;
 
 /* A log that goes to standard error. `say_lost` writes into `line`, of LOGFILE_LINE_MAX
@@ -26,8 +27,8 @@ struct logfile;
  * the process ends. NULL: out of memory. */
 struct logfile *logfile_create(size_t (*say_lost)(char *line, uint64_t count));
 
-/* A log whose lines nobody waits for: each goes through the queue, and the log's thread
- * writes what has gathered in a tenth of a second with one call. Its lines are lost until
+/* A log whose lines nobody waits for: they gather, and the log's thread writes what came
+ * in a tenth of a second (base/batch.h). Its lines are lost until
  * logfile_open has opened a file, and never go to standard error; nor does it tell of
  * those that are lost. If the file is removed they wait for logfile_reopen, for ten
  * seconds. NULL: out of memory. */
@@ -61,6 +62,10 @@ bool logfile_chown(struct logfile *f, unsigned uid, unsigned gid);
 bool logfile_start(struct logfile *f);
 
 /* -- Lines. Any thread -- */
+
+/* Of a log whose lines gather: for a thread that has a share of its own. NULL: any other.
+ */
+struct batch *logfile_batch(struct logfile *f);
 
 /* Whether the file that lines go to has been removed: nobody will read them. */
 bool logfile_is_removed(struct logfile *f);

@@ -2,6 +2,7 @@
  * main thread, once. */
 #include "daemon/access.h"
 
+#include "base/batch.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/logfile.h"
@@ -160,6 +161,17 @@ static time_t second_of(int64_t moment)
     return second;
 }
 
+/* The memory of the thread's share stays for the next thread. */
+static _Thread_local struct batch_share *share;
+
+static void add(const struct buffer *line)
+{
+    struct batch *batch = logfile_batch(file);
+    if (share == NULL)
+        share = batch_join(batch);
+    batch_add(batch, share, line->data, line->len);
+}
+
 void access_note(const struct config *config, const struct access_entry *e,
                  struct buffer *line)
 {
@@ -182,7 +194,13 @@ void access_note(const struct config *config, const struct access_entry *e,
         .worker = e->worker,
     };
     if (accessline_write(config->access_log_lines, &entry, line))
-        logfile_write(file, line->data, line->len);
+        add(line);
+}
+
+void access_leave(void)
+{
+    batch_leave(share);
+    share = NULL;
 }
 
 /* -- What is lost -- */

@@ -1,8 +1,8 @@
 /* The access log: a line for each request that was answered.
  *
- * A worker makes the line and puts it into a queue; a thread of the log's own writes what
- * has gathered (base/logfile.h). So no worker ever waits for the file. What a full disk
- * or a stopped reader costs is lines, which are counted and told of. */
+ * A worker makes the line and adds it to its share of a batch; a thread of the log's own
+ * writes what has gathered (base/batch.h). So no worker ever waits for the file. What a
+ * full disk or a stopped reader costs is lines, which are counted and told of. */
 #ifndef LUAFCGID2_DAEMON_ACCESS_H
 #define LUAFCGID2_DAEMON_ACCESS_H
 
@@ -47,6 +47,9 @@ static inline bool access_is_wanted(const struct config *config)
  * owns the request, after the response and before its parameters are released. */
 void access_note(const struct config *config, const struct access_entry *entry,
                  struct buffer *line);
+
+/* By a thread that ends, if it has written lines. */
+void access_leave(void);
 
 /* Whether its file has been removed. Any thread. */
 bool access_is_removed(void);

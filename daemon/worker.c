@@ -7,6 +7,7 @@
 
 #include "base/crew.h"
 #include "base/log.h"
+#include "daemon/access.h"
 #include "daemon/activity.h"
 #include "daemon/counters.h"
 #include "daemon/exchange.h"
@@ -87,6 +88,7 @@ static bool begin(struct worker *w, int id)
 static void end(struct worker *w)
 {
     watch_destroy();
+    access_leave();
     activity_destroy(w->own.activity);
     counters_destroy(w->own.counters);
     exchanges_close(&w->kept);

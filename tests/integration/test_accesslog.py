@@ -156,9 +156,9 @@ def test_a_reader_that_stops_costs_lines_which_are_counted_and_said(access, scra
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        d = access("%{X-Long}i", AccessLogPath=fifo)
+        d = access("%{X-Long}i", AccessLogPath=fifo, WorkerThreads=1, WorkerThreadsMax=1)
         page = d.script("function main() return 'fine' end")
-        for _ in range(120):  # 120 x 6000 bytes: more than the pipe and two queues
+        for _ in range(120):  # x 6000 bytes: more than the pipe, what is written, and a share
             assert d.get(page, HTTP_X_LONG="x" * 6000).text == "fine"
         d.wait_log(r"lines of the access log were lost: its file does not take them", "warning")
     finally:
