@@ -344,15 +344,10 @@ static enum look look_closing(struct connection_reader *r, struct connection *c)
 
 /* Nothing more will be sent. A close cuts nothing off if the peer has sent all that it
  * will send. Else the peer is given time to read. */
-static enum look part(struct connections *set, struct connection *c)
+static enum look part(const struct connections *set, const struct connection *c)
 {
     bool silent = c->body == IO_END && !(c->keep && set->tcp);
-    if (silent || c->output != IO_OK)
-        return LOOK_CLOSE;
-    if (!atomic_load(&set->stopping))
-        return LOOK_LINGER;
-    stream_linger(c);
-    return LOOK_CLOSE;
+    return silent || c->output != IO_OK ? LOOK_CLOSE : LOOK_LINGER;
 }
 
 /* The response is out. What came meanwhile is looked at: its events are over. */

@@ -40,8 +40,9 @@ enum {
     STATE_MASK = (1 << STATE_BITS) - 1,
     INDEX_BITS = 20, /* of a cookie; the rest is the low bits of the generation */
     INDEX_MASK = (1 << INDEX_BITS) - 1,
-    MAX_STREAK = 16,      /* requests of one connection in a row */
-    LAST_IDLE_TIME = 100, /* ms after a stop that kept connections are still served */
+    MAX_STREAK = 16,          /* requests of one connection in a row */
+    LAST_IDLE_TIME = 100,     /* ms after a stop that kept connections are still served */
+    LAST_CLOSING_TIME = 1000, /* ms that a peer then has to read our last bytes */
     FAULTS_PER_SECOND = 5,
 };
 
@@ -265,13 +266,21 @@ void slot_defer(struct connections *set, struct connection *c)
     poller_kick(set->poller);
 }
 
+/* A peer that still sends may lose what it has not read by a close. */
+static bool may_be_reading(struct connection *c, enum slot_kind kind)
+{
+    unsigned since = atomic_load_explicit(&c->since, memory_order_relaxed);
+    return (kind == KIND_DRAIN || kind == KIND_LINGER) &&
+           slot_elapsed(clock_ticks(), since) < LAST_CLOSING_TIME;
+}
+
 /* Whether a stop waits for `c`: a request may be on its way, or has come in part, or the
- * peer must still be told that a response is not whole. */
+ * peer must still be told that a response is not whole, or read our last bytes. */
 static bool is_awaited(struct connections *set, struct connection *c)
 {
     enum slot_kind kind = slot_kind_of(c);
-    return kind == KIND_HEAD || kind == KIND_OUT || kind == KIND_CUT ||
-           (kind == KIND_IDLE && !slots_are_ending(set));
+    return may_be_reading(c, kind) || kind == KIND_HEAD || kind == KIND_OUT ||
+           kind == KIND_CUT || (kind == KIND_IDLE && !slots_are_ending(set));
 }
 
 bool slots_are_ending(struct connections *set)

@@ -221,18 +221,6 @@ enum io_status stream_drain(struct connection *c)
     return status == IO_TIMEOUT ? IO_OK : status;
 }
 
-void stream_linger(struct connection *c)
-{
-    enum { ROUNDS = 64, PATIENCE = 500 };
-    struct feed *feed = &c->reader->feed;
-    struct iovec part = {.iov_base = feed->data, .iov_len = feed->size};
-    size_t got;
-    shutdown(c->fd, SHUT_WR);
-    for (int i = 0; i < ROUNDS; i++)
-        if (receive(c, &part, 1, PATIENCE, &got) != IO_OK)
-            break;
-}
-
 /* -- The response -- */
 
 /* The peer takes no more at once. `*left` is how long it may go on doing so. Where there

@@ -67,8 +67,4 @@ enum io_status stream_end(struct connection *c, struct iovec head, struct buffer
  * request's. IO_ABORTED: broken, or more than 256 KiB were dropped. */
 enum io_status stream_drain(struct connection *c);
 
-/* For a stop, when the poller can no longer wait for the peer: tells it that no more will
- * come, and reads until it has closed, for up to a second or so. Blocks. */
-void stream_linger(struct connection *c);
-
 #endif

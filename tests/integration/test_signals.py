@@ -1,5 +1,6 @@
 """Signals: TERM and INT end it well, HUP changes its mind, USR1 reopens the log."""
 
+import contextlib
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+import fastcgi
 import servers
 from servers import PATIENCE, SANITIZER, read, wait_until
 
@@ -56,6 +58,35 @@ def test_connections_without_a_request_do_not_delay_the_end(daemon):
     assert time.monotonic() - began < 20  # a request is given 30
     for c in (idle, silent, half):
         assert c.is_closed(1)
+
+
+def test_peers_that_go_on_sending_do_not_delay_the_last_requests(daemon):
+    """Each has its response, and no worker waits until it has sent all of its body."""
+    d = daemon(WorkerThreads=1, LuaMaxStates=12)
+    first = d.open(d.script("function main() Flush() %s end" % servers.BLOCK))
+    first.read_until("\r\n\r\n")
+    refused = d.script("function main() return 'refused' end")
+    senders = [d.open(refused) for _ in range(8)]
+    last = d.open(d.script("function main() return 'served' end"), "GET").end()
+    over, more = threading.Event(), fastcgi.record(fastcgi.STDIN, b"more", 1)
+
+    def send():
+        while not over.wait(0.1):
+            for c in senders:
+                with contextlib.suppress(OSError):
+                    c.sock.send(more)
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        d.signal(signal.SIGTERM)
+        d.wait_log("stopping")
+        first.end()
+        assert last.response(timeout=PATIENCE).text == "served"
+        assert [c.response().text for c in senders] == 8 * ["refused"]
+        assert d.wait() == 0
+    finally:
+        over.set()
+        sending.join()
 
 
 def test_request_that_does_not_end_is_given_30_seconds(daemon):
