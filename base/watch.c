@@ -28,6 +28,7 @@ struct watch {
     uint32_t stopped_at;    /* the thread's; while its clock stands still */
     bool stopped;           /* the thread's */
     uint32_t paused;        /* the thread's */
+    uint32_t began;         /* the thread's; of its last limit */
     atomic_bool timed;      /* there is a deadline; written by the thread */
     atomic_uint deadline;   /* on clock_ticks; written before `timed` */
     atomic_bool stuck;      /* set by the heartbeat */
@@ -160,7 +161,8 @@ void watch_begin(int64_t timeout)
         return;
     atomic_store_explicit(&own->named, false, memory_order_relaxed);
     atomic_store_explicit(&own->described, false, memory_order_relaxed);
-    set_deadline(own, deadline_after(clock_ticks(), timeout));
+    own->began = clock_ticks();
+    set_deadline(own, deadline_after(own->began, timeout));
 }
 
 static void stop_clocks(struct watch *w)
@@ -193,7 +195,8 @@ void watch_set_slow(int64_t limit, int64_t left)
     if (w->note == NULL && (w->note = calloc(1, sizeof *w->note)) == NULL)
         return;
     w->slow_limit = (uint32_t)limit;
-    set_slow_at(w, deadline_after(clock_ticks(), left));
+    bool known = atomic_load_explicit(&w->timed, memory_order_relaxed);
+    set_slow_at(w, deadline_after(known ? w->began : clock_ticks(), left));
 }
 
 void watch_pause_slow(void)

@@ -56,9 +56,9 @@ void watch_destroy(void);
 void watch_begin(int64_t timeout);
 void watch_end(void);
 
-/* Behind watch_begin: the thread is slow in `left` milliseconds, of `limit` that it had;
- * it then notes so, once. < 0: never. watch_slow_left: what is left of them; -1: it has
- * noted it, or never will. */
+/* Right behind watch_begin: the thread is slow in `left` milliseconds, of `limit` that it
+ * had; it then notes so, once. < 0: never. watch_slow_left: what is left of them; -1: it
+ * has noted it, or never will. */
 void watch_set_slow(int64_t limit, int64_t left);
 int64_t watch_slow_left(void);
 
