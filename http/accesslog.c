@@ -170,16 +170,16 @@ static bool is_text(const char *at)
     return *at != '\0' && (*at != '%' || at[1] == '%' || at[1] == 'l');
 }
 
-/* The text up to the next directive. */
-static const char *read_text(const char *at, char **out, struct accesslog_item *item)
+/* The text up to the next directive. `*item` becomes the one that its end is in. */
+static const char *read_text(const char *at, struct accesslog_item **item)
 {
-    item->text = *out;
     for (; is_text(at); at++) {
         bool dash = *at == '%' && at[1] == 'l';
         at += *at == '%';
-        *(*out)++ = dash ? '-' : *at;
+        if ((*item)->len == ACCESSLOG_TEXT_MAX)
+            (*item)++->code = ACCESSLOG_TEXT;
+        (*item)->text[(*item)->len++] = dash ? '-' : *at;
     }
-    item->len = (size_t)(*out - item->text);
     return at;
 }
 
@@ -210,11 +210,11 @@ static const char *format_named(const char *name)
 
 /* -- Life -- */
 
-/* Items for every character and the end of a format, and memory for their texts. */
+/* Items for every character and the end of a format, and memory for their names. */
 static struct accesslog *create(size_t len)
 {
     struct accesslog *f = calloc(1, sizeof *f + (len + 1) * sizeof f->items[0]);
-    if (f == NULL || (f->memory = calloc(1, 6 * len + 1 + ACCESSLOG_BEHIND)) == NULL) {
+    if (f == NULL || (f->memory = calloc(1, 6 * len + 1)) == NULL) {
         free(f);
         return NULL;
     }
@@ -233,9 +233,9 @@ struct accesslog *accesslog_compile(const char *format, char *wrong, size_t size
     }
     char *out = f->memory;
     struct accesslog_item *item = f->items;
-    for (const char *at = read_text(format, &out, item); *at != '\0';
-         at = read_text(at, &out, ++item)) {
-        const char *next = read_directive(f, at + 1, &out, item);
+    for (const char *at = read_text(format, &item); *at != '\0';
+         at = read_text(at, &item)) {
+        const char *next = read_directive(f, at + 1, &out, item++);
         if (next == NULL) {
             name_wrong(at, wrong, size);
             accesslog_free(f);

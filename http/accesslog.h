@@ -31,7 +31,8 @@ struct accesslog_name {
 };
 
 enum accesslog_code {
-    ACCESSLOG_END, /* nothing: the last item's */
+    ACCESSLOG_END,  /* nothing: the last item's */
+    ACCESSLOG_TEXT, /* nothing: the text goes on in the next item */
     ACCESSLOG_NOTHING,
     ACCESSLOG_VALUE,
     ACCESSLOG_PATH,
@@ -51,11 +52,11 @@ enum accesslog_code {
     ACCESSLOG_FIELD,
 };
 
-enum { ACCESSLOG_BEHIND = 16 /* bytes that may be read behind a text */ };
+enum { ACCESSLOG_TEXT_MAX = 16 /* bytes of an item's text */ };
 
 /* A text, and a directive's value behind it. */
 struct accesslog_item {
-    const char *text;
+    char text[ACCESSLOG_TEXT_MAX]; /* of `len` bytes */
     size_t len;
     enum accesslog_code code;
     unsigned unit;              /* microseconds, of a duration */
@@ -63,7 +64,7 @@ struct accesslog_item {
 };
 
 struct accesslog {
-    char *memory; /* what the items point into */
+    char *memory; /* of the names */
     size_t name_count;
     struct accesslog_name names[ACCESSLOG_SHARED]; /* by their numbers, each once */
     struct accesslog_item items[];
