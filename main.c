@@ -60,7 +60,8 @@
  * the sessions. */
 #define CLOSING_TIMEOUT 2000
 #define SWEEPER_TIMEOUT 2000
-#define HOOKS_TIMEOUT   5000 /* that it waits for OnStop */
+#define HOOKS_TIMEOUT   5000 /* that it waits for OnStop, */
+#define STATUS_TIMEOUT  2000 /* and for who asks for the status */
 #ifndef SAVING_TIMEOUT
 #define SAVING_TIMEOUT 5000
 #endif
@@ -455,10 +456,10 @@ static void set_last_alarm(void)
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    alarm((SHUTDOWN_TIMEOUT + HOOKS_TIMEOUT + CLOSING_TIMEOUT + SWEEPER_TIMEOUT +
-           SAVING_TIMEOUT) /
+    alarm((SHUTDOWN_TIMEOUT + HOOKS_TIMEOUT + STATUS_TIMEOUT + CLOSING_TIMEOUT +
+           SWEEPER_TIMEOUT + SAVING_TIMEOUT) /
               1000 +
-          4); /* before TimeoutStopSec of the systemd unit is over */
+          3); /* before TimeoutStopSec of the systemd unit is over */
 }
 
 static bool close_scripts(struct service *service)
@@ -486,8 +487,8 @@ static void stop(struct service *service)
         log_warning("requests still running after %d s were cut off",
                     SHUTDOWN_TIMEOUT / 1000);
     bool unused = hooks_stop(HOOKS_TIMEOUT);
+    unused &= status_server_stop(STATUS_TIMEOUT);
     heartbeat_stop();
-    status_server_stop();
     history_stop();
     unused &= saver_stop(SAVING_TIMEOUT);
     unused &= sweeper_stop(SWEEPER_TIMEOUT);
@@ -503,6 +504,7 @@ static void stop(struct service *service)
         log_flush(LOG_TIMEOUT);
         _exit(EXIT_SUCCESS);
     }
+    status_server_destroy();
     pool_destroy(service->pool);
     connections_destroy(service->connections);
     store_destroy(service->sessions);

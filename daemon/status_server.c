@@ -3,17 +3,19 @@
  * static is immutable while the thread runs. */
 #include "daemon/status_server.h"
 
+#include "base/crew.h"
 #include "base/log.h"
 #include "daemon/exchange.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 enum { MOST_CONNECTIONS = 64 };
 
+static bool work(int id);
+
 static struct service own; /* connections: NULL when there is no thread */
-static pthread_t thread;
+static struct crew crew = CREW("status", work, 0);
 
 static void serve(struct exchanges *kept, struct exchange_worker *w, struct connection *c)
 {
@@ -28,33 +30,21 @@ static void serve(struct exchanges *kept, struct exchange_worker *w, struct conn
     exchange_close(x, kept);
 }
 
-static void *run(void *arg)
+static bool work(int id)
 {
-    struct exchange_worker w = {.reader = arg};
+    (void)id;
+    struct exchange_worker w = {.reader = connection_reader_create(own.connections)};
     struct exchanges kept = {0};
     struct connection *c;
-#ifdef __linux__
-    pthread_setname_np(pthread_self(), "status");
-#endif
+    if (w.reader == NULL)
+        return false;
     exchanges_open(&kept, &own); /* without memory now, it is tried at each request */
+    crew_begun(&crew);
     while ((c = connection_wait(own.connections, w.reader)) != NULL)
         serve(&kept, &w, c);
     exchanges_close(&kept);
     connection_reader_destroy(w.reader);
-    return NULL;
-}
-
-static bool start_thread(void)
-{
-    struct connection_reader *reader = connection_reader_create(own.connections);
-    if (reader == NULL)
-        return false;
-    int error = pthread_create(&thread, NULL, run, reader);
-    if (error != 0) {
-        connection_reader_destroy(reader);
-        errno = error;
-    }
-    return error == 0;
+    return true;
 }
 
 bool status_server_start(const struct service *service, int listener,
@@ -68,11 +58,10 @@ bool status_server_start(const struct service *service, int listener,
     own = *service;
     own.is_status = true;
     own.connections = connections_create(listener, &few);
-    if (own.connections != NULL && start_thread())
+    if (own.connections != NULL && crew_start(&crew, 1, 0))
         return true;
     log_error("StatusListen: cannot start its thread: %s", strerror(errno));
-    connections_destroy(own.connections);
-    own.connections = NULL;
+    status_server_destroy();
     return false;
 }
 
@@ -82,12 +71,16 @@ void status_server_tick(const struct config *config)
         connections_tick(own.connections, config);
 }
 
-void status_server_stop(void)
+bool status_server_stop(int64_t timeout)
 {
     if (own.connections == NULL)
-        return;
+        return true;
     connections_stop(own.connections);
-    pthread_join(thread, NULL);
+    return crew_wait(&crew, timeout);
+}
+
+void status_server_destroy(void)
+{
     connections_destroy(own.connections);
     own.connections = NULL;
 }

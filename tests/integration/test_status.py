@@ -465,6 +465,18 @@ def test_status_listen_answers_while_every_worker_is_stuck(watched, site, scratc
     assert sum(n for _, n in queued["ranges"]) == 5 and queued["sum"] > 0
 
 
+def test_who_is_silent_at_status_listen_does_not_delay_the_end(daemon, scratch):
+    """Nor keeps the sessions from being saved."""
+    own, sessions = scratch() + "/status", scratch() + "/sessions"
+    d = daemon(StatusListen=own, SessionFile=sessions)
+    assert d.run("function main() Session.SetVar('r', 'k', 'kept') end").status == 200
+    with fastcgi.Connection(own), fastcgi.Connection(own).send(b"\1\1\0"):
+        d.process.terminate()
+        assert d.wait() == 0
+    with open(sessions, "rb") as f:
+        assert b"kept" in f.read()
+
+
 def test_status_listen_goes_with_the_daemon(watched, site, scratch):
     own = scratch() + "/status"
     daemon = watched(StatusListen=own, StatusPath=None)
