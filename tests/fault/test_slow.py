@@ -12,7 +12,7 @@ from peers import params
 from servers import PATIENCE, SANITIZER
 
 pytestmark = pytest.mark.alone
-LIMIT = 2 if SANITIZER else 0.8  # seconds, of RequestTimeout and Watchdog
+LIMIT = 3 if SANITIZER else 0.8  # seconds, of RequestTimeout and Watchdog
 SIZE = 20000000
 PAGES = {"whole": "function main() return ('x'):rep(1000):rep(%d) end" % (SIZE // 1000),
          "stream": "function main() for i = 1, 20 do Send(('x'):rep(1000):rep(%d)) Flush() end end" %
