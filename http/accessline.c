@@ -14,6 +14,11 @@ enum {
     TIME_TEXT = 48, /* bytes of a time, and copied of it */
 };
 
+/* A request runs through more instructions than the processor has at hand, so what many
+ * directives need is there once, and what few need is out of the way. */
+#define APART __attribute__((noinline))
+#define RARE  __attribute__((noinline, cold))
+
 /* The line that is written. */
 struct writer {
     const struct accessline_entry *entry;
@@ -54,8 +59,7 @@ static char *put_byte(struct writer *w, char *at, unsigned char c)
 }
 
 /* Any text, by its bytes. */
-__attribute__((noinline)) static char *put_bytes(struct writer *w, char *at,
-                                                 const char *text, size_t len)
+RARE static char *put_bytes(struct writer *w, char *at, const char *text, size_t len)
 {
     for (size_t i = 0; i < len && at < w->end; i++)
         at = put_byte(w, at, (unsigned char)text[i]);
@@ -129,8 +133,7 @@ static inline bool copy_sixteen(char *to, const char *from)
 }
 
 /* The last sixteen may be taken together with some that are copied already. */
-__attribute__((noinline)) static char *put_many(struct writer *w, char *at,
-                                                const char *text, size_t len)
+APART static char *put_many(struct writer *w, char *at, const char *text, size_t len)
 {
     bool plain = (ptrdiff_t)len <= w->end - at;
     for (size_t i = 0; plain && i + 16 < len; i += 16)
@@ -157,7 +160,7 @@ static char *put_value(struct writer *w, char *at, struct bytes v)
     return plain ? at + v.len : put_bytes(w, at, v.data, v.len);
 }
 
-static inline char *put_number(char *at, uint64_t n)
+APART static char *put_number(char *at, uint64_t n)
 {
     char digits[40]; /* 20 are copied, whatever there are */
     char *first = digits + 20;
@@ -208,7 +211,7 @@ static char decode(const char *text, size_t len, size_t *i)
 }
 
 /* Apache's is decoded. */
-static char *put_path(struct writer *w, char *at)
+RARE static char *put_path(struct writer *w, char *at)
 {
     struct bytes v = uri(w);
     const char *query = v.len == 0 ? NULL : memchr(v.data, '?', v.len);
@@ -246,7 +249,7 @@ static inline char *put_status(char *at, const char *status)
     return at + 3;
 }
 
-static size_t time_text(char text[TIME_TEXT], time_t at)
+RARE static size_t time_text(char text[TIME_TEXT], time_t at)
 {
     static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
