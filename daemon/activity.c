@@ -5,7 +5,8 @@
  * of each, a leaf, guards who its worker is. What the worker says of its requests is
  * atomic, and written by the worker alone, which takes no lock for it: `turn` is odd
  * while it writes, and a reader that has not found the same even turn before and after
- * reads again. Each write releases, and each read acquires, the turn before it. */
+ * reads again. Each write releases, and each read acquires, the turn before it. While
+ * there are readers the worker writes under the lock, so that they come to an end. */
 #include "daemon/activity.h"
 
 #include "base/clock.h"
@@ -27,7 +28,8 @@
 
 enum {
     WORD = sizeof(unsigned long),
-    TRIES = 1000,        /* of a reader: a worker may be held up while it writes */
+    QUICK_TRIES = 10,    /* of a reader; a worker may be held up while it writes, */
+    TRIES = 1000,        /* so some more, each after a millisecond */
     PROCESSOR = 1000000, /* parts of a processor in which its use is told */
 };
 
@@ -55,6 +57,7 @@ struct activity {
     struct saying says;
     struct activity *next; /* immutable */
     atomic_bool taken;     /* by a worker */
+    atomic_uint readers;   /* that read at this moment */
     atomic_uint stuck; /* the turn of the request in which it is; set by the heartbeat */
     int64_t begun;     /* the worker's; of its request */
     pthread_mutex_t lock;
@@ -114,14 +117,21 @@ static unsigned turn_of(const struct saying *s)
     return atomic_load_explicit((atomic_uint *)&s->turn, memory_order_relaxed);
 }
 
-static void begin_saying(struct saying *s)
+/* Returns whether the lock is held. */
+static inline bool begin_saying(struct activity *a)
 {
-    atomic_store_explicit(&s->turn, turn_of(s) + 1, memory_order_relaxed);
+    bool locked = atomic_load_explicit(&a->readers, memory_order_relaxed) > 0;
+    if (locked)
+        pthread_mutex_lock(&a->lock);
+    atomic_store_explicit(&a->says.turn, turn_of(&a->says) + 1, memory_order_relaxed);
+    return locked;
 }
 
-static void end_saying(struct saying *s)
+static inline void end_saying(struct activity *a, bool locked)
 {
-    SAY(&s->turn, turn_of(s) + 1);
+    SAY(&a->says.turn, turn_of(&a->says) + 1);
+    if (locked)
+        pthread_mutex_unlock(&a->lock);
 }
 
 static inline void say_number(number to, int64_t n)
@@ -160,26 +170,27 @@ static void say_request(struct saying *s, const struct activity_request *r)
     say_text(s->script, sizeof s->script, r->script);
 }
 
-static void say_nothing(struct saying *s)
+static void say_nothing(struct activity *a)
 {
-    begin_saying(s);
+    struct saying *s = &a->says;
+    bool locked = begin_saying(a);
     SAY(&s->busy, false);
     SAY(&s->processor, 0);
     SAY(&s->requests, 0);
     SAY(&s->memory, 0);
     say_number(s->duration, 0);
     say_request(s, &(struct activity_request){.begun = 0});
-    end_saying(s);
+    end_saying(a, locked);
 }
 
 void activity_begin(struct activity *a, const struct activity_request *r)
 {
     struct saying *s = &a->says;
     a->begun = r->begun;
-    begin_saying(s);
+    bool locked = begin_saying(a);
     SAY(&s->busy, true);
     say_request(s, r);
-    end_saying(s);
+    end_saying(a, locked);
 }
 
 /* The part of a processor that the requests since the last look have used. Short ones are
@@ -201,7 +212,7 @@ void activity_end(struct activity *a, int64_t ended, size_t memory)
     struct saying *s = &a->says;
     int64_t duration = ended - a->begun;
     double part = ended > 0 ? processor_part(a, duration) : -1;
-    begin_saying(s);
+    bool locked = begin_saying(a);
     SAY(&s->busy, false);
     if (ended > 0) {
         SAY(&s->requests, atomic_load_explicit(&s->requests, memory_order_relaxed) + 1);
@@ -210,7 +221,7 @@ void activity_end(struct activity *a, int64_t ended, size_t memory)
     }
     if (part >= 0)
         SAY(&s->processor, (unsigned)(part * PROCESSOR));
-    end_saying(s);
+    end_saying(a, locked);
 }
 
 /* -- The worker: who it is -- */
@@ -226,7 +237,7 @@ struct activity *activity_create(int id, const struct counters *counters)
 #endif
     a->measured = 0;
     a->used = processor_time();
-    say_nothing(&a->says);
+    say_nothing(a);
     pthread_mutex_lock(&a->lock);
     a->counters = counters;
     a->id = id;
@@ -335,16 +346,31 @@ static bool read_worker(struct activity *a, struct activity_note *note)
     return present;
 }
 
-/* A worker that writes all the time, or is held up while it does, is not waited for: what
- * is told of it then may be of two requests. */
+/* Until all is of one moment. A worker that saw no reader may write at the first try; one
+ * that the system holds up while it writes is not waited for without end. */
+static unsigned hear_whole(struct activity *a, struct activity_note *note, int64_t *begun)
+{
+    unsigned turn;
+    atomic_fetch_add(&a->readers, 1);
+    for (int i = 0; i < TRIES; i++) {
+        pthread_mutex_lock(&a->lock);
+        turn = hear(&a->says, note, begun);
+        pthread_mutex_unlock(&a->lock);
+        if (turn % 2 == 0)
+            break;
+        if (i < QUICK_TRIES)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    atomic_fetch_sub(&a->readers, 1);
+    return turn;
+}
+
 static bool read_note(struct activity *a, struct activity_note *note)
 {
     int64_t begun;
-    unsigned turn = hear(&a->says, note, &begun);
-    for (int i = 0; turn % 2 != 0 && i < TRIES; i++) {
-        sched_yield();
-        turn = hear(&a->says, note, &begun);
-    }
+    unsigned turn = hear_whole(a, note, &begun);
     note->state = ACTIVITY_IDLE;
     if (!read_worker(a, note))
         return false;
