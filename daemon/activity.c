@@ -28,10 +28,11 @@
 
 enum {
     WORD = sizeof(unsigned long),
-    QUICK_TRIES = 10,    /* of a reader; a worker may be held up while it writes, */
-    TRIES = 1000,        /* so some more, each after a millisecond */
-    PROCESSOR = 1000000, /* parts of a processor in which its use is told */
+    QUICK_TRIES = 10, /* of a reader; a worker may be held up while it writes, */
+    TRIES = 1000,     /* so some more, each after a millisecond */
 };
+
+static const double processor_parts = 1000000; /* in which a processor's use is told */
 
 /* ns of requests between two looks at the clock of the processor's time, which costs as
  * much as all the rest of this file. */
@@ -220,7 +221,7 @@ void activity_end(struct activity *a, int64_t ended, size_t memory)
         SAY(&s->memory, memory);
     }
     if (part >= 0)
-        SAY(&s->processor, (unsigned)(part * PROCESSOR));
+        SAY(&s->processor, (unsigned)(part * processor_parts));
     end_saying(a, locked);
 }
 
@@ -309,7 +310,7 @@ static unsigned hear(struct saying *s, struct activity_note *note, int64_t *begu
 {
     unsigned turn = HEAR(&s->turn);
     bool busy = HEAR(&s->busy);
-    note->processor = (double)HEAR(&s->processor) / PROCESSOR;
+    note->processor = (double)HEAR(&s->processor) / processor_parts;
     note->requests = HEAR(&s->requests);
     note->memory = HEAR(&s->memory);
     hear_words(begun, s->begun, sizeof *begun);
