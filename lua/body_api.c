@@ -17,7 +17,7 @@ static int finish(lua_State *L, bool gives_nil)
     struct request *r = call_of(L)->request;
     struct buffer *b = lua_touserdata(L, -1);
     size_t len = b->len;
-    scratch_result(L, b);
+    scratch_finish(L, -1);
     if (request_body_too_large(r))
         luaL_error(L, "%s", request_too_large_text(r));
     if (request_body_failed(r))

@@ -157,7 +157,7 @@ static int event(lua_State *L, int first)
         begin_stream(L, call->request);
     keepalive_begin(call);
     limit_check_memory(L, request_append(call->request, text->data, text->len));
-    buffer_free(text);
+    scratch_give_back(L, first + 2);
     return response_api_flush(L);
 }
 

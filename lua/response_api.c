@@ -306,7 +306,7 @@ static void get_headers(lua_State *L, struct request *r)
 {
     struct buffer *text = scratch_push(L);
     limit_check_memory(L, request_write_headers(r, text));
-    scratch_result(L, text);
+    scratch_finish(L, -1);
     lua_remove(L, -2);
 }
 

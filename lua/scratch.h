@@ -16,4 +16,11 @@ struct buffer *scratch_push(lua_State *L);
  * of values that it pushed. */
 int scratch_result(lua_State *L, struct buffer *b);
 
+/* Gives up the buffer at that index: the next scratch_push may push it. No Lua code may
+ * have seen it. */
+void scratch_give_back(lua_State *L, int index);
+
+/* Both: scratch_result for the buffer at that index, which is given back. */
+int scratch_finish(lua_State *L, int index);
+
 #endif

@@ -142,7 +142,7 @@ static int serialize(lua_State *L, int first)
     lua_settop(L, first);
     struct buffer *b = scratch_push(L);
     write_value(L, b, first, 0);
-    return scratch_result(L, b);
+    return scratch_finish(L, first + 1);
 }
 
 static const struct facility_row rows[] = {{"serialize", NULL, serialize}, {0}};

@@ -178,8 +178,11 @@ static bool push_value(lua_State *L, struct call *call, const struct session_id 
         return value_push(L, small, len);
     struct buffer *large = scratch_push(L);
     limit_check_memory(L, buffer_reserve(large, len));
-    return session_get(call->sessions, id, realm, name, large) &&
-           value_push(L, large->data, large->len);
+    if (!session_get(call->sessions, id, realm, name, large) ||
+        !value_push(L, large->data, large->len))
+        return false;
+    scratch_give_back(L, -2);
+    return true;
 }
 
 static int session_get_var(lua_State *L, int first)

@@ -43,7 +43,7 @@ static int push_large(lua_State *L, struct bytes key, size_t len)
         len = value.type == SHARED_STRING ? value.text.len : 0;
     } while (len > b->cap);
     shared_call_push(L, &value);
-    buffer_free(b);
+    scratch_give_back(L, -2);
     return 1;
 }
 
@@ -108,6 +108,7 @@ static int keys(lua_State *L, int first)
             limit_check_memory(L, buffer_reserve(b, len));
         list_keys(L, b->data, len);
     }
+    scratch_give_back(L, -2);
     return 1;
 }
 

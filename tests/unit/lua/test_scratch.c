@@ -41,6 +41,44 @@ static void the_result_is_a_string_and_the_buffer_is_empty_then(void **state)
     script_close(s);
 }
 
+static int use_it_again(lua_State *L)
+{
+    struct buffer *first = scratch_push(L);
+    assert_true(buffer_puts(first, "one"));
+    assert_int_equal(scratch_finish(L, -1), 1);
+    assert_string_equal(lua_tostring(L, -1), "one");
+    lua_pushnil(L);
+    assert_ptr_equal(scratch_push(L), first);
+    assert_int_equal(first->len, 0);
+    struct buffer *second = scratch_push(L);
+    assert_ptr_not_equal(second, first);
+    assert_true(buffer_puts(second, "two"));
+    scratch_give_back(L, -1);
+    assert_ptr_equal(scratch_push(L), second);
+    assert_int_equal(second->len, 0);
+    return 0;
+}
+
+static void one_that_was_given_back_is_used_again(void **state)
+{
+    (void)state;
+    struct script_error error = {0};
+    struct script *s = script("");
+    assert_int_equal(state_run(s, use_it_again, false, &error), STATE_DONE);
+    script_close(s);
+}
+
+/* Objects with finalizers would pile up faster than Lua collects them. */
+static void many_calls_leave_no_buffers(void **state)
+{
+    (void)state;
+    struct script *s = script("");
+    run(s, "collectgarbage() collectgarbage() local before = collectgarbage('count') "
+           "for i = 1, 20000 do lf.serialize('x') end "
+           "assert(collectgarbage('count') - before < 400, 'kibibytes more')");
+    script_close(s);
+}
+
 static int fill_a_buffer(lua_State *L)
 {
     struct buffer *b = scratch_push(L);
@@ -66,6 +104,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_buffer_of_an_error_half_way_is_freed),
         TEST(the_result_is_a_string_and_the_buffer_is_empty_then),
+        TEST(one_that_was_given_back_is_used_again),
+        TEST(many_calls_leave_no_buffers),
         TEST(what_it_holds_counts_for_the_memory_limit),
     };
     group_set_up();
