@@ -64,7 +64,7 @@ static void scripts_that_compute_get_no_worker_more(void **state)
     (void)state;
     char code[256];
     snprintf(code, sizeof code,
-             "while not io.open('%s/done') do for i = 1, 2e6 do end end", directory);
+             "while not io.open('%s/done') do for i = 1, 1e7 do end end", directory);
     begin_all(WORKERS + 1, "compute.lua", code);
     poll(NULL, 0, 300);
 #ifndef __SANITIZE_THREAD__ /* in which a thread that computes sleeps now and then */
