@@ -80,8 +80,8 @@ struct connections {
     atomic_uint limits[KIND_CUT + 1]; /* ms that each kind may wait; 0: for ever */
     atomic_bool stopping;
     atomic_uint stopped_at; /* ms; before `stopping` */
-    atomic_uint borrowings,
-        returns; /* of slots_borrow and slots_return, ever; they wrap */
+    atomic_uint borrowings; /* calls of slots_borrow, ever, */
+    atomic_uint returns;    /* and of slots_return; they wrap */
     atomic_uint count;
     atomic_bool accept_again;   /* more may wait in the listening socket's queue */
     atomic_bool paused;         /* something ran out: accept is tried every RETRY_TIME */

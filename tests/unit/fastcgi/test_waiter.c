@@ -411,18 +411,24 @@ static void an_abort_of_another_request_ends_no_wait(void **state)
     waiter_destroy(w);
 }
 
+/* What came before is news once. */
+static void wait_for_input(struct waiter *w, struct connection *c)
+{
+    jam_await_request(set, 0);
+    wait_with_peer(w, c, AWAITED_INPUT);
+    if (waiters_are_ready(set)) {
+        assert_ends(w, AWAITED_INPUT);
+        wait_with_peer(w, c, AWAITED_INPUT);
+    }
+}
+
 static void more_of_a_body_ends_a_wait_for_it(void **state)
 {
     (void)state;
     int client;
     struct connection *c = get_request(&client);
     struct waiter *w = waiter_create(set, NULL);
-    jam_await_request(set, 0);
-    wait_with_peer(w, c, AWAITED_INPUT);
-    if (waiters_are_ready(set)) { /* what came before is news once */
-        assert_ends(w, AWAITED_INPUT);
-        wait_with_peer(w, c, AWAITED_INPUT);
-    }
+    wait_for_input(w, c);
     assert_none_is_ready();
     send_all(client, "x", 1);
     assert_ends(w, AWAITED_INPUT);
@@ -548,12 +554,7 @@ static void a_stop_leaves_a_peer_its_time(void **state)
     int client;
     struct connection *c = get_request(&client);
     struct waiter *w = waiter_create(set, NULL);
-    jam_await_request(set, 0);
-    wait_with_peer(w, c, AWAITED_INPUT);
-    if (waiters_are_ready(set)) {
-        assert_ends(w, AWAITED_INPUT);
-        wait_with_peer(w, c, AWAITED_INPUT);
-    }
+    wait_for_input(w, c);
     connections_stop(set);
     assert_false(waiters_are_ready(set));
     send_all(client, "x", 1);

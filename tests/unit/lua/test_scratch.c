@@ -20,6 +20,14 @@ static void the_buffer_of_an_error_half_way_is_freed(void **state)
     script_close(s); /* a sanitizer tells */
 }
 
+static void run_function(lua_CFunction f)
+{
+    struct script_error error = {0};
+    struct script *s = script("");
+    assert_int_equal(state_run(s, f, false, &error), STATE_DONE);
+    script_close(s);
+}
+
 static int use_a_buffer(lua_State *L)
 {
     struct buffer *b = scratch_push(L);
@@ -35,10 +43,7 @@ static int use_a_buffer(lua_State *L)
 static void the_result_is_a_string_and_the_buffer_is_empty_then(void **state)
 {
     (void)state;
-    struct script_error error = {0};
-    struct script *s = script("");
-    assert_int_equal(state_run(s, use_a_buffer, false, &error), STATE_DONE);
-    script_close(s);
+    run_function(use_a_buffer);
 }
 
 static int use_it_again(lua_State *L)
@@ -62,10 +67,7 @@ static int use_it_again(lua_State *L)
 static void one_that_was_given_back_is_used_again(void **state)
 {
     (void)state;
-    struct script_error error = {0};
-    struct script *s = script("");
-    assert_int_equal(state_run(s, use_it_again, false, &error), STATE_DONE);
-    script_close(s);
+    run_function(use_it_again);
 }
 
 /* Objects with finalizers would pile up faster than Lua collects them. */
