@@ -97,7 +97,7 @@ release_services() {
 # from the environment.
 apt() {
     as_root env DEBIAN_FRONTEND=noninteractive ${masked:+RUNLEVEL=1} \
-        apt-get -q -o DPkg::Lock::Timeout=300 "$@"
+        apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
 }
 
 # What apt-get would download now, in MB.
@@ -107,16 +107,41 @@ to_fetch() {
         awk "/^'/ { bytes += \$3 } END { printf \"%d\", (bytes + 999999) / 1000000 }"
 }
 
+update() {
+    updated=yes
+    apt -o APT::Update::Error-Mode=any update || {
+        updated=
+        say 'apt-get update failed; trying with the package lists that are there.'
+    }
+}
+
+# A mirror can fail for a moment, and another apt-get have the lists. A package that is in
+# none of the new lists will not be there in a minute either.
+may_pass() {
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$updated" ] || apt install -s -y --no-install-recommends $wanted >/dev/null 2>&1
+}
+
+# Tries again after each of these pauses.
+install() {
+    for pause in 10 30 ''; do
+        update
+        say "To fetch: $(to_fetch) MB."
+        # shellcheck disable=SC2086 # a list of package names
+        ! apt install -y --no-install-recommends $wanted || return 0
+        [ -n "$pause" ] && may_pass || return 1
+        say "apt-get install failed; trying again in $pause seconds."
+        sleep "$pause"
+    done
+}
+
 say "Installing with apt-get:$wanted"
 as_root true || die "no rights to install. Please have somebody run: apt-get install$wanted"
 trap release_services EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 hold_services
-apt update || say 'apt-get update failed; trying with the package lists that are there.'
-say "To fetch: $(to_fetch) MB."
-# shellcheck disable=SC2086 # a list of package names
-apt install -y --no-install-recommends $wanted || die "could not install:$wanted"
+install || die "could not install:$wanted"
 
 wanted=$(missing "$@")
 [ -z "$wanted" ] || die "still missing:$wanted"

@@ -45,7 +45,7 @@ apt() {
     shift
     apt-get -q -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$directory/parts" \
         -o Dir::State::lists="$directory/lists" -o Dir::Cache="$directory/cache" \
-        -o Acquire::Languages=none -o APT::Sandbox::User=root "$@"
+        -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Sandbox::User=root "$@"
 }
 
 compile() { musl-gcc -std=gnu99 -O2 -w -c "$@"; }
@@ -76,14 +76,18 @@ build_fcgi() {
         cp include/fcgiapp.h "$1/include"
 }
 
+# A source of another maker may have no source packages; that is no matter.
+fetch_sources() {
+    apt "$1" update || :
+    (cd "$1" && apt "$1" source --only-source lua5.3 libfcgi)
+}
+
 # keep() makes $tree.new with this: lib and include.
 build_libraries() {
     from=$tree.new/source
     mkdir -p "$from/lists/partial" "$from/cache/archives/partial" "$tree.new/lib" \
         "$tree.new/include" && deb_src "$from" || return 1
-    # A source of another maker may have no source packages; that is no matter.
-    apt "$from" update || :
-    (cd "$from" && apt "$from" source --only-source lua5.3 libfcgi) &&
+    again fetch_sources "$from" &&
         (cd "$from"/lua5.3-*/ && build_lua "$tree.new") &&
         (cd "$from"/libfcgi-*/ && build_fcgi "$tree.new") &&
         rm -rf "$from"

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -250,22 +251,63 @@ class Load:
         self.good, self.failures = result["good"], result["failures"]
 
 
+def ask_mirror(url, headers):
+    """Its answer. A mirror can be busy, or out of reach, for a moment."""
+    for pause in (2, 10, None):
+        try:
+            return urllib.request.urlopen(urllib.request.Request(url, headers=headers),
+                                          timeout=60)
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or pause is None:
+                return error
+        except OSError:
+            if pause is None:
+                raise
+        time.sleep(pause)
+
+
+class Stopwatch:
+    """How long it was that at least one thread was within it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.within, self.since, self.seconds = 0, None, 0.0
+
+    def __enter__(self):
+        with self.lock:
+            if self.within == 0:
+                self.since = time.monotonic()
+            self.within += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.within -= 1
+            if self.within == 0:
+                self.seconds += time.monotonic() - self.since
+
+
 class PackageProxy:
     """An HTTP proxy for apt, at `url`: it listens inside the machine, which has no
     network but its loopback, and asks from outside."""
+
+    downloads = Stopwatch()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
+            with PackageProxy.downloads:
+                self.pass_on()
+
+        def pass_on(self):
             wanted = {name: self.headers[name] for name in ("Range", "If-Range",
                                                             "If-Modified-Since")
                       if name in self.headers}
             try:
-                answer = urllib.request.urlopen(urllib.request.Request(self.path,
-                                                                       headers=wanted))
-            except urllib.error.HTTPError as error:
-                answer = error
+                answer = ask_mirror(self.path, wanted)
+            except OSError as problem:
+                self.send_error(504, explain=str(problem))
+                return
             with answer:
                 self.send_response(answer.status)
                 for name in ("Content-Length", "Content-Range", "Last-Modified"):

@@ -314,6 +314,9 @@ def programs(directory, **scripts):
         fake = directory / name
         fake.write_text("#!/bin/sh\n%s\n" % script)
         fake.chmod(0o755)
+    pause = directory / "sleep"  # what is tried again need not wait
+    pause.write_text("#!/bin/sh\n")
+    pause.chmod(0o755)
     return dict(os.environ, PATH="%s:%s" % (directory, os.environ["PATH"]),
                 LUAFCGID2_CACHE=str(directory / "cache"))
 
@@ -326,6 +329,53 @@ def test_a_tree_is_of_the_suite_that_is_asked_for(tmp_path, suite):
                           stderr=subprocess.PIPE, encoding="utf-8", check=False)
     tree = "%s/cache/%s-base.new" % (tmp_path, suite)
     assert done.stderr.startswith("--variant=minbase %s %s http" % (suite, tree))
+    assert done.stderr.count("--variant=minbase") == 3  # the mirror may fail once
+
+
+def test_a_tree_is_made_although_the_mirror_fails_at_first(tmp_path):
+    environment = programs(
+        tmp_path,
+        debootstrap='mkdir -p "$3/etc/dpkg/dpkg.cfg.d"; echo x >>%s/calls; '
+                    'test "$(wc -l <%s/calls)" -gt 1' % (tmp_path, tmp_path),
+        chroot='case $* in *" update") echo x >>%s/updates; '
+               'test "$(wc -l <%s/updates)" -gt 2 ;; esac' % (tmp_path, tmp_path))
+    script = 'top=%s; . "$top/tests/service/tree.sh"; make_tree plain make; echo "$tree"' % TOP
+    done = subprocess.run(["sh", "-c", script], env=dict(environment, SUITE="trixie"),
+                          stdout=subprocess.PIPE, encoding="utf-8", check=True)
+    assert done.stdout.endswith("%s/cache/trixie-plain\n" % tmp_path)
+
+
+APT = """
+echo "$@" >>%(place)s/calls
+case " $* " in
+*" -s "*|*" --print-uris "*) test -e %(place)s/known ;;
+*" install "*) test -e %(place)s/works && : >%(place)s/installed; : >%(place)s/works
+    test -e %(place)s/installed ;;
+esac
+"""
+
+
+def install(place):
+    """The exit status of install-packages.sh, and how often it tried to install."""
+    place.joinpath("calls").write_text("")
+    environment = programs(place, **{
+        "apt-get": APT % {"place": place}, "id": "echo 0",
+        "dpkg-query": "test -e %s/installed && echo installed" % place})
+    done = subprocess.run(["sh", os.path.join(TOP, "scripts/install-packages.sh"), "some-package"],
+                          env=environment, check=False)
+    calls = place.joinpath("calls").read_text().splitlines()
+    return done.returncode, len([c for c in calls if " install " in c and "-s" not in c.split()
+                                 and "--print-uris" not in c])
+
+
+def test_packages_are_asked_for_again_when_the_mirror_fails_once(tmp_path):
+    (tmp_path / "known").touch()
+    assert install(tmp_path) == (0, 2)
+    assert install(tmp_path) == (0, 0)  # which is there already
+
+
+def test_a_package_that_is_in_no_list_is_not_asked_for_again(tmp_path):
+    assert install(tmp_path) == (1, 1)
 
 
 @pytest.mark.parametrize("asked, left_out", [

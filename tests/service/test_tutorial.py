@@ -23,7 +23,7 @@ class Reader:
         self.machine.run("rm -f /tmp/place")
         printed = self.machine.run(
             "cd %s && setpriv --reuid=pi --regid=pi --init-groups "
-            "env HOME=/home/pi USER=pi bash -e /tmp/step" % shlex.quote(self.cwd), timeout=300).out
+            "env HOME=/home/pi USER=pi bash -e /tmp/step" % shlex.quote(self.cwd), timeout=900).out
         self.cwd = self.machine.read("/tmp/place").strip()
         return printed
 

@@ -67,12 +67,35 @@ keep() {
     exec 9>&-
 }
 
+# again COMMAND...: what needs a mirror, which can fail for a moment.
+again() {
+    for pause in 10 30; do
+        ! "$@" || return 0
+        say "failed: $*; trying again in $pause seconds"
+        sleep "$pause"
+    done
+    "$@"
+}
+
+bootstrap() {
+    rm -rf "$tree.new"
+    debootstrap --variant=minbase "$suite" "$tree.new" ${site:+"$site"}
+}
+
 build_base() {
     site=$(mirror "$suite")
-    debootstrap --variant=minbase "$suite" "$tree.new" ${site:+"$site"} || return 1
+    again bootstrap || return 1
     echo 127.0.0.1 localhost >"$tree.new/etc/hosts"
     # No tree outlives a power cut: no need to wait for the disk after each file.
     echo force-unsafe-io >"$tree.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
+}
+
+# fetch PACKAGE...: installs them in $tree.new.
+fetch() {
+    chroot "$tree.new" apt-get -q -o Acquire::Languages=none -o Acquire::Retries=3 \
+        -o APT::Update::Error-Mode=any update &&
+        DEBIAN_FRONTEND=noninteractive chroot "$tree.new" \
+            apt-get -q -y -o Acquire::Retries=3 --no-install-recommends install "$@"
 }
 
 # Packages, and with -- before them foreign architectures.
@@ -87,10 +110,8 @@ build_tree() {
         [ "$architecture" = -- ] ||
             chroot "$tree.new" dpkg --add-architecture "$architecture" || return 1
     done
-    chroot "$tree.new" apt-get -q -o Acquire::Languages=none update || return 1
     # shellcheck disable=SC2086 # a list of packages
-    DEBIAN_FRONTEND=noninteractive chroot "$tree.new" \
-        apt-get -q -y --no-install-recommends install $wanted || return 1
+    again fetch $wanted || return 1
     chroot "$tree.new" apt-get -q clean
 }
 
