@@ -82,19 +82,29 @@ def compile_module(path, source):
 
 
 def ports():
-    """Numbers below those that the system gives to whoever connects. Each process of the
-    tests has its own (pytest -n names them gw0, gw1, ...)."""
-    first = 20000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    return itertools.cycle(range(first, first + 1000))
+    """Numbers below those that the system gives to whoever connects. Each process of tests,
+    of one run or of several side by side, has its own: it holds a name for them, of which
+    there is one in a network (unix(7): abstract) and none after its end."""
+    firsts, size = range(20000, 32000, 500), 500
+    for first in firsts:
+        holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            holder.bind("\0luafcgid2-tests-%d" % first)
+        except OSError:
+            holder.close()
+            continue
+        return holder, itertools.cycle(range(first, first + size))
+    first = firsts[os.getpid() % len(firsts)]
+    return None, itertools.cycle(range(first, first + size))
 
 
-PORTS = ports()
+HOLDER, PORTS = ports()
 
 
 def free_port(host="127.0.0.1"):
     """One that nobody listens on, nor will by chance until the caller does."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for port in itertools.islice(PORTS, 1000):
+    for port in itertools.islice(PORTS, 500):
         with socket.socket(family, socket.SOCK_STREAM) as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from servers import wait_until
 
 HOST = "pi.example"  # a name that is not localhost, for which a browser makes exceptions
 PATIENCE = 60        # seconds: a browser takes its time on a busy machine
+START = 180          # as long as that: chromedriver gives up earlier by itself
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # WebDriver section 12.1
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -33,13 +34,7 @@ class WebDriver:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         try:
             wait_until(self.ready, "chromedriver", PATIENCE)
-            self.session = self.call("POST", "/session", {"capabilities": {"alwaysMatch": {
-                "goog:chromeOptions": {"binary": CHROMIUM, "args": [
-                    "--headless=new", "--no-sandbox", "--disable-gpu",
-                    "--disable-dev-shm-usage", "--no-first-run",
-                    "--disable-background-networking", "--disable-component-update",
-                    "--user-data-dir=" + os.path.join(directory, "profile"),
-                    "--host-resolver-rules=MAP %s 127.0.0.1" % HOST]}}}})["sessionId"]
+            self.session = self.begin(directory)
         except BaseException:
             self.quit()
             raise
@@ -48,17 +43,34 @@ class WebDriver:
         assert self.process.poll() is None, servers.read(self.log)
         try:
             return self.call("GET", "/status")["ready"]
-        except urllib.error.URLError:
+        except OSError:  # also when it ends the connection that it has just accepted
             return False
 
-    def call(self, method, path, body=None):
+    def begin(self, directory):
+        """The id of a session. Chromium, which is no part of what is tested, may take longer
+        to start than chromedriver waits for it."""
+        for attempt in range(3):
+            try:
+                return self.call("POST", "/session", {"capabilities": {"alwaysMatch": {
+                    "goog:chromeOptions": {"binary": CHROMIUM, "args": [
+                        "--headless=new", "--no-sandbox", "--disable-gpu",
+                        "--disable-dev-shm-usage", "--no-first-run",
+                        "--disable-background-networking", "--disable-component-update",
+                        "--user-data-dir=" + os.path.join(directory, "profile%d" % attempt),
+                        "--host-resolver-rules=MAP %s 127.0.0.1" % HOST]}}}},
+                                 START)["sessionId"]
+            except AssertionError as problem:
+                failure = problem
+        raise failure
+
+    def call(self, method, path, body=None, patience=PATIENCE):
         request = urllib.request.Request(
             "http://127.0.0.1:%d%s" % (self.port, path), method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=PATIENCE) as response:
+            with opener.open(request, timeout=patience) as response:
                 return json.load(response)["value"]
         except urllib.error.HTTPError as problem:
             raise AssertionError("%s %s: %s" % (method, path, problem.read())) from problem
@@ -89,8 +101,13 @@ class WebDriver:
         """Clicks what sends a form, and waits for the page that comes of it."""
         self.run("window.before = true")
         self.do("/element/%s/click" % self.find(selector))
-        wait_until(lambda: self.run(
-            "return !window.before && document.readyState === 'complete'"), "a page", PATIENCE)
+        wait_until(self.has_come, "a page", PATIENCE)
+
+    def has_come(self):
+        try:
+            return self.run("return !window.before && document.readyState === 'complete'")
+        except AssertionError:  # it went to the next page while it ran this
+            return False
 
     def looks(self, scheme, width, height, mobile):
         """From now on it prefers "light" or "dark", and its window has that size."""
