@@ -70,7 +70,7 @@ def test_sessions_that_cannot_be_written_hold_up_no_deadline(faults, daemon, scr
                timeout=2 * PATIENCE)
     check_that_limits_hold(d)
     faults.off("fsync")
-    d.wait_log(r"SessionFile %s: writing took \d+ ms, and \d times more than a second" % path,
+    d.wait_log(r"SessionFile %s: writing took \d+ ms, and \d+ times more than a second" % path,
                "warning")
     assert b"kept" in pathlib.Path(path).read_bytes()
 
@@ -99,7 +99,7 @@ def close_a_connection_that_sends_nothing(d):
 def test_a_log_that_cannot_be_written_holds_up_no_deadline(faults, daemon, scratch):
     """The heartbeat would be the first to write."""
     d = daemon(binary=HASTY, LogFilePath=scratch() + "/hanging.log", RequestTimeout=LIMIT,
-               ReadTimeout=LIMIT)
+               ReadTimeout=1)
     d.log_path = d.options["LogFilePath"]
     loop = d.script("function main() while true do end end")
     faults.on("write")
@@ -109,7 +109,7 @@ def test_a_log_that_cannot_be_written_holds_up_no_deadline(faults, daemon, scrat
     close_a_connection_that_sends_nothing(d)
     faults.off("write")
     d.expect_error("time limit exceeded")
-    wait_until(lambda: d.log().count("no whole request came") == 2, "the log to tell")
+    wait_until(lambda: d.log().count("no whole request came") >= 2, "the log to tell")
 
 
 def test_a_log_that_cannot_be_written_does_not_hold_up_the_end(faults, daemon, scratch):
@@ -152,7 +152,7 @@ def test_an_edit_is_seen_though_another_file_system_does_not_answer(faults, daem
         wait_until(lambda: d.get(near).text == "after", "the change to be seen")
         faults.off("stat")
         d.wait_log("looking at %s took" % away, "warning")
-        d.wait_log(r"a look for changed files took \d+ ms, and 1 times more than a second",
+        d.wait_log(r"a look for changed files took \d+ ms, and \d+ times more than a second",
                    "warning")
         d.wait_log("changed files are found within a second again", "warning")
         d.site.write(near, "function main() return 'again' end")
@@ -174,8 +174,8 @@ HELD = "function main() os.execute('true') %s end" % servers.STUCK
 
 
 def test_a_replacement_that_cannot_be_started_is_tried_again(faults, daemon):
-    """While the healthy workers go on."""
-    d = daemon(WorkerThreads=2, RequestTimeout=LIMIT, Watchdog=LIMIT)
+    """While the healthy workers go on; RequestTimeout leaves each of their requests its time."""
+    d = daemon(WorkerThreads=2, RequestTimeout=4 * LIMIT, Watchdog=LIMIT)
     d.any_errors = d.any_stderr = True
     before = threads(d)
     faults.on("pthread_create")

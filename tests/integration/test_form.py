@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -218,19 +219,16 @@ def test_save_moves_the_file_with_the_permissions_of_a_new_one(uploader, store, 
 
 
 def test_save_copies_to_another_file_system(uploader, site):
-    other = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    if other is None or os.stat(other).st_dev == os.stat(site.root).st_dev:
+    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == os.stat(site.root).st_dev:
         pytest.skip("there is no other file system")
-    path = os.path.join(other, "luafcgid2-test-%d" % os.getpid())
-    page = uploader.script("function main() assert(lf.files().f:save('%s')) end" % path)
-    content = os.urandom(300000)
-    try:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        path = os.path.join(other, "kept")
+        page = uploader.script("function main() assert(lf.files().f:save('%s')) end" % path)
+        content = os.urandom(300000)
         assert send(uploader, page, multipart(part("f", content, "f"))).status == 200
         with open(path, "rb") as f:
             assert f.read() == content
-        assert not [n for n in os.listdir(other) if n.startswith("luafcgid2-") and "test" not in n]
-    finally:
-        os.remove(path)
+        assert os.listdir(other) == ["kept"]
 
 
 def test_save_is_relative_to_the_script_and_says_why_not(uploader, site):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harm import LIMIT, children, descriptors, threads, unharmed
+from harm import LIMIT, children, descriptors, lasting_descriptors, threads, unharmed
 from servers import PATIENCE, SANITIZER, read, wait_until
 
 DAEMON = {"LuaMaxStates": 4, "RequestTimeout": 60}
@@ -123,7 +123,7 @@ UNCLOSING = {
 def test_files_are_closed_whatever_a_script_does_to_their_metatable(solo, code, change):
     """While its state lives, and when that is closed; none of it ends a request."""
     threads(solo)
-    before = descriptors(solo)
+    before = lasting_descriptors(solo)
     page = forgetful(solo, "kept[#kept + 1] = io.open('data.txt') "
                      "local s = (function() %s end)() if leave then leave() end return s" % code)
     solo.site.write(page, "%s kept = {} %s" % (change, read(solo.site.path(page))))

@@ -228,8 +228,9 @@ def test_slow_load_holds_up_only_its_own_script(daemon):
 
 
 def test_slow_end_of_a_state_holds_up_nobody_else(daemon):
-    """Its finalizers run while other scripts are looked up, loaded and served."""
-    d = daemon(WorkerThreads=2)
+    """Its finalizers run while other scripts are looked up, loaded and served. A request may
+    come before the state of the one before is back; then it waits for that."""
+    d = daemon(WorkerThreads=2, LuaMaxStates=1, LuaMaxSearchRetries=1000)
     d.site.write("slow/page.lua", """
         anchor = setmetatable({}, {__gc = function()
             Log("closing") repeat os.execute("sleep 0.02") local go = io.open(%s) until go end})

@@ -16,10 +16,11 @@ PAGE = "function main() return 'served' end"
 
 
 def refused(scratch, site, address, **options):
-    """Starts a daemon that must not start; returns what it said."""
+    """Starts a daemon that must not start; returns what it said. It is not to wait for a
+    name server for longer than a test does (resolv.conf(5))."""
     d = servers.Daemon(scratch(), site, Listen=address, **options)
     d.expected_status, d.any_stderr, d.any_errors = 1, True, True
-    d.start(wait=False)
+    d.start(wait=False, env=dict(d.environment(), RES_OPTIONS="timeout:1 attempts:1"))
     try:
         wait_until(lambda: not d.running() or "started" in d.log(), "its end")
     finally:
