@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 import resource
 import struct
 import threading
@@ -98,7 +99,7 @@ def refused(daemon, data, reason, again=False):
         with daemon.connect() as c:
             c.send(data)
             assert c.is_closed(PATIENCE), "it was not hung up on"
-        said = {line.text for line in daemon.lines(seen) if line.level == "warning"}
+        said = {line.text for line in complaints(daemon.lines(seen))}
         assert said <= {"request refused: " + reason}, said
         if said or again:
             return said
@@ -108,9 +109,20 @@ def refused(daemon, data, reason, again=False):
     wait_until(attempt, "%r in the log" % reason)
 
 
+# What a daemon says of a machine that has stood still for a second.
+LATE = re.compile(r"a look for changed files took|changed files are found within a second|"
+                  r"the queue grows|the queue is empty again")
+
+
+def complaints(lines):
+    """Those above the level of information that are not about the machine."""
+    return [line for line in lines
+            if line.level in ("warning", "error") and not LATE.match(line.text)]
+
+
 def warnings(daemon):
-    """What the log says above the level of information, since the test began."""
-    return [line for line in daemon.lines() if line.level in ("warning", "error")]
+    """What the log complains of since the test began."""
+    return complaints(daemon.lines())
 
 
 def read_to_end(connection, timeout=PATIENCE):

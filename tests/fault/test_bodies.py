@@ -280,8 +280,8 @@ def test_body_slower_than_read_timeout(daemon):
 
 def test_body_of_a_byte_a_millisecond(daemon):
     """It comes, if slowly: ReadTimeout is for what does not."""
-    d = daemon(WorkerThreads=2, ReadTimeout=0.5 if not SANITIZER else 2)
-    body = b"0123456789" * (70 if not SANITIZER else 210)
+    d = daemon(WorkerThreads=2, ReadTimeout=1.5 if not SANITIZER else 3)
+    body = b"0123456789" * (210 if not SANITIZER else 420)
     with d.connect() as c:
         c.send(head(params(d, "", "echo.lua", ECHO), keep=True))
         began = time.monotonic()

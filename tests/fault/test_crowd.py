@@ -14,7 +14,8 @@ from peers import Canary, Peer, params
 from servers import PATIENCE, SANITIZER
 
 pytestmark = pytest.mark.alone
-DAEMON = {"WorkerThreads": 4, "ReadTimeout": 1, "KeepAliveTimeout": 1, "WriteTimeout": 1,
+# The first and the last are longer than one of 64 threads has to wait for its turn.
+DAEMON = {"WorkerThreads": 4, "ReadTimeout": 4, "KeepAliveTimeout": 1, "WriteTimeout": 4,
           "MaxConnections": 80}
 CLIENTS, HEALTHY_CLIENTS = 64, 16
 SECONDS = 4
@@ -177,4 +178,4 @@ def test_crowd(web):
     crowd.canary.check()
     assert len(crowd.behaved) == len(WAYS) and crowd.served >= 2 * HEALTHY_CLIENTS, \
         (crowd.served, crowd.behaved)
-    assert max(waits) < (30 if SANITIZER else 8), max(waits)
+    assert max(waits) < (30 if SANITIZER else 15), max(waits)

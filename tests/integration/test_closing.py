@@ -10,7 +10,7 @@ from harm import children, descriptors, lasting_descriptors, threads
 from containers import forbid_unshare, needs_seccomp
 from servers import PATIENCE, SANITIZER, lua, read, wait_until
 
-SOON = 20 if SANITIZER else 3  # seconds
+SOON = 20 if SANITIZER else 10  # seconds
 
 
 def close_by_edit(d, page):
@@ -159,7 +159,7 @@ BAD = """
     kept = {io.open("/dev/null")}
     %s
     function main() return "bad" end"""
-NOW = 5 if SANITIZER else 0.5  # seconds; a busy machine needs a part of that by itself
+NOW = 5 if SANITIZER else 0.5  # seconds, of most; the machine may stand still for a moment
 
 
 @pytest.mark.parametrize("finalizers", ENDLESS.values(), ids=ENDLESS)
@@ -171,12 +171,14 @@ def test_a_request_does_not_wait_for_the_finalizers_of_what_it_evicts(daemon, fi
     before = lasting_descriptors(d)
     good = [d.script("function main() return 'good' end") for _ in range(2)]
     bad = d.script(BAD % finalizers)
+    took = []
     for _ in range(3):
         assert d.get(bad).text == "bad"
         for page in good:
             began = time.monotonic()
             assert d.get(page).text == "good"
-            assert time.monotonic() - began < NOW
+            took.append(time.monotonic() - began)
+    assert sorted(took)[3] < NOW and max(took) < PATIENCE, took
 
     def closed():
         """A bad state may have come back after a good one, which was then evicted first."""

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harm import OWN_MEMORY, children, descriptors
-from servers import HASTY, HURRY, SANITIZER, read, wait_until
+from servers import BINARY, HASTY, HURRY, SANITIZER, read, wait_until
 
 SUPERFLUOUS = 10 / HURRY  # seconds after which workers leave
 PROMPT = 3 if SANITIZER else 0.5  # seconds: many times what one takes, on a busy machine
@@ -30,8 +30,8 @@ FULL = r"requests wait: all %d workers are busy .*; raise WorkerThreadsMax"
 def growing(daemon):
     """A daemon that may grow, and is in a hurry to let workers go."""
     def make(**options):
-        d = daemon(binary=HASTY, **{"WorkerThreadsMax": 64, "LuaMaxSearchRetries": 0,
-                                    "RequestTimeout": 120, **options})
+        d = daemon(**{"binary": HASTY, "WorkerThreadsMax": 64, "LuaMaxSearchRetries": 0,
+                      "RequestTimeout": 120, **options})
         d.threads()  # all of them run
         d.site.write("waiting.lua", WAITING)
         d.site.write("hello.lua", HELLO)
@@ -119,8 +119,10 @@ def test_a_request_that_waits_for_a_moment_gets_no_worker_more(growing):
 def test_scripts_that_wait_while_nobody_asks_get_no_worker_more(growing):
     d = growing(WorkerThreads=2)
     held = begun(begin(d, "waiting.lua", 2), "waits")
+    before = workers(d)
+    assert before <= 3  # on a busy machine the second had to wait for a moment
     time.sleep(0.3)
-    assert workers(d) == 2
+    assert workers(d) <= before
     release(d, held)
 
 
@@ -300,7 +302,7 @@ def test_a_free_worker_costs_no_wakeups(growing):
 # -- the end --
 
 def test_a_stop_waits_for_all_of_them(growing):
-    d = growing(WorkerThreads=1)
+    d = growing(WorkerThreads=1, binary=BINARY)  # which gives requests more time to end
     held = begun(begin(d, "waiting.lua", 10), "waits")
     d.signal(signal.SIGTERM)
     d.wait_log("stopping", "info")
@@ -311,7 +313,7 @@ def test_a_stop_waits_for_all_of_them(growing):
 
 def test_a_stop_while_it_grows(growing):
     for _ in range(3):
-        d = growing(WorkerThreads=1)
+        d = growing(WorkerThreads=1, binary=BINARY)
         held = begin(d, "waiting.lua", 30)
         begun(held[:3], "waits")
         d.signal(signal.SIGTERM)

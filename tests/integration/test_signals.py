@@ -248,7 +248,7 @@ def test_log_is_reopened(daemon):
     os.rename(d.log_path, d.log_path + ".1")
     d.main("Log('still into the first')")
     d.signal(signal.SIGUSR1)
-    wait_until(lambda: os.path.exists(d.log_path), "a new log")
+    d.wait_log("reopened")
     d.main("Log('into the second')")
     d.wait_log("into the second")
     assert "still into the first" in read(d.log_path + ".1")
@@ -306,8 +306,9 @@ def kept_connections(daemon, page, count=8):
 @pytest.mark.parametrize("end", ["stop", "KeepAliveTimeout"])
 def test_request_that_crosses_the_close_of_its_kept_connection_is_served(daemon, end):
     """The only worker is busy as they come, so that they lie in the sockets for a while."""
-    d = daemon(WorkerThreads=1, KeepAliveTimeout=1)
-    page, held = d.script("function main() return 'x' end"), d.script(ECHO)
+    d = daemon(WorkerThreads=1)
+    page = d.script("function main() return 'x' end")
+    held = d.script("function main() Flush() %s end" % servers.BLOCK)
     *kept, idle = kept_connections(d, page)
     busy = d.hold(held)
     for c in kept:
@@ -316,6 +317,7 @@ def test_request_that_crosses_the_close_of_its_kept_connection_is_served(daemon,
         d.signal(signal.SIGTERM)
         d.wait_log("stopping")
     else:
+        d.reload(KeepAliveTimeout=0.1)
         assert idle.is_closed(PATIENCE)  # so the others' time is over as well
     busy.end()
     for c in kept:
@@ -332,4 +334,4 @@ def test_kept_connections_are_closed_soon_after_the_stop(daemon):
     began = time.monotonic()
     d.signal(signal.SIGTERM)
     assert d.wait() == 0 and all(c.is_closed(1) for c in kept)
-    assert time.monotonic() - began < (10 if SANITIZER else 2)
+    assert time.monotonic() - began < (20 if SANITIZER else 10)  # a request is given 30
