@@ -379,11 +379,11 @@ class Daemon:
         return read(self.stderr_path)
 
     def reload(self, config=None, **options):
-        """Changes the configuration, sends HUP and waits until the log speaks of it."""
+        """Changes the configuration, sends HUP and waits until the log says how that ended."""
         self.write_config(config, **options)
         seen = len(self.log())
         self.signal(signal.SIGHUP)
-        return self.wait_log(r"(?i)configuration|config\.lua", since=seen)
+        return self.wait_log(r"configuration (was not )?reloaded", since=seen)
 
     # -- the log --
 

@@ -653,7 +653,7 @@ def test_owner_of_the_socket(daemon, options, owner, group):
 
 
 def test_idle_kept_connection_is_closed_after_its_time(daemon):
-    d = daemon(KeepAliveTimeout=0.5)
+    d = daemon(KeepAliveTimeout=2)
     page = d.script("function main() end")
     with d.connect() as c:
         for _ in range(3):
@@ -661,11 +661,11 @@ def test_idle_kept_connection_is_closed_after_its_time(daemon):
             c.begin(d.site.params(page), keep=True).end()
             assert c.response().ended
         assert c.is_closed(servers.PATIENCE)
-        assert time.monotonic() - began > 0.49
+        assert time.monotonic() - began > 1.9
 
 
 def test_request_that_does_not_come_to_its_end_is_given_up(daemon):
-    d = daemon(ReadTimeout=0.5, WorkerThreads=1)
+    d = daemon(ReadTimeout=2, WorkerThreads=1)
     d.any_errors = True
     page = d.script("function main() Receive() return 'x' end")
     head, body = d.connect().send(b"\x01\x01\x00\x01"), d.open(page).body("half")

@@ -279,13 +279,17 @@ def test_request_that_succeeds_starts_the_count_of_failures_again(daemon):
 
 
 def test_requests_that_clients_break_off_are_no_failures(daemon):
-    d = daemon(WorkerThreads=1, MaxPostSize=10)
+    d = daemon(WorkerThreads=1, MaxPostSize=10, StatusPath="/status")
     page = d.script(BROKEN)
     assert d.get(page).text == "served 1"
-    for _ in range(5):
+
+    def gone():
+        return int(re.search("client gone: +(\\d+)", d.get("/status").text).group(1))
+    for count in range(1, 6):
         assert d.post(page, [b"x" * 100], query="body").status == 413
         with d.open(page, "POST", query="body") as c:
             c.body("x")
+        wait_until(lambda n=count: gone() == n, "the state to be free again")
         assert d.post(page, [b"x"], query="body", CONTENT_LENGTH=9).status == 400
         assert d.get(page, "form").status == 400
     assert d.get(page).text == "served 2"

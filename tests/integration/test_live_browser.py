@@ -2,6 +2,7 @@
 what visitors hear of each other, and how they look."""
 
 import contextlib
+import json
 import os
 import urllib.parse
 
@@ -136,9 +137,12 @@ def test_live_pages_fit_a_phone_and_have_a_dark_side(front, browser):
 def test_live_page_of_the_manual(daemon, nginx, site, browser):
     site.write("notes.lua", test_manual.LIVE)
     site.write("favicon.ico", "")
-    front = nginx(daemon(WorkerThreads=4), site=site, keepalive=2, tcp=True)
+    d = daemon(WorkerThreads=4, StatusPath="/status")
+    front = nginx(d, site=site, keepalive=2, tcp=True)
     open_page(browser, front, "notes.lua")
     with stream(front, "/notes.lua?events") as other:
+        wait_until(lambda: json.loads(d.get("/status", "json").text)["channels"]["subscriptions"] == 2,
+                   "both to listen", webdriver.PATIENCE)
         browser.type("input[name=text]", "1 < 2 & <b>so on</b>")
         browser.run("document.querySelector('button').click()")
         shows(browser, "document.querySelector('ul').innerText == '1 < 2 & <b>so on</b>'",

@@ -3,7 +3,6 @@ and when it is over."""
 
 import itertools
 import re
-import threading
 
 import pytest
 
@@ -39,14 +38,10 @@ def test_states_closed_to_make_room(hasty):
 
 def test_states_made_for_one_request(hasty):
     d = hasty(WorkerThreads=2, LuaMaxStates=1, LuaMaxSearchRetries=0)
-    page = d.script("""function main()
-        local t = os.clock() while os.clock() < t + 0.3 do end return 'x' end""")
-    d.get(page)
-    threads = [threading.Thread(target=d.get, args=(page,)) for _ in range(2)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    page = d.script("function main() Flush() %s end" % servers.BLOCK)
+    with d.hold(page) as first, d.hold(page) as second:
+        for held in first, second:
+            held.end().response()
     line = said(d, "Lua states were made for one request only",
                 "no more Lua states are made for one request only")
     assert "raise LuaMaxStates (1)" in line.text
