@@ -302,7 +302,7 @@ static struct loading *begin_reload(const char *file)
     struct loading *l = loading_begin(file, true);
     if (l == NULL) {
         log_error("the configuration was not reloaded: out of memory");
-        notify_send("READY=1");
+        notify_tell("READY=1");
     }
     return l;
 }
@@ -320,7 +320,7 @@ static void end_reload(struct loading *l)
         log_error("the configuration was not reloaded: the old one stays");
     }
     free(errors);
-    notify_send("READY=1");
+    notify_tell("READY=1");
 }
 
 /* The daemon ends. A load that is still under way ends with the process. */
@@ -477,7 +477,7 @@ static bool close_scripts(struct service *service)
 static void stop(struct service *service)
 {
     log_info("stopping");
-    notify_send("STOPPING=1");
+    notify_tell("STOPPING=1");
     set_last_alarm();
     connections_stop(service->connections);
     governor_stop();
@@ -576,7 +576,7 @@ int main(int argc, char **argv)
     struct service *service = start(config, listeners);
     hooks_start(config, hooks, "start");
     config_unref(config);
-    notify_send("READY=1");
+    notify_tell("READY=1");
     wait_for_signals(&handled, path);
     stop(service);
     free(path);

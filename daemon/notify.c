@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,8 @@
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
+
+enum { PATIENCE = 2 }; /* seconds */
 
 static struct sockaddr_un manager;
 static socklen_t manager_len; /* 0: nobody listens */
@@ -73,7 +76,7 @@ void notify_start(void)
     unsetenv("WATCHDOG_PID");
 }
 
-bool notify_send(const char *state)
+static bool send_state(const char *state, bool wait)
 {
     if (manager_len == 0)
         return false;
@@ -82,13 +85,26 @@ bool notify_send(const char *state)
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
         size_t len = strlen(state);
-        ssize_t n = sendto(fd, state, len, MSG_NOSIGNAL | MSG_DONTWAIT,
-                           (const struct sockaddr *)&manager, manager_len);
+        struct timeval time = {.tv_sec = PATIENCE};
+        bool bounded = setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) == 0;
+        ssize_t n =
+            sendto(fd, state, len, MSG_NOSIGNAL | (wait && bounded ? 0 : MSG_DONTWAIT),
+                   (const struct sockaddr *)&manager, manager_len);
         sent = n >= 0 && (size_t)n == len;
         close(fd);
     }
     errno = saved;
     return sent;
+}
+
+bool notify_send(const char *state)
+{
+    return send_state(state, false);
+}
+
+bool notify_tell(const char *state)
+{
+    return send_state(state, true);
 }
 
 bool notify_sendf(const char *format, ...)
@@ -104,9 +120,11 @@ bool notify_sendf(const char *format, ...)
 bool notify_reloading(void)
 {
     struct timespec now;
+    char state[64];
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return notify_sendf("RELOADING=1\nMONOTONIC_USEC=%" PRId64,
-                        (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
+             (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    return notify_tell(state);
 }
 
 int64_t notify_watchdog(void)

@@ -2,8 +2,8 @@
  * its library. Without a manager that listens, everything here does nothing.
  *
  * notify_start is called once by the main thread, before other threads exist and, with
- * Daemonize, after the fork; the rest may then be called from any thread. Nothing blocks.
- */
+ * Daemonize, after the fork; the rest may then be called from any thread. The manager's
+ * queue is short (10 messages on many systems), and full while the manager is busy. */
 #ifndef LUAFCGID2_DAEMON_NOTIFY_H
 #define LUAFCGID2_DAEMON_NOTIFY_H
 
@@ -15,17 +15,21 @@
  * speaks for the daemon nor takes itself for watched. */
 void notify_start(void);
 
-/* Sends a state: lines of "NAME=value", separated by newlines; "READY=1", "STOPPING=1",
- * "WATCHDOG=1", "STATUS=12 requests". false: there is no manager, or the state could not
- * be sent, for example because the queue is full. The daemon goes on in either case.
- * errno is left as it was. */
+/* Sends a state: lines of "NAME=value", separated by newlines; "WATCHDOG=1", "STATUS=12
+ * requests". Does not block. false: there is no manager, or the state could not be sent,
+ * for example because the queue is full. The daemon goes on in either case. errno is left
+ * as it was. */
 bool notify_send(const char *state);
 
-/* The same, formatted; a state of more than 1023 bytes is not sent. */
+/* The same for what is said once, and must not be lost: "READY=1", "STOPPING=1". Waits
+ * for room in the queue, for at most two seconds. */
+bool notify_tell(const char *state);
+
+/* As notify_send, formatted; a state of more than 1023 bytes is not sent. */
 bool notify_sendf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* RELOADING=1 with the MONOTONIC_USEC of now that belongs to it. "READY=1" ends the
- * reload. */
+/* RELOADING=1 with the MONOTONIC_USEC of now that belongs to it, as by notify_tell.
+ * "READY=1" ends the reload. */
 bool notify_reloading(void);
 
 /* How often "WATCHDOG=1" is due, in milliseconds: half of what the manager waits, as

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -151,6 +152,40 @@ static void never_blocks_on_a_full_queue(void **state)
     assert_true(notify_send("READY=1"));
 }
 
+static void *read_late(void *of)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    receive(of);
+    return NULL;
+}
+
+static void waits_with_what_must_not_be_lost(void **state)
+{
+    struct manager *m = *state;
+    pthread_t reader;
+    listen_in_directory(m);
+    while (notify_send("WATCHDOG=1"))
+        ;
+    assert_int_equal(pthread_create(&reader, NULL, read_late, m), 0);
+    assert_true(notify_tell("READY=1"));
+    pthread_join(reader, NULL);
+    const char *text = "";
+    while (strcmp(text, "READY=1") != 0)
+        assert_string_not_equal(text = receive(m), ""); /* it is the last */
+    assert_string_equal(receive(m), "");
+}
+
+static void gives_up_on_a_manager_that_does_not_read(void **state)
+{
+    struct manager *m = *state;
+    listen_in_directory(m);
+    while (notify_send("WATCHDOG=1"))
+        ;
+    errno = EPROTO;
+    assert_false(notify_tell("READY=1"));
+    assert_int_equal(errno, EPROTO);
+}
+
 static void drops_a_state_that_is_too_long(void **state)
 {
     struct manager *m = *state;
@@ -230,6 +265,8 @@ int main(void)
         TEST(refuses_names_it_cannot_use),
         TEST(survives_a_manager_that_went_away),
         TEST(never_blocks_on_a_full_queue),
+        TEST(waits_with_what_must_not_be_lost),
+        TEST(gives_up_on_a_manager_that_does_not_read),
         TEST(drops_a_state_that_is_too_long),
         TEST(a_reload_carries_the_time_of_now),
         TEST(hides_the_manager_from_children),
