@@ -19,17 +19,31 @@ static struct pool *pool; /* immutable while there are threads */
 static struct nap nap = NAP;
 static struct duration duration; /* of a sweep */
 
+/* The milliseconds between two sweeps. */
+static int64_t period(const struct config *config)
+{
+    return config->min_file_info_time < SHORTEST ? SHORTEST : config->min_file_info_time;
+}
+
+static int64_t first_period(void)
+{
+    struct config *config = config_current();
+    int64_t length = period(config);
+    config_unref(config);
+    return length;
+}
+
 /* Returns the milliseconds until the next sweep. */
 static int64_t sweep(void)
 {
     struct config *config = config_current();
-    int64_t period = config->min_file_info_time;
+    int64_t length = period(config);
     uint32_t begun = clock_ticks();
     source_sweep(config->use_file_checksum);
     pool_sweep(pool);
     duration_note(&duration, clock_ticks() - begun);
     config_unref(config);
-    return period < SHORTEST ? SHORTEST : period;
+    return length;
 }
 
 static bool may_stay(void)
@@ -43,7 +57,7 @@ static bool may_stay(void)
 
 static bool work(int id)
 {
-    int64_t length = 0;
+    int64_t length = first_period(); /* nothing has been read yet */
     if (!watch_create(WATCH_SWEEPER, id))
         return false;
     crew_begun(&crew);
