@@ -109,6 +109,15 @@ port_is_free() { # only if the connection is refused, which is curl's status 7
     [ "$status" -eq 7 ]
 }
 
+next_free_port() { # FIRST
+    port=$1
+    until port_is_free "$port"; do
+        port=$((port + 1))
+        [ "$port" -lt 8180 ] || die 'no free port between 8080 and 8179; choose one with -p PORT'
+    done
+}
+
+chosen= # the port is this script's choice
 choose_port() {
     if [ -n "$port" ] || [ -z "$check" ]; then
         port=${port:-8080}
@@ -116,32 +125,41 @@ choose_port() {
             die "port $port is taken by another program; choose one: sh scripts/demo.sh -p PORT"
         return
     fi
-    port=8080
-    until port_is_free "$port"; do
-        port=$((port + 1))
-        [ "$port" -lt 8180 ] || die 'no free port between 8080 and 8179; choose one with -p PORT'
-    done
+    chosen=yes
+    next_free_port 8080
 }
 
 # serve.sh ends by itself when one of its two programs does.
 it_runs() { kill -0 "$server" 2>/dev/null; }
 
+# serve.sh says when both of its programs are ready: before that another one could answer.
+# What it says before that, whoever called this should know.
+serve_for_check() {
+    base=http://127.0.0.1:$port/
+    sh scripts/serve.sh -c "$dir/config.lua" scripts/examples "$port" >"$dir/said" 2>"$dir/log" &
+    server=$!
+    deadline=$(($(date +%s) + 30))
+    until grep -q 'Ctrl-C stops it' "$dir/said" && fetch -f -o /dev/null "$base" 2>/dev/null; do
+        it_runs && [ "$(date +%s)" -lt "$deadline" ] || return 1
+        sleep 0.1
+    done
+    sed '/^$/,$d' "$dir/said"
+}
+
+# Another program, such as a demonstration beside this one, may take the port that was free.
 start_for_check() {
     dir=$(mktemp -d "${TMPDIR:-/tmp}/luafcgid2-demo.XXXXXX")
-    : >"$dir/log"
+    : >"$dir/said"
     # Whoever serves must be able to keep data there.
     chmod 711 "$dir"
     mkdir -m 1777 "$dir/data"
     { cat scripts/demo.lua && echo "DataDir = \"$dir/data\""; } >"$dir/config.lua"
-    sh scripts/serve.sh -q -c "$dir/config.lua" scripts/examples "$port" 2>>"$dir/log" &
-    server=$!
-    deadline=$(($(date +%s) + 30))
-    until fetch -f -o /dev/null "$base" 2>/dev/null; do
-        if ! it_runs || [ "$(date +%s)" -ge "$deadline" ]; then
+    until serve_for_check; do
+        if it_runs || [ -z "$chosen" ] || ! grep -q 'Address already in use' "$dir/log"; then
             tail -n 20 "$dir/log" >&2
             die "no answer from $base; the reason is above"
         fi
-        sleep 0.1
+        next_free_port $((port + 1))
     done
 }
 
@@ -218,7 +236,7 @@ check_answers() {
         -d '{"text": "Hello, you!"}' "${base}json.lua"
     page 'json.lua, no JSON' 400 '' -H 'Content-Type: application/json' -d '{' "${base}json.lua"
     page 'counter.lua, one of four' 200 'of them by state ' "${base}counter.lua?cell=1"
-    page 'live.lua, its events' 200 'data: watching=1' -N -m 3 "${base}live.lua?events"
+    page 'live.lua, its events' 200 'data: watching=1' -N -m 6 "${base}live.lua?events"
     page 'chat.lua, a message that nobody reads' 204 '' -d 'name=Ada&text=Hello' "${base}chat.lua"
     page 'picture.lua, the picture' 200 'image/svg+xml' "${base}picture.lua?svg"
     page 'error.lua, an error' 500 'this page fails on purpose' "${base}error.lua?fail=at+once"
@@ -308,7 +326,6 @@ trap stop EXIT
 install_missing
 build
 choose_port
-base=http://127.0.0.1:$port/
 if [ -n "$check" ]; then
     start_for_check
     run_check
