@@ -239,8 +239,8 @@ static void moments_are_seconds_from_now(void **state)
 {
     (void)state;
     struct script *s = waiting_page(
-        "assert(moment(10) > 9.5 and moment(10) <= 10) assert(moment(-3) <= 0)"
-        "assert(moment('0.5') > 0.3 and moment('0.5') <= 0.5)"
+        "assert(moment(10) > 5 and moment(10) <= 10) assert(moment(-3) <= 0)"
+        "assert(moment('0.5') <= 0.5 and moment('5') > 0.5)"
         "assert(moment() > 1e9 and moment(nil) > 1e9 and moment(math.huge) > 1e9)"
         "local ok, e = pcall(moment, 0/0) Send(e:match('%(.*'))"
         "ok, e = pcall(moment, 'x') Send(e:match('%(.*'))");
