@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 static atomic_bool shared;
+static _Thread_local struct directory *of_thread; /* NULL: it shares the daemon's */
 
 /* -- Threads -- */
 
@@ -24,6 +25,7 @@ void directory_make_own(struct directory *d)
 #ifdef __linux__
     if (unshare(CLONE_FS) == 0) {
         d->own = true;
+        of_thread = d;
         return;
     }
     int error = errno;
@@ -65,9 +67,19 @@ void directory_enter(struct directory *d, const char *script)
     free(path);
 }
 
+bool directory_renew(const char *script)
+{
+    if (of_thread == NULL || script[0] != '/')
+        return true;
+    directory_enter(of_thread, script);
+    return of_thread->at.source != NULL;
+}
+
 void directory_release(struct directory *d)
 {
     source_release(&d->at);
+    if (of_thread == d)
+        of_thread = NULL;
 }
 
 /* -- Names of files -- */

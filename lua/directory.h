@@ -29,6 +29,11 @@ void directory_make_own(struct directory *d);
  * May block on the file system. */
 void directory_enter(struct directory *d, const char *script);
 
+/* The same for the calling thread, whichever it is. A state that is made notes where its
+ * directory is, and may find another one there than the thread is in: it must not keep
+ * what it reads from that. false: there is none. */
+bool directory_renew(const char *script);
+
 /* To be called at the end of the thread. */
 void directory_release(struct directory *d);
 

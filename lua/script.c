@@ -311,6 +311,8 @@ struct script *script_create(struct script_code *code, const char *root,
     s->handles = &whole->handles;
     bool ok = state_open(s, code->path, &code->source, root, config, id);
     if (ok) {
+        if (!directory_renew(s->path))
+            state_serve_once(s);
         enum state_outcome outcome = state_run(s, set_up, false, error);
         ok = outcome == STATE_DONE;
         whole->started = ok;

@@ -287,12 +287,18 @@ void state_note_absent(lua_State *L, const char *name)
     lua_pop(L, 1);
 }
 
-/* Makes a directory a source: the state is renewed when its path leads to another one. */
-static void note_directory(struct script *s, const char *path)
+/* Makes a directory a source: the state is renewed when its path leads to another one.
+ * false: it cannot be told, as there is none at the moment. */
+static bool note_directory(struct script *s, const char *path)
 {
     struct source_ref ref;
-    if (path[0] == '/' && source_note_directory(path, path, &ref) == 0)
-        add_source(s, &ref);
+    return path[0] != '/' ||
+           (source_note_directory(path, path, &ref) == 0 && add_source(s, &ref));
+}
+
+void state_serve_once(struct script *s)
+{
+    s->generation = config_generation() - 1;
 }
 
 bool state_is_current(struct script *s)
@@ -349,7 +355,8 @@ bool state_open(struct script *s, const char *path, const struct source_ref *sou
     s->epoch = source_epoch() - 1; /* so that the first check looks at every source */
     if (!begin(s))
         return false;
-    note_directory(s, s->dir);
+    if (!note_directory(s, s->dir))
+        state_serve_once(s);
     note_directory(s, s->root);
     return true;
 }

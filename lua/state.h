@@ -133,6 +133,10 @@ const char *state_mode(struct lua_State *L, const char *asked);
 bool state_open(struct script *s, const char *path, const struct source_ref *source,
                 const char *root, struct config *config, int id);
 
+/* From now on the state is not current: no request follows the one that it was made for.
+ */
+void state_serve_once(struct script *s);
+
 /* Releases all that the state holds but the Lua state, which is closed before, and the
  * memory of `s` itself. */
 void state_close(struct script *s);

@@ -58,7 +58,7 @@ def large(scratch):
 @pytest.mark.alone
 def test_a_browser_sends_a_form_with_a_file_of_50_mb(daemon, nginx, site, scratch, browser, large):
     store = scratch()
-    d = daemon(WorkerThreads=2, UploadDir=store, ScriptMemoryLimit=8000000)
+    d = daemon(WorkerThreads=2, UploadDir=store, ScriptMemoryLimit=8000000, RequestTimeout=120)
     site.write("form.lua", PAGE)
     n = nginx(d, keepalive=2, tcp=True)
     small = os.path.join(store, "klein.txt")

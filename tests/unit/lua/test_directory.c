@@ -79,6 +79,82 @@ static void without_its_directory_it_is_in_the_root(void **state)
     directory_release(&d);
 }
 
+/* -- A directory that is replaced after the thread has entered it, and before a state is
+ * made for the request -- */
+
+static void write_where(const char *directory_name, const char *text)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s/where", directory_name);
+    write_file(name, text);
+}
+
+static void move(const char *from, const char *to)
+{
+    char old[128], new_[128];
+    snprintf(old, sizeof old, "%s", path_of(from));
+    snprintf(new_, sizeof new_, "%s", path_of(to));
+    assert_int_equal(rename(old, new_), 0);
+}
+
+/* A script of 1/ that has noted at its start where it is. */
+static struct script_code *load_noting(void)
+{
+    struct script_error error = {0};
+    struct script_code *code = script_compile(
+        write_file("1/a.lua", "where = io.open('where'):read('a')"), config, &error);
+    assert_non_null(code);
+    return code;
+}
+
+static void a_state_is_made_in_the_directory_that_is_there_now(void **state)
+{
+    (void)state;
+    struct directory d = {0};
+    struct script_error error = {0};
+    char one[96], two[96];
+    make_directories(one, two, sizeof one);
+    directory_make_own(&d);
+    if (!d.own)
+        skip();
+    write_where("1", "old");
+    write_where("2", "new");
+    struct script_code *code = load_noting();
+    directory_enter(&d, path_of("1/a.lua"));
+    move("1", "away");
+    move("2", "1");
+    struct script *s = script_create(code, "", config, 1, &error);
+    script_code_unref(code);
+    assert_non_null(s);
+    run(s, "assert(where == 'new' and io.open('where'):read('a') == 'new')");
+    assert_true(state_is_current(s));
+    script_close(s);
+    directory_release(&d);
+}
+
+static void a_state_that_was_made_meanwhile_serves_once(void **state)
+{
+    (void)state;
+    struct directory d = {0};
+    struct script_error error = {0};
+    char one[96], two[96];
+    make_directories(one, two, sizeof one);
+    directory_make_own(&d);
+    if (!d.own)
+        skip();
+    write_where("1", "old");
+    struct script_code *code = load_noting();
+    directory_enter(&d, path_of("1/a.lua"));
+    move("1", "away");
+    struct script *s = script_create(code, "", config, 1, &error);
+    script_code_unref(code);
+    assert_non_null(s);
+    run(s, "assert(where == 'old')");
+    assert_false(state_is_current(s));
+    script_close(s);
+    directory_release(&d);
+}
+
 static void a_thread_without_one_of_its_own_stays_where_it_is(void **state)
 {
     (void)state;
@@ -124,6 +200,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_thread_is_in_the_directory_of_its_script),
         TEST(without_its_directory_it_is_in_the_root),
+        TEST(a_state_is_made_in_the_directory_that_is_there_now),
+        TEST(a_state_that_was_made_meanwhile_serves_once),
         TEST(a_thread_without_one_of_its_own_stays_where_it_is),
         TEST(there_the_library_looks_beside_the_script),
     };
