@@ -121,6 +121,12 @@ def read(path):
         return ""
 
 
+def vanish(directory):
+    """Removes a directory at once, so that nobody makes a file in it meanwhile."""
+    os.rename(directory, directory + ".gone")
+    shutil.rmtree(directory + ".gone")
+
+
 def lua(value):
     """A Python value as a Lua expression."""
     if value is None:

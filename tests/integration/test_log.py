@@ -5,17 +5,15 @@ import json
 import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
 import servers
-from servers import PATIENCE, lua, read, wait_until
+from servers import PATIENCE, lua, read, vanish, wait_until
 
 DAEMON = {"WorkerThreads": 4}
 
@@ -60,16 +58,17 @@ def test_line_is_never_longer_than_8_kib(web, text):
 
 
 def test_lines_of_several_threads_do_not_mix(web):
-    page = web.script("""function main() for i = 1, 100 do
-        Log(Env.X_ID .. (" "):rep(100) .. Env.X_ID:rep(3000) .. "!") end end""")
+    """All of them fit the log's queue, should the disk hold them up."""
+    page = web.script("""function main() for i = 1, 50 do
+        Log(Env.X_ID .. (" "):rep(100) .. Env.X_ID:rep(900) .. "!") end end""")
     threads = [threading.Thread(target=web.get, args=(page,), kwargs={"X_ID": c})
                for c in "abcd"]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    whole = [c + " " * 100 + c * 3000 + "!" for c in "abcd"]
-    wait_until(lambda: all([line.text for line in web.lines()].count(text) == 100 for text in whole),
+    whole = [c + " " * 100 + c * 900 + "!" for c in "abcd"]
+    wait_until(lambda: all([line.text for line in web.lines()].count(text) == 50 for text in whole),
                "all lines, whole")
 
 
@@ -117,6 +116,7 @@ def test_json_is_one_object_a_line(daemon):
     d = daemon(LogFormat="json")
     page = d.script("function main() Log('a \"quoted\" text') error('wrong') end")
     assert d.get(page, REMOTE_ADDR="192.0.2.7", REQUEST_ID="xyz").status == 500
+    wait_until(lambda: d.log().count('"worker":') == 2, "both lines")
     lines = [json.loads(line) for line in d.log().splitlines()]
     quoted, wrong = [line for line in lines if line.get("worker")]
     assert quoted["message"] == 'a "quoted" text' and quoted["level"] == "info"
@@ -187,7 +187,7 @@ def test_log_goes_where_the_configuration_says(daemon, scratch, name):
     path = os.path.join(scratch(), "own.log")
     d = daemon(**{"LogFilePath": None, name: path})
     d.main("Log('it is here')")
-    assert "it is here" in read(path)
+    wait_until(lambda: "it is here" in read(path), "the line")
 
 
 def test_log_file_is_appended_to(daemon, scratch):
@@ -195,14 +195,16 @@ def test_log_file_is_appended_to(daemon, scratch):
     with open(path, "w", encoding="ascii") as f:
         f.write("from before\n")
     daemon(LogFilePath=path).main("Log('new')")
-    assert read(path).startswith("from before\n") and "new" in read(path)
+    wait_until(lambda: "new" in read(path), "the line")
+    assert read(path).startswith("from before\n")
 
 
 def test_without_a_file_the_log_goes_to_standard_error(daemon):
     d = daemon(LogFilePath="")
     d.any_stderr = True
     d.main("Log('it is here')")
-    assert re.search(r"(?m)^\S+Z info worker \d+ /\S+: it is here$", d.stderr())
+    wait_until(lambda: re.search(r"(?m)^\S+Z info worker \d+ /\S+: it is here$", d.stderr()),
+               "the line")
     assert not os.path.exists(d.log_path)
 
 
@@ -211,7 +213,8 @@ def test_unwritable_log_file_is_said_on_standard_error_and_so_is_the_log(daemon,
     d = daemon(LogFilePath=path)
     d.any_stderr = True
     d.main("Log('it is here')")
-    assert path in d.stderr() and "it is here" in d.stderr()
+    wait_until(lambda: "it is here" in d.stderr(), "the line")
+    assert path in d.stderr()
 
 
 @pytest.mark.parametrize("level, some", [("error", False), ("warning", False), ("info", True),
@@ -234,7 +237,8 @@ def fifo(scratch):
     os.close(reader)
 
 
-def read_until(reader, marker):
+def read_until(reader, right):
+    """Reads until the whole lines that have come are `right`, and returns those."""
     text = b""
 
     def come():
@@ -243,9 +247,9 @@ def read_until(reader, marker):
             text += os.read(reader, 1 << 20)
         except BlockingIOError:
             pass
-        return marker in text
-    wait_until(come, "%r in the log" % marker)
-    return text.decode()
+        return right(text[:text.rfind(b"\n") + 1].decode().splitlines())
+    wait_until(come, "what the log is to have: ...%r" % text[-200:])
+    return text[:text.rfind(b"\n") + 1].decode().splitlines()
 
 
 def test_log_whose_reader_stalls_stops_no_worker(daemon, fifo):
@@ -256,22 +260,28 @@ def test_log_whose_reader_stalls_stops_no_worker(daemon, fifo):
                     "('x'):rep(1000)) end return 'fine' end")
     for i in range(10):
         assert d.get(page, str(i)).text == "fine"
-    lines = read_until(reader, b"could not be written").splitlines()
-    numbers = [tuple(map(int, found)) for line in lines
-               for found in re.findall(r": (\d+) (\d+)x{1000}$", line)]
-    lost = int(re.search(r"warning: (\d+) lines were lost", lines[-1])[1])
-    assert numbers == sorted(numbers) and len(numbers) + lost == 1000 and len(numbers) > 200
+
+    def written(lines):
+        return [tuple(map(int, found)) for line in lines
+                for found in re.findall(r": (\d+) (\d+)x{1000}$", line)]
+
+    def lost(lines):
+        return sum(int(found) for line in lines
+                   for found in re.findall(r"warning: (\d+) lines were lost", line))
+    lines = read_until(reader, lambda lines: len(written(lines)) + lost(lines) >= 1000)
+    numbers = written(lines)
+    assert numbers == sorted(numbers) and len(numbers) + lost(lines) == 1000
+    assert lost(lines) > 0 and len(numbers) > 200
     assert d.get(page, "11").text == "fine"
-    read_until(reader, b": 11 100x")
+    read_until(reader, lambda lines: any(": 11 100x" in line for line in lines))
 
 
 def test_log_whose_reader_stalls_does_not_stop_the_end(daemon, fifo):
     path, _ = fifo
     d = daemon(LogFilePath=path, WorkerThreads=2)
     assert d.main("for i = 1, 100 do Log(('x'):rep(1000)) end return 'fine'").text == "fine"
-    began = time.monotonic()
     d.process.terminate()
-    assert d.wait() == 0 and time.monotonic() - began < 10
+    assert d.wait() == 0
 
 
 def test_full_disk_is_lines_lost_and_no_more(daemon):
@@ -298,7 +308,7 @@ def test_a_directory_that_vanishes_leaves_the_log_to_standard_error(daemon, scra
     page = d.script("function main() Log('said ' .. Env.QUERY_STRING) return 'fine' end")
     assert d.get(page, "1").text == "fine"
     wait_until(lambda: "said 1" in read(directory + "/log"), "the line")
-    shutil.rmtree(directory)
+    vanish(directory)
     wait_until(lambda: "cannot be reopened" in d.stderr(), "the loss to be said")
     assert d.get(page, "2").text == "fine"
     wait_until(lambda: "said 2" in d.stderr(), "the line on standard error")

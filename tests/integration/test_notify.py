@@ -41,7 +41,7 @@ def manager(scratch, monkeypatch):
     path = os.path.join(scratch(), "notify")
     manager = Manager(path)
     monkeypatch.setenv("NOTIFY_SOCKET", path)
-    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    monkeypatch.setenv("WATCHDOG_USEC", "2000000")
     yield manager
     manager.socket.close()
 

@@ -2,13 +2,12 @@
 
 import os
 import re
-import shutil
 import signal
 import threading
 
 import pytest
 
-from servers import read, wait_until
+from servers import read, vanish, wait_until
 
 SPIN = "local t = os.clock() while os.clock() < t + %s do end"
 
@@ -132,7 +131,7 @@ def test_a_directory_that_vanishes_leaves_the_entries_to_the_log(daemon, scratch
     page = d.script("function main() %s return 'fine' end" % (SPIN % "0.4"))
     assert d.get(page).text == "fine"
     wait_until(lambda: read(directory + "/slow.log").endswith("\n\n"), "the entry")
-    shutil.rmtree(directory)
+    vanish(directory)
     d.wait_log("SlowLogPath: .*cannot be reopened .*: its entries go to the log", "warning")
     assert d.get(page).text == "fine"
     d.wait_log("slow: has run for", "warning")

@@ -59,9 +59,9 @@ def test_each_of_64_slow_requests_has_one_entry_and_no_quick_or_waiting_one(slow
     d = slow(SlowLogTime=SLOW, WorkerThreads=4, WorkerThreadsMax=CLIENTS + 8,
              LuaMaxStates=2 * CLIENTS)
     pages = {"slow": d.script("function main() os.execute('sleep %s') Send(Env.REQUEST_ID) end" %
-                              (SLOW + 0.7)),
+                              (SLOW + 2)),
              "waits": d.script("function main() Sleep(%s) Send(Env.REQUEST_ID) end" %
-                               (SLOW + 0.7)),
+                               (SLOW + 2)),
              "quick": d.script("function main() Send(Env.REQUEST_ID) end")}
     with concurrent.futures.ThreadPoolExecutor(2 * CLIENTS) as pool:
         jobs = {kind: [pool.submit(d.get, pages[kind], timeout=60)
