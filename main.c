@@ -406,13 +406,13 @@ static struct listeners take_resources(const struct config *config)
     return l;
 }
 
-/* Called when scripts have too many files open. true: some states will be closed. */
+/* Called when scripts have too many files open. true: some states are being closed. */
 static bool evict_states(void *pool)
 {
     struct config *config = config_current();
     int evicted = pool_evict(pool, config, EVICTED_AT_ONCE);
     config_unref(config);
-    return evicted > 0;
+    return evicted > 0 || pool_is_closing(pool);
 }
 
 static struct service *start(struct config *config, struct listeners listeners)

@@ -340,6 +340,14 @@ int pool_evict(struct pool *p, const struct config *config, int count)
     return evicted;
 }
 
+bool pool_is_closing(struct pool *p)
+{
+    lock_acquire(&p->stock.lock);
+    bool some = p->stock.closing > 0;
+    lock_release(&p->stock.lock);
+    return some;
+}
+
 void pool_visit(struct pool *p, void (*visit)(const char *path, int states, void *arg),
                 void *arg)
 {

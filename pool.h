@@ -62,6 +62,9 @@ void pool_sweep(struct pool *p);
  * evict them. Returns how many. */
 int pool_evict(struct pool *p, const struct config *config, int count);
 
+/* Whether the closers have states that they have not closed yet. */
+bool pool_is_closing(struct pool *p);
+
 /* Calls visit(path, states, arg) for every script that has states, once for each document
  * root. Busy states count. No lock is held during the calls. */
 void pool_visit(struct pool *p, void (*visit)(const char *path, int states, void *arg),

@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 #define FORGOTTEN_MAX 32  /* handles of a state before its garbage is collected */
-#define PATIENCE      200 /* ms for other threads to close states */
+#define PATIENCE      200 /* ms for other threads to close states, */
+#define CLOSING       (2 * LIMIT_CLOSING_TIME) /* and for all that are being closed */
 
 static atomic_int all;
 static bool (*evict)(void *arg); /* immutable once there are scripts, as is evict_arg */
@@ -103,21 +104,29 @@ static void collect_garbage(lua_State *L)
     handle_collected(handles_of(L));
 }
 
-static bool wait_for_room(void)
+static void wait_for_room(void)
 {
     int64_t until = clock_milliseconds() + PATIENCE;
-    while (!reserve_spares()) {
-        if (clock_milliseconds() >= until)
-            return false;
+    while (!reserve_spares() && clock_milliseconds() < until)
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    }
-    return true;
 }
 
 /* Whether closing idle states can help: other states have files open. */
 static bool others_have_some(const struct handles *h)
 {
     return evict != NULL && atomic_load_explicit(&all, memory_order_relaxed) > h->open;
+}
+
+/* States that another thread has evicted may still be closed, and what they leave may be
+ * taken by another script: so there is more than one look. */
+static void wait_for_others(lua_State *L, const struct handles *h)
+{
+    int64_t until = clock_milliseconds() + CLOSING;
+    while (!reserve_spares() && others_have_some(h) && evict(evict_arg) &&
+           clock_milliseconds() < until) {
+        wait_for_room();
+        limit_check(L);
+    }
 }
 
 bool handle_make_room(lua_State *L)
@@ -130,11 +139,8 @@ bool handle_make_room(lua_State *L)
         return true;
     if (h->open > 0)
         collect_garbage(L);
-    bool spares;
-    while (!(spares = reserve_spares()) && others_have_some(h) && evict(evict_arg) &&
-           !wait_for_room())
-        limit_check(L);
-    return spares || reserve_spares();
+    wait_for_others(L, h);
+    return reserve_spares();
 }
 
 void handle_make_processes(lua_State *L)

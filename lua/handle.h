@@ -25,7 +25,7 @@ struct handles {
 void handle_open(lua_State *L);
 
 /* To be called before something is opened for a script. Collects garbage if handles are
- * many, and makes room when descriptors run out, which may take PATIENCE (lua/handle.c).
+ * many, and makes room when descriptors run out, which may take CLOSING (lua/handle.c).
  * Returns false with errno when nothing more may be opened, as the rest is for the
  * daemon. Raises only if the script is to end. */
 bool handle_make_room(lua_State *L);
@@ -55,8 +55,9 @@ void handle_collected(struct handles *h);
  * counted. Kills the children that went on when their pipes were forgotten. */
 void handle_forget(struct handles *h);
 
-/* Sets how idle states are closed; once, before there are scripts. evict(arg) closes some
- * of them, at once or soon, and returns whether there were any. */
+/* Sets how idle states are closed; once, before there are scripts. evict(arg) has some of
+ * them closed, at once or soon, and returns whether any are being closed, these or
+ * others. */
 void handle_set_eviction(bool (*evict)(void *arg), void *arg);
 
 #endif

@@ -15,7 +15,7 @@ bool stock_init(struct stock *s)
         return false;
     table_init(&s->table);
     ranks_init(&s->ranks);
-    s->kept = s->charged = s->at_rest = s->extra = s->aside = 0;
+    s->kept = s->closing = s->charged = s->at_rest = s->extra = s->aside = 0;
     s->loads = s->evictions = s->extras = 0;
     s->memory = 0;
     atomic_init(&s->states, 0);
@@ -120,6 +120,7 @@ static void leave_locked(struct stock *s, struct state *st, bool charged)
     note_time_locked(st);
     stock_note_memory_locked(st, 0);
     e->closing++;
+    s->closing++;
     e->charged += charged;
     s->charged += charged;
     give_place_locked(s, e, st->id, st->kind, &dead);
@@ -135,6 +136,7 @@ static void close_state(struct closing *c)
     atomic_fetch_sub(&s->states, 1);
     lock_acquire(&s->lock);
     e->closing--;
+    s->closing--;
     e->charged -= st->charged;
     s->charged -= st->charged;
     if (e->waiters > 0)

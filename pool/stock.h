@@ -28,8 +28,8 @@ struct stock {
     struct lock lock;
     struct table table;
     struct ranks ranks;
-    int kept, charged;         /* of all entries together */
-    int at_rest, extra, aside; /* the same */
+    int kept, closing, charged; /* of all entries together */
+    int at_rest, extra, aside;  /* the same */
     uint64_t loads, evictions, extras;
     size_t memory;        /* bytes of all states, each as at its last check-in */
     atomic_size_t states; /* made and not closed */

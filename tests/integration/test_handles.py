@@ -215,8 +215,11 @@ def test_daemon_opens_what_it_needs_when_scripts_have_all_they_can_get(daemon):
     held = d.hold(d.script("kept = {} function main() local why while not why do "
                            "kept[#kept + 1], why = io.open('data.txt') end Flush() Receive() "
                            "return why end"))
-    assert "Too many open files" in d.main("return select(2, io.open('data.txt'))").text
-    assert "Too many open files" in d.main("return select(2, io.popen('true'))").text
+    # One that was open for a moment, such as a connection, may have left its number since.
+    assert d.main("local kept, why, no = {} "
+                  "while not why do kept[#kept + 1], why = io.open('data.txt') end "
+                  "while not no do kept[#kept + 1], no = io.popen('true') end "
+                  "return why .. ' ' .. no").text.count("Too many open files") == 2
     assert d.main("return tostring(os.execute('exit 0'))").text == "true"
     os.rename(d.log_path, d.log_path + ".1")
     os.kill(d.pid, signal.SIGUSR1)
@@ -225,3 +228,22 @@ def test_daemon_opens_what_it_needs_when_scripts_have_all_they_can_get(daemon):
     wait_until(lambda: "configuration reloaded" in d.log(), "the reload")
     assert d.main("return 'a new script'").text == "a new script"
     assert b"Too many open files" in held.end().response().raw
+
+
+def test_files_of_a_state_that_is_long_in_closing_are_waited_for(daemon):
+    """By every script that needs a file meanwhile."""
+    d = daemon(WorkerThreads=2, preexec_fn=few(64))
+    greedy = d.script("kept = {} function main() local why while not why do "
+                      "kept[#kept + 1], why = io.open('data.txt') end "
+                      "last = setmetatable({}, {__gc = function() local began = os.clock() "
+                      "repeat until os.clock() - began > 0.4 end}) return why end")
+    d.site.write("data.txt", "data")
+    assert d.get(greedy).text == "data.txt: Too many open files"
+    page = d.script("function main() return io.open('data.txt'):read('a') end")
+    wrong = []
+    clients = [threading.Thread(target=ask, args=(d, page, 2, wrong, "data")) for _ in range(2)]
+    for c in clients:
+        c.start()
+    for c in clients:
+        c.join()
+    assert not wrong, wrong
