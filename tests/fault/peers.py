@@ -109,9 +109,10 @@ def refused(daemon, data, reason, again=False):
     wait_until(attempt, "%r in the log" % reason)
 
 
-# What a daemon says of a machine that has stood still for a second.
+# What a daemon says of a machine that has stood still for a moment: a worker that waits for
+# the disk of a log is one that waits.
 LATE = re.compile(r"a look for changed files took|changed files are found within a second|"
-                  r"the queue grows|the queue is empty again")
+                  r"the queue grows|the queue is empty again|requests (do not )?wait")
 
 
 def complaints(lines):
