@@ -123,12 +123,14 @@ def test_response_that_is_read_slowly(daemon):
 @pytest.mark.parametrize("source", [ECHO, UNREAD], ids=["read", "unread"])
 @pytest.mark.alone
 def test_close_follows_the_last_byte_at_once(either, source, body):
+    took = []
     for _ in range(3):
         with ask(either, source, "page.lua", body=body) as c:
             assert c.response().ended
             began = time.monotonic()
             assert c.is_closed(PATIENCE)
-            assert time.monotonic() - began < AT_ONCE
+            took.append(time.monotonic() - began)
+    assert sorted(took)[1] < AT_ONCE, took  # the machine may have stood still
 
 
 @pytest.mark.parametrize("keep", [False, True], ids=["close", "keep"])

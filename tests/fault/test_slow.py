@@ -59,7 +59,7 @@ def test_slow_readers_are_no_stuck_scripts(hasty, source):
                for _ in range(2)]
     late = d.connect().send(head(params(d, "", "large.lua", source)) + record(STDIN))
     for c in readers:
-        c.sock.settimeout(10)
+        c.sock.settimeout(PATIENCE)
     sipped = sip([c.sock for c in readers], 3 * LIMIT)
     assert all(0 < n < SIZE / 2 for n in sipped), sipped
     assert peers.warnings(d) == []
