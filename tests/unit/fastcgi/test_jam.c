@@ -167,9 +167,14 @@ static void a_dismissal_can_be_withdrawn(void **state)
     wait_until(jam_idle(t->s.set) == 1);
 }
 
-static void *await_busy(void *arg)
+/* The last clients are accepted before a stop is told of: a worker may have a look then.
+ * Returns NULL if the stop has ended the sleep. */
+static void *sleep_until_stop(void *arg)
 {
-    return jam_await_busy(arg, -1) ? arg : NULL;
+    int64_t until = now_ms() + PATIENCE;
+    while (jam_await_busy(arg, PATIENCE)) {
+    }
+    return now_ms() < until ? NULL : arg;
 }
 
 static void a_stop_ends_the_sleep(void **state)
@@ -178,7 +183,7 @@ static void a_stop_ends_the_sleep(void **state)
     pthread_t thread;
     void *result;
     start_with(&t->s, 1);
-    pthread_create(&thread, NULL, await_busy, t->s.set);
+    pthread_create(&thread, NULL, sleep_until_stop, t->s.set);
     poll(NULL, 0, SHORT);
     connections_stop(t->s.set);
     pthread_join(thread, &result);
