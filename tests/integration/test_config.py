@@ -594,6 +594,7 @@ def test_daemonize_reports_a_bad_start_in_the_foreground(scratch):
 def test_pid_file(daemon, scratch):
     path = os.path.join(scratch(), "pid")
     d = daemon(PidFile=path)
+    d.main("")  # it listens before it writes the file
     assert read(path).strip() == str(d.pid)
     d.signal(signal.SIGTERM)
     assert d.wait() == 0

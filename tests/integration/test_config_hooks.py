@@ -188,6 +188,7 @@ def test_they_are_not_called_by_a_check_or_by_one_request(daemon, scratch):
     d = daemon(config="for _, name in ipairs {'OnStart', 'OnHeartbeat', 'OnStop'} do "
                       "_G[name] = function() io.open('%s', 'a'):write('x') end end"
                       % called)
+    wait_until(lambda: os.path.exists(called), "OnStart")
     d.stop()
     os.unlink(called)
     page = d.site.path(d.script(HELLO))

@@ -97,6 +97,7 @@ def status(daemon, scratch):
     own = scratch() + "/status"
     d = daemon(StatusListen=own, WorkerThreads=3, WorkerThreadsMax=6)
     d.any_errors = True
+    d.wait_log(" started: ")  # and listens there, too
     return d, lambda query="": fastcgi.request(own, d.site.params("/", query=query)).text
 
 
