@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harm import OWN_MEMORY, children, descriptors
+from harm import OWN_MEMORY, children, holds_only, lasting_descriptors
 from servers import BINARY, HASTY, HURRY, SANITIZER, read, wait_until
 
 SUPERFLUOUS = 10 / HURRY  # seconds after which workers leave
@@ -250,14 +250,14 @@ def test_a_free_worker_stays_while_others_wait(growing):
 def test_load_and_its_end_leave_no_thread_descriptor_or_child_behind(growing):
     d = growing(WorkerThreads=2)
     hello(d)
-    open_files = descriptors(d)
+    open_files = lasting_descriptors(d)
     for _ in range(3):
         held = begun(begin(d, "waiting.lua", 30), "waits")
         release(d, held)
         d.site.remove("free")
         wait_for_workers(d, 2)
     check_prompt(d)
-    wait_until(lambda: descriptors(d) == open_files, "descriptors to be closed")
+    wait_until(lambda: holds_only(d, open_files), "descriptors to be closed")
     wait_until(lambda: not children(d), "the children to end")
     wait_until(lambda: d.threads() <= d.idle_threads(), "the other threads to end")
 

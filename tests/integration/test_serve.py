@@ -28,8 +28,10 @@ class Served:
         return servers.read(self.log)
 
     def ready(self):
+        """The daemon has its socket a moment before it listens there (bind(2), listen(2)), so
+        on a busy machine the first visitor may come too early."""
         assert self.process.poll() is None, self.said()
-        return "Ctrl-C stops it" in self.said()
+        return "Ctrl-C stops it" in self.said() and self.get("/").status != 502
 
     def get(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=servers.PATIENCE)
