@@ -56,9 +56,10 @@ def threads(daemon, name=None):
 
 def descriptors(daemon):
     """What each open descriptor is, but for connections, and for the files in /proc that are
-    opened for a moment to see how large the process is, and what its threads do."""
-    return sorted(link for link in daemon.descriptors()
-                  if not link.startswith("socket:") and not link.endswith(("/statm", "/stat")))
+    opened for a moment to see how large the process is, what its threads do, and how many
+    clients wait to be accepted."""
+    return sorted(link for link in daemon.descriptors() if not link.startswith("socket:") and
+                  not link.endswith(("/statm", "/stat", "/net/unix")))
 
 
 def lasting_descriptors(daemon):
