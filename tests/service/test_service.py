@@ -377,7 +377,7 @@ def test_connections_wait_while_the_daemon_cannot_start(activated):
         wait_until(lambda: activated.property("NRestarts") != "0" or
                    activated.property("Result") != "success", "a start that fails")
         activated.write(CONFIG, activated.config)
-        assert connection.response(timeout=30).text == "hello"
+        assert connection.response(timeout=60).text == "hello"
 
 
 # -- The journal and the log --
