@@ -1,7 +1,8 @@
 """What it costs to be watched: hello with status, access log and slow log, to hello without.
 
 The two run by turns, a second each, and each pair gives a ratio: what else the machine does
-meanwhile slows down both. The figure is the median of these ratios."""
+meanwhile slows down both. Each round starts both anew, as one process may be some percent
+faster than the next one of the same program. The figure is the median of these ratios."""
 
 import collections
 import os
@@ -34,15 +35,14 @@ def start(park):
     return made
 
 
-def measure(park, rounds, sample, say):
+def measure_round(park, sample):
     """`sample` takes a row, and returns what a second of requests for it came to."""
     plain, watched = start(park)
     ratios = []
     try:
         for row in (plain, watched):
             sample(row)  # the script gets loaded
-        for i in range(rounds * PAIRS):
-            say(f"watched, pair {i + 1} of {rounds * PAIRS}")
+        for i in range(PAIRS):
             pair = (plain, watched) if i % 2 else (watched, plain)
             got = {row.name: sample(row) for row in pair}
             ratios.append(Watched(*(getattr(got["watched"], f) / getattr(got["plain"], f)
@@ -52,6 +52,14 @@ def measure(park, rounds, sample, say):
                 raise Failure("the access log has no line")
     finally:
         park.stop_all()
+    return ratios
+
+
+def measure(park, rounds, sample, say):
+    ratios = []
+    for i in range(rounds):
+        say(f"watched, round {i + 1} of {rounds}")
+        ratios += measure_round(park, sample)
     return Watched(*(statistics.median(column) for column in zip(*ratios)))
 
 
