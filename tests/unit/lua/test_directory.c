@@ -107,25 +107,39 @@ static struct script_code *load_noting(void)
     return code;
 }
 
+/* Enters 1/, which is then moved away. Returns a script of it that is still to be made.
+ */
+static struct script_code *enter_what_goes_away(struct directory *d)
+{
+    char one[96], two[96];
+    make_directories(one, two, sizeof one);
+    directory_make_own(d);
+    if (!d->own)
+        skip();
+    write_where("1", "old");
+    struct script_code *code = load_noting();
+    directory_enter(d, path_of("1/a.lua"));
+    move("1", "away");
+    return code;
+}
+
+static struct script *make(struct script_code *code)
+{
+    struct script_error error = {0};
+    struct script *s = script_create(code, "", config, 1, &error);
+    script_code_unref(code);
+    assert_non_null(s);
+    return s;
+}
+
 static void a_state_is_made_in_the_directory_that_is_there_now(void **state)
 {
     (void)state;
     struct directory d = {0};
-    struct script_error error = {0};
-    char one[96], two[96];
-    make_directories(one, two, sizeof one);
-    directory_make_own(&d);
-    if (!d.own)
-        skip();
-    write_where("1", "old");
+    struct script_code *code = enter_what_goes_away(&d);
     write_where("2", "new");
-    struct script_code *code = load_noting();
-    directory_enter(&d, path_of("1/a.lua"));
-    move("1", "away");
     move("2", "1");
-    struct script *s = script_create(code, "", config, 1, &error);
-    script_code_unref(code);
-    assert_non_null(s);
+    struct script *s = make(code);
     run(s, "assert(where == 'new' and io.open('where'):read('a') == 'new')");
     assert_true(state_is_current(s));
     script_close(s);
@@ -136,19 +150,7 @@ static void a_state_that_was_made_meanwhile_serves_once(void **state)
 {
     (void)state;
     struct directory d = {0};
-    struct script_error error = {0};
-    char one[96], two[96];
-    make_directories(one, two, sizeof one);
-    directory_make_own(&d);
-    if (!d.own)
-        skip();
-    write_where("1", "old");
-    struct script_code *code = load_noting();
-    directory_enter(&d, path_of("1/a.lua"));
-    move("1", "away");
-    struct script *s = script_create(code, "", config, 1, &error);
-    script_code_unref(code);
-    assert_non_null(s);
+    struct script *s = make(enter_what_goes_away(&d));
     run(s, "assert(where == 'old')");
     assert_false(state_is_current(s));
     script_close(s);
